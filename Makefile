@@ -1,0 +1,66 @@
+# Everything a developer types. `make setup` once; the other targets call it when it is needed.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Extra flags for pip, for example a mirror or another build of torch.
+PIP_FLAGS ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO  ?= demo
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+
+# Tests and checks never reach for a model on the network.
+export HF_HUB_OFFLINE := 1
+# A notice of the documentation theme about its own future.
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: help setup demo test check static fix docs bench clean
+
+help:
+	@echo "make setup   create $(VENV) and install everything, pinned by constraints.txt"
+	@echo "make demo    make a small pool in ./$(DEMO) and walk the whole way"
+	@echo "make test    every test, the slow ones included"
+	@echo "make check   lint, format, import lines, types, fast tests, docs (warnings are errors)"
+	@echo "make fix     let ruff mend what it can"
+	@echo "make docs    build the documentation into ./site"
+	@echo "make bench DATA=DIR   run the benchmarks on the pairs in DIR"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Thresher needs Python 3.11 or newer; run: make setup PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,test,dev,docs]"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/thresher demo $(DEMO)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 0
+
+static: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/mkdocs build --strict --quiet
+
+check: static
+	$(BIN)/python -m pytest -n 0 -m "not slow"
+
+fix: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
+
+bench: $(STAMP)
+	@test -n "$(DATA)" || { echo "say where the pairs are: make bench DATA=DIR"; exit 1; }
+	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script --data "$(DATA)"; done
+
+clean:
+	rm -rf site build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

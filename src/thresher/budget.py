@@ -1,0 +1,115 @@
+"""Budgets: how many samples a run sees, as people write them, as passes over a pool, and as FLOPs.
+
+This is the only place where samples, epochs and FLOPs are turned into each other. FLOPs per sample are
+measured where models live (`probe`, `train`) and only read here.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from thresher.errors import InputError
+
+_COUNT = re.compile(
+    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<suffix>[kKmMbBgGtT]?)"
+)
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+_LARGEST_COUNT = 10**18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Compute for one run.
+
+    Attributes:
+        samples_seen: Samples that the run sees; repeats count.
+        flops_per_sample: Training FLOPs for one sample seen (forward and backward).
+    """
+
+    samples_seen: int
+    flops_per_sample: float
+
+    def __post_init__(self) -> None:
+        if self.samples_seen < 1:
+            raise InputError(f"a budget of {self.samples_seen} samples seen trains nothing; give at least 1")
+        if not (math.isfinite(self.flops_per_sample) and self.flops_per_sample > 0):
+            raise InputError(f"flops_per_sample is {self.flops_per_sample}; give a positive number")
+
+
+def total_flops(budget: Budget) -> float:
+    """FLOPs that the run costs.
+
+    >>> total_flops(Budget(samples_seen=1_000, flops_per_sample=2e9))
+    2000000000000.0
+    """
+    return budget.samples_seen * budget.flops_per_sample
+
+
+def budget_from_flops(flops: float, flops_per_sample: float) -> Budget:
+    """The largest budget that costs at most `flops`.
+
+    Raises:
+        InputError: where `flops` do not pay for one sample.
+
+    >>> budget_from_flops(2e12, 2e9).samples_seen
+    1000
+    """
+    if not (math.isfinite(flops) and flops > 0 and flops_per_sample > 0):
+        raise InputError(
+            f"cannot buy samples with {flops} FLOPs at {flops_per_sample} a sample; both must be positive"
+        )
+    if flops < flops_per_sample:
+        raise InputError(
+            f"{flops:g} FLOPs do not pay for one sample of {flops_per_sample:g} FLOPs; raise the budget"
+        )
+    return Budget(samples_seen=int(flops // flops_per_sample), flops_per_sample=flops_per_sample)
+
+
+def epochs(samples_seen: float, num_unique: float) -> float:
+    """Passes over `num_unique` samples that `samples_seen` make; 1.0 is the end of the first pass.
+
+    >>> epochs(128_000_000, 12_800_000)
+    10.0
+    """
+    if num_unique <= 0:
+        raise InputError(
+            f"num_unique is {num_unique}; a pool needs at least one sample before it can be repeated"
+        )
+    return samples_seen / num_unique
+
+
+def parse_count(text: str | int) -> int:
+    """Whole number that a person wrote: `32M`, `1.5B`, `4e7`, `12800`, `12_800`; suffixes k, M, B (or G), T.
+
+    Raises:
+        InputError: where the text is not a number, not whole, below 1 or above 1e18.
+
+    >>> parse_count("32M"), parse_count("1.5B"), parse_count("4e7")
+    (32000000, 1500000000, 40000000)
+    """
+    match = _COUNT.fullmatch(str(text).strip())
+    if match is None:
+        raise InputError(f"{text!r} is not a count; write it like 12800, 32M, 1.5B or 4e7")
+    number = Decimal(match["number"].replace("_", "").replace(",", "")) * _FACTORS[match["suffix"].lower()]
+    if number > _LARGEST_COUNT:
+        raise InputError(f"{text!r} is above 1e18; check its suffix")
+    if number != number.to_integral_value():
+        raise InputError(f"{text!r} is not a whole number of samples; round it")
+    if number < 1:
+        raise InputError(f"{text!r} is below 1; a count of samples starts at 1")
+    return int(number)
+
+
+def format_count(count: float) -> str:
+    """Short text for people, four significant digits: `12.8M`; `parse_count` reads it back, rounded.
+
+    >>> format_count(32_000_000), format_count(12_345_678), format_count(960)
+    ('32M', '12.35M', '960')
+    """
+    for factor, suffix in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if round(count) >= factor:
+            return (
+                f"{count / factor:.4g}{suffix}" if count / factor < 1000 else f"{count / factor:.0f}{suffix}"
+            )
+    return f"{round(count)}"

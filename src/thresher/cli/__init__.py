@@ -1,0 +1,81 @@
+"""The command line: one thin command a stage; each of them imports what it needs when it is called."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+import thresher
+from thresher.cli.guard import guarded
+from thresher.cli.manual import manual
+from thresher.cli.planning import fit, plan, subset
+from thresher.cli.scoring import cut, score
+from thresher.cli.spread import spread
+from thresher.cli.training import evaluate, probe, train
+from thresher.cli.whole import demo, init, report, run
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(demo, init, run, score, cut, probe, fit, plan, subset, train, evaluate, report),
+)
+"""The commands in the order of the stages; a command is called like its function."""
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave the process with its exit code: 0 only when all was done."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    app(spread(sys.argv[1:] if arguments is None else arguments), prog_name="thresher")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thresher {thresher.__version__}")
+        raise typer.Exit
+
+
+def _overview(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Decides which image-text pairs to train on, for the compute you have.
+
+    You bring shards of image-caption pairs and a budget. Thresher scores the pairs, cuts them into pools,
+    learns from small training runs how fast each pool wears out when it is repeated, and says which mix of
+    pools wins at your budget. `thresher demo` shows the whole way on a pool that it makes; `thresher init`
+    writes a config for your own shards and `thresher run` walks it. Every stage is also a command:
+
+        shards > score > cut > probe > fit > plan > subset > train > evaluate, and report at any time
+
+    Results go to stdout (as JSON with --json), progress and warnings to stderr. Counts may be written 12800,
+    32M, 1.5B or 4e7. Shards are tar files, folders or tables; brace patterns such as
+    'shards/{00000..00099}.tar', globs, several sources joined by :: and addresses such as s3://... work, in
+    quotes. A stage that was stopped goes on when it is called again.
+
+    Exit codes:
+        0    all was done
+        1    something is left undone, such as an unreadable shard; stderr says what
+        2    the call cannot be carried out; stderr says why in one sentence
+        130  stopped from the keyboard
+    """
+    del version  # its callback has done the work
+
+
+def _application() -> typer.Typer:
+    application = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings=SETTINGS,
+    )
+    application.callback(help=manual(_overview))(_overview)
+    for command in COMMANDS:
+        application.command(help=manual(command), context_settings=SETTINGS)(guarded(command))
+    return application
+
+
+app = _application()

@@ -1,0 +1,191 @@
+"""`thresher score` and `thresher cut`: pairs to scores to pools."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.options import Device, Exclude, Json, numbers
+from thresher.cli.output import columns, number, show, show_json, warn
+from thresher.cli.progress import bar
+
+if TYPE_CHECKING:
+    from thresher.scores.summary import ScoreSummary
+
+NOT_ALL_DONE = 1
+SHOWN_REASONS = 12
+
+
+def score(
+    shards: Annotated[
+        list[str],
+        typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    scorer: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[:key=value,...]",
+            help="A scorer with its options: caption, or clip with model, pretrained, device, batch_size and "
+            "precision; as=COLUMN renames its column. Repeat it for more columns.",
+        ),
+    ],
+    device: Device = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PAIRS", help="Pairs a forward pass.  [default: the scorer's own]"),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
+    ] = 2,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Score every pair of the shards.
+
+    The result has one row a pair and one column a scorer. `clip` is the cosine of image and caption under an
+    open_clip model (a registry name with a pretrained tag, or a checkpoint file), `caption` a statistic of
+    the caption's text; in both, higher is better. Images are decoded in worker processes while the model
+    computes.
+
+    Reads the shards and leaves them as they are. Writes one Parquet table a shard into SCORES/parts and
+    SCORES/scores.json. Called again, it goes on with the shards that are not finished; scores that were made
+    by another model or of changed shards are refused.
+
+    A pair that cannot be read or decoded goes to a quarantine table beside its shard's scores, with key,
+    stage and reason, and the others go on. A shard of which nothing can be read is named, and the exit code
+    is 1.
+
+    Examples:
+        thresher score 'shards/{00000..00099}.tar' --out scores --scorer caption
+        thresher score pool.csv --out scores --scorer clip:model=ViT-B-32,pretrained=laion2b_s34b_b79k
+        thresher score shards --out scores --scorer clip:model=ViT-S-32,pretrained=dfn.pt,as=dfn
+    """
+    from thresher.data.exclude import read_exclude
+    from thresher.data.shards import expand
+    from thresher.scores import parse_scorer
+    from thresher.scores.score import score_shards
+
+    options = {"device": device, "batch_size": batch_size}
+    defaults = {key: str(value) for key, value in options.items() if value is not None}
+    specs = [parse_scorer(text, defaults) for text in scorer]
+    excluded, named = read_exclude(exclude), expand(shards)
+    with bar("score") as step:
+        summary = score_shards(
+            named,
+            out,
+            specs,
+            exclude=excluded,
+            workers=workers,
+            progress=lambda at: step(
+                at.shards_done,
+                at.num_shards,
+                f"{at.pairs:,} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
+            ),
+        )
+    warn(summary.status)
+    if as_json:
+        show_json(_score_record(out, summary))
+    else:
+        show(_score_text(out, summary))
+    if summary.unreadable or not summary.num_pairs:
+        raise typer.Exit(NOT_ALL_DONE)
+
+
+def _score_record(out: Path, summary: "ScoreSummary") -> dict[str, object]:
+    return {
+        "out": str(out),
+        "shards": summary.num_shards,
+        "pairs": summary.num_pairs,
+        "quarantined": summary.num_quarantined,
+        "quarantine": dict(summary.quarantine),
+        "unreadable": dict(summary.unreadable),
+        "this_run": {
+            "shards": summary.scored_shards,
+            "pairs": summary.scored_pairs,
+            "seconds": round(summary.seconds, 3),
+            "waited_seconds": round(summary.waited_seconds, 3),
+        },
+        "status": list(summary.status),
+    }
+
+
+def _score_text(out: Path, summary: "ScoreSummary") -> str:
+    lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} shards have scores in {out}"]
+    if summary.scored_shards:
+        rate = summary.scored_pairs / max(summary.seconds, 1e-9)
+        lines.append(
+            f"this run scored {summary.scored_pairs:,} pairs of {summary.scored_shards:,} shards in "
+            f"{summary.seconds:.1f} s ({rate:,.0f} pairs/s)"
+        )
+    if summary.num_quarantined:
+        lines.append(f"{summary.num_quarantined:,} in quarantine:")
+        reasons = list(summary.quarantine.items())
+        lines += [f"  {count:,}  {reason}" for reason, count in reasons[:SHOWN_REASONS]]
+        if len(reasons) > SHOWN_REASONS:
+            rest = sum(count for _, count in reasons[SHOWN_REASONS:])
+            lines.append(f"  {rest:,}  for {len(reasons) - SHOWN_REASONS} other reasons")
+    return "\n".join(lines)
+
+
+def cut(
+    scores: Annotated[
+        Path, typer.Argument(metavar="SCORES", help="Folder that `thresher score` has filled.")
+    ],
+    by: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Column to rank by, higher is better; or the name of a scorer."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="POOLS", help="Folder for the pools.")],
+    edges: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARES",
+            help="Where to cut, as rising shares of the pairs: 0.1,0.2 makes the pools 0-10% and 10-20%.",
+        ),
+    ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORES", help="Lowest score of each pool, falling, in place of --edges: 0.30,0.28."
+        ),
+    ] = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Cut the scored pairs into quality pools, best first.
+
+    Every pair lands in exactly one pool or in none (below the last edge, excluded, or a uid that stood
+    before); ties keep the order of the input. A score that is NaN is refused, with its row.
+
+    Reads the score table. Writes POOLS/pools.parquet (a row a pair: uid, score, pool, key, shard, caption),
+    POOLS/pools.json (names, sizes and score ranges of the pools) and POOLS/quarantine.parquet. Pools that
+    were cut otherwise before are replaced.
+
+    Examples:
+        thresher cut scores --by clip --edges 0.1,0.2,0.3,0.4 --out pools
+        thresher cut scores --by clip --thresholds 0.30,0.28,0.25 --exclude optouts.txt --out pools
+    """
+    from thresher import pools
+    from thresher.data.exclude import read_exclude
+    from thresher.pools.record import POOLS_FILE
+
+    made = pools.cut(
+        scores,
+        by=by,
+        out=out,
+        edges=numbers(edges, "--edges") if edges is not None else (),
+        thresholds=numbers(thresholds, "--thresholds") if thresholds is not None else (),
+        exclude=read_exclude(exclude),
+    )
+    if as_json:
+        show_json(json.loads((made.folder / POOLS_FILE).read_bytes()))
+        return
+    rows = [
+        (pool.name, f"{pool.num_samples:,}", number(pool.score_min), number(pool.score_max))
+        for pool in made.pools
+    ]
+    show(columns(("pool", "pairs", f"lowest {made.by}", "highest"), rows))
+    for reason, count in made.dropped:
+        show(f"{count:,} pairs in no pool: {reason}")

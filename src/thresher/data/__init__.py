@@ -1,0 +1,1 @@
+"""Reading and writing pairs: shards, index, images, quarantine."""

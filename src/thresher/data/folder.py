@@ -1,0 +1,95 @@
+"""Pairs of a folder of images: `photo.jpg` with `photo.txt`, and perhaps `photo.json`, at any depth."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from thresher.data.location import filesystem, is_remote, read_bytes
+from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
+
+_EXTS = frozenset({*IMAGE_EXTS, "txt", "json", "cls"})
+_IS_FOLDER = -2
+_UNREADABLE = -3
+
+
+def read_folder(folder: str, *, with_images: bool) -> Iterator[Pair | Reject]:
+    """Every name with an image or a caption as a pair or a reject, sorted by key.
+
+    The key is the path below the folder without the last extension. Hidden files, files of other kinds and a
+    json without image and caption are no part of the pool.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    groups: dict[str, list[Member]] = {}
+    for name, path, length in sorted(_files(folder)):
+        key, _, ext = name.rpartition(".")
+        groups.setdefault(key, []).append(Member(ext.lower(), path, 0, length))
+    for key in sorted(groups):
+        members = groups[key]
+        if all(member.ext in ("json", "cls") for member in members):
+            continue
+        yield _verdict(folder, key, members, with_images=with_images)
+
+
+def fingerprint_folder(folder: str) -> str:
+    """Names, sizes and (of a local folder) modification times of the files that `read_folder` reads."""
+    lines = []
+    for name, path, length in sorted(_files(folder)):
+        time = 0 if is_remote(path) or length < 0 else Path(path).stat().st_mtime_ns
+        lines.append(f"{name}\0{length}\0{time}")
+    return "\n".join(lines)
+
+
+def _files(folder: str) -> Iterator[tuple[str, str, int]]:
+    """Name below the folder, full path and size of every file with an extension of a pair."""
+    if is_remote(folder):
+        fs, root = filesystem(folder)
+        for path, info in fs.find(root, detail=True).items():
+            name = str(path)[len(root.rstrip("/")) + 1 :]
+            if _wanted(name):
+                yield name, str(fs.unstrip_protocol(path)), int(info["size"] or 0)
+        return
+    for parent, folders, names in os.walk(folder, onerror=_fail):
+        inner = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if inner == "." else inner + "/"
+        for name in folders:
+            if _wanted(name):
+                yield prefix + name, str(Path(parent) / name), _IS_FOLDER
+        folders[:] = [name for name in folders if not name.startswith(".") and not _wanted(name)]
+        for name in names:
+            if _wanted(name):
+                path = Path(parent) / name
+                yield prefix + name, str(path), path.stat().st_size if path.is_file() else _UNREADABLE
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _wanted(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    stem, _, ext = last.rpartition(".")
+    return bool(stem) and not last.startswith(".") and ext.lower() in _EXTS
+
+
+def _verdict(folder: str, key: str, members: list[Member], *, with_images: bool) -> Pair | Reject:
+    def read(member: Member) -> bytes:
+        return read_bytes(member.path)
+
+    try:
+        if printable(key) != key:
+            raise BadPair(f"the file name {printable(key)!r} is not valid UTF-8")
+        for member in members:
+            if member.length == _IS_FOLDER:
+                raise BadPair(f"the member .{member.ext} is a folder, not a file")
+            if member.length == _UNREADABLE:
+                raise BadPair(
+                    f"the member .{member.ext} is no file that can be read (a pipe or a broken link)"
+                )
+        return pair_from_members(folder, key, members, read, with_images=with_images)
+    except BadPair as error:
+        reason = str(error)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or type(error).__name__}"
+    return Reject(folder, printable(key), None, "read", reason, 0)

@@ -1,0 +1,192 @@
+"""Shard patterns: brace ranges, `::`, globs, folders and URLs become the list of shards they mean."""
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from fsspec import available_protocols
+
+from thresher.data.braces import expand_braces
+from thresher.data.location import filesystem, is_remote
+from thresher.data.pairs import IMAGE_EXTS
+from thresher.errors import InputError
+
+TABLE_EXTS = ("csv", "tsv", "parquet")
+
+
+def expand(patterns: str | Sequence[str]) -> list[str]:
+    """The shards that the patterns mean, each once: in the order given, of globs and folders in sorted order.
+
+    A shard is a tar file, a CSV/TSV/Parquet table, or a folder of images. A folder with tar files means its
+    tar files, and a glob that matches tar files means those alone (img2dataset leaves tables beside them).
+
+    Raises:
+        InputError: something named does not exist, a pattern matches nothing, a brace is not closed, or a
+            file or folder is no shard.
+    """
+    given = [patterns] if isinstance(patterns, str) else list(patterns)
+    if not given:
+        raise InputError("no shards were given; name tar files, a table or a folder")
+    names = [name for pattern in given for source in split_sources(pattern) for name in _braces(source)]
+    folders = _RemoteFolders()
+    shards: dict[str, None] = {}
+    missing: list[str] = []
+    for name in names:
+        found = _remote(name, folders) if is_remote(name) else _local(name)
+        if found:
+            shards.update(dict.fromkeys(found))
+        else:
+            missing.append(name)
+    if missing:
+        raise InputError(_missing_sentence(missing, len(names)))
+    return list(shards)
+
+
+def kind_of(shard: str) -> Literal["tar", "table", "folder"]:
+    """The kind of a shard, by its name."""
+    ext = _extension(shard)
+    if ext == "tar":
+        return "tar"
+    return "table" if ext in TABLE_EXTS else "folder"
+
+
+def split_sources(pattern: str) -> list[str]:
+    """The parts of a pattern between `::`, where a caching protocol stays with the URL it caches.
+
+    >>> split_sources("a.tar::s3://b/{0..1}.tar::filecache::s3://c/2.tar")
+    ['a.tar', 's3://b/{0..1}.tar', 'filecache::s3://c/2.tar']
+    """
+    sources: list[str] = []
+    chain = ""
+    for part in pattern.split("::"):
+        if not part:
+            raise InputError(f"the pattern {pattern!r} has nothing on one side of '::'")
+        if "/" not in part and part in available_protocols():
+            chain += part + "::"
+            continue
+        sources.append(chain + part)
+        chain = ""
+    if chain:
+        raise InputError(f"the pattern {pattern!r} ends in a protocol without a path")
+    return sources
+
+
+def _braces(source: str) -> list[str]:
+    if is_remote(source):
+        return list(expand_braces(source))
+    source = os.path.expanduser(source)  # noqa: PTH111 - Path changes how names are written
+    return [source] if Path(source).exists() else list(expand_braces(source))  # a real name may hold a brace
+
+
+def _local(name: str) -> list[str]:
+    if Path(name).is_dir():
+        return _folder(name)
+    if Path(name).exists():
+        return [_checked_file(name)]
+    if not _has_glob(name):
+        return []
+    matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob changes how names are written
+    usable = _tars(matches) or [
+        match for match in matches if kind_of(match) == "table" or Path(match).is_dir()
+    ]
+    if matches and not usable:
+        raise InputError(
+            f"the pattern {name} matches no tar file, table or folder; its first match is {matches[0]}"
+        )
+    return [shard for match in usable for shard in _local(match)]
+
+
+def _folder(folder: str) -> list[str]:
+    """A folder's tar files, else the folder itself when it holds images, else its tables."""
+    if kind_of(folder.rstrip("/")) == "tar":
+        raise InputError(f"{folder} is a folder, not a tar file; rename it, or name the tar files in it")
+    paths = sorted(str(path) for path in Path(folder).iterdir() if not path.name.startswith("."))
+    tars = _tars(paths)
+    if tars:
+        return [_checked_file(path) for path in tars]
+    if any(_extension(name) in IMAGE_EXTS for _, _, names in os.walk(folder) for name in names):
+        return [folder]
+    tables = [path for path in paths if kind_of(path) == "table"]
+    if not tables:
+        deeper = f"{folder.rstrip('/')}/**/*.tar"
+        raise InputError(
+            f"the folder {folder} holds no tar file, image or table; of tar files below write '{deeper}'"
+        )
+    return tables
+
+
+def _checked_file(path: str) -> str:
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder, not a file; rename it, or name the files in it")
+    if kind_of(path) == "folder":
+        raise InputError(
+            f"{path} is no shard; give .tar files, a .csv, .tsv or .parquet table, or a folder of images"
+        )
+    return path
+
+
+class _RemoteFolders:
+    """Listings of remote folders, each asked for once however many names in it are looked up."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, frozenset[str] | None] = {}
+
+    def holds(self, fs: Any, path: str) -> bool:
+        parent = path.rpartition("/")[0]
+        if parent not in self._listed:
+            try:
+                self._listed[parent] = frozenset(str(name) for name in fs.ls(parent, detail=False))
+            except (FileNotFoundError, NotADirectoryError):
+                self._listed[parent] = frozenset()
+            except (PermissionError, NotImplementedError):
+                self._listed[parent] = None
+        names = self._listed[parent]
+        return bool(fs.exists(path)) if names is None else path in names
+
+
+def _remote(name: str, folders: _RemoteFolders) -> list[str]:
+    """Like `_local` for a URL."""
+    fs, path = filesystem(name)
+    if "::" in name or name.startswith(
+        ("http://", "https://")
+    ):  # web servers have no listings; `?` is a query
+        if "*" in path:
+            raise InputError(f"{name}: files cannot be listed there, so name them with a brace range")
+        return [name] if fs.exists(path) else []
+    if _has_glob(path):
+        matches = sorted(str(match) for match in fs.glob(path))
+        usable = _tars(matches) or [match for match in matches if kind_of(match) == "table"]
+        return [str(fs.unstrip_protocol(match)) for match in usable]
+    if kind_of(path) != "folder":
+        return [name] if folders.holds(fs, path) else []
+    if not fs.isdir(path):
+        return []
+    tars = _tars(sorted(str(below) for below in fs.ls(path, detail=False)))
+    return [str(fs.unstrip_protocol(tar)) for tar in tars] or [name]
+
+
+def _tars(names: Sequence[str]) -> list[str]:
+    return [name for name in names if kind_of(name) == "tar"]
+
+
+def _has_glob(name: str) -> bool:
+    return any(mark in name for mark in "*?[")
+
+
+def _missing_sentence(missing: list[str], num_named: int) -> str:
+    first = missing[0]
+    if _has_glob(first):
+        return f"the pattern {first} matches nothing; check the path, and put patterns in quotes"
+    if num_named == 1:
+        return f"there is no file or folder {first}; check the path"
+    return (
+        f"{len(missing)} of the {num_named} shards named are missing, the first is {first}; correct the "
+        "range, and put brace patterns in quotes so that the shell leaves them alone"
+    )
+
+
+def _extension(name: str) -> str:
+    _, dot, ext = name.rpartition("/")[2].rpartition(".")
+    return ext.lower() if dot else ""

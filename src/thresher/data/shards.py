@@ -1,0 +1,59 @@
+"""Reading a shard: whatever its kind, out come pairs, and rejects for what cannot be a pair."""
+
+from collections.abc import Iterator
+
+from thresher.data.folder import read_folder
+from thresher.data.location import is_remote
+from thresher.data.pairs import BadPair, Member, Pair, Reject, uid_of
+from thresher.data.patterns import expand, kind_of
+from thresher.data.table import read_table
+from thresher.data.tarshard import read_tar
+
+__all__ = ["BadPair", "Member", "Pair", "Reject", "expand", "read_pairs", "uid_of"]
+
+
+def read_pairs(
+    shard: str, *, with_images: bool = True, exclude: frozenset[str] = frozenset()
+) -> Iterator[Pair | Reject]:
+    """Every pair of a shard (one name from `expand`) in a fixed order, and a reject for whatever is no pair.
+
+    Bad content never raises: a shard that cannot be read at all is one reject with an empty key. Of pairs
+    with equal uids the first is kept. Pairs whose uid is in `exclude` come as rejects of the stage `exclude`.
+    Without images the bytes are read only where a uid has to be derived from them.
+
+    Raises:
+        OSError: a remote file system fails in a way that trying again may mend.
+        InputError: the package of a remote protocol is not installed.
+    """
+    seen: set[int] = set()
+    empty = True
+    try:
+        for item in _read(shard, with_images=with_images):
+            empty = False
+            yield item if isinstance(item, Reject) else _admit(item, seen, exclude)
+    except OSError as error:
+        if is_remote(shard) and not isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        yield Reject(shard, "", None, "read", f"cannot be read: {error.strerror or type(error).__name__}", 0)
+        return
+    if empty:
+        yield Reject(shard, "", None, "read", "the shard holds no pairs", 0)
+
+
+def _read(shard: str, *, with_images: bool) -> Iterator[Pair | Reject]:
+    readers = {"tar": read_tar, "table": read_table, "folder": read_folder}
+    return readers[kind_of(shard)](shard, with_images=with_images)
+
+
+def _admit(pair: Pair, seen: set[int], exclude: frozenset[str]) -> Pair | Reject:
+    number = int(pair.uid, 16)
+    place = pair.image.offset
+    if pair.uid in exclude:
+        return Reject(
+            pair.shard, pair.key, pair.uid, "exclude", "the uid is in the list of excluded pairs", place
+        )
+    if number in seen:
+        reason = "duplicate uid: an earlier pair of this shard has it"
+        return Reject(pair.shard, pair.key, pair.uid, "read", reason, place)
+    seen.add(number)
+    return pair

@@ -1,0 +1,156 @@
+"""The members of a tar file, with their byte offsets.
+
+The standard library's reader stops without a word at a damaged header and at a missing end mark. Shards come
+from downloads that were cut, so this walk names both; header blocks are still parsed by `tarfile`.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BLOCK = 512
+MAX_EXTENDED_HEADER = 2**20
+
+_ZEROS = bytes(BLOCK)
+_EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.DIRTYPE: "folder",
+    tarfile.LNKTYPE: "link",
+    tarfile.SYMTYPE: "link",
+    tarfile.CHRTYPE: "device",
+    tarfile.BLKTYPE: "device",
+    tarfile.FIFOTYPE: "pipe",
+    tarfile.GNUTYPE_SPARSE: "sparse file",
+}
+_WITHOUT_DATA = frozenset({"folder", "link", "device", "pipe"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member: `header` and `offset` are the bytes where its header and its data begin."""
+
+    name: str
+    kind: str
+    header: int
+    offset: int
+    size: int
+
+
+class TarDamage(ValueError):
+    """The tar file cannot be read from byte `offset` on; `name` is the member that is cut, if one is."""
+
+    def __init__(self, reason: str, offset: int, name: str | None = None) -> None:
+        super().__init__(reason)
+        self.offset = offset
+        self.name = name
+
+
+def walk(descriptor: int) -> Iterator[Entry]:
+    """Every member of the tar file behind a file descriptor, in order; only headers are read.
+
+    Raises:
+        TarDamage: at the place where the file stops being a tar file, after the members before it.
+    """
+    total = os.fstat(descriptor).st_size
+    if total == 0:
+        raise TarDamage("the tar file is empty (0 bytes)", 0)
+    position = 0
+    name: str | None = None
+    fields: dict[str, str] = {}
+    while True:
+        block = os.pread(descriptor, BLOCK, position)
+        if len(block) < BLOCK:
+            raise TarDamage("the tar file ends without its end mark, so it was probably cut", position)
+        if block == _ZEROS:
+            _check_rest(descriptor, position, total)
+            return
+        info = _parse(block, position)
+        data = position + BLOCK
+        if info.type in _EXTENDED or info.type == tarfile.XGLTYPE:
+            payload = _extended(descriptor, info, data)
+            if info.type == tarfile.GNUTYPE_LONGNAME:
+                name = payload.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+            elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+                fields = _pax_fields(payload, data)
+            position = data + _padded(info.size)
+            continue
+        entry = _entry(info, name, fields, position)
+        position = data + (0 if entry.kind in _WITHOUT_DATA else _padded(entry.size))
+        if entry.kind not in _WITHOUT_DATA and data + entry.size > total:
+            raise TarDamage(f"the tar file is cut: it ends inside the member {entry.name}", data, entry.name)
+        yield entry
+        name, fields = None, {}
+
+
+def _parse(block: bytes, position: int) -> tarfile.TarInfo:
+    if position == 0 and block[:2] == b"\x1f\x8b":
+        raise TarDamage(
+            "the tar file is compressed (gzip), so its members cannot be reached; unpack it first", 0
+        )
+    try:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        if position == 0:
+            raise TarDamage(f"this is not a tar file ({error})", 0) from error
+        raise TarDamage(f"no tar header at byte {position} ({error})", position) from error
+    if info.size < 0:
+        raise TarDamage(f"the header at byte {position} gives a negative size", position)
+    return info
+
+
+def _extended(descriptor: int, info: tarfile.TarInfo, data: int) -> bytes:
+    if info.size > MAX_EXTENDED_HEADER:
+        raise TarDamage(f"the extended header at byte {data - BLOCK} has {info.size} bytes", data - BLOCK)
+    payload = os.pread(descriptor, info.size, data)
+    if len(payload) < info.size:
+        raise TarDamage("the tar file is cut: it ends inside an extended header", data - BLOCK)
+    return payload
+
+
+def _pax_fields(payload: bytes, data: int) -> dict[str, str]:
+    """The records of a pax header: length, space, key, equals sign, value, line end."""
+    fields: dict[str, str] = {}
+    start = 0
+    while start < len(payload) and payload[start] != 0:
+        digits, _, _ = payload[start : start + 20].partition(b" ")
+        length = int(digits) if digits.isdigit() else 0
+        record = payload[start + len(digits) + 1 : start + length - 1]
+        field, equals, value = record.partition(b"=")
+        if length < len(digits) + 3 or start + length > len(payload) or not equals:
+            raise TarDamage(f"the pax header at byte {data - BLOCK} does not parse", data - BLOCK)
+        fields[field.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+        start += length
+    return fields
+
+
+def _entry(info: tarfile.TarInfo, name: str | None, fields: dict[str, str], position: int) -> Entry:
+    size = info.size
+    if "size" in fields:
+        if not fields["size"].isdecimal():
+            raise TarDamage(
+                f"the pax header before byte {position} gives the size {fields['size']!r}", position
+            )
+        size = int(fields["size"])
+    kind = _KINDS.get(info.type, "special file")
+    if any(field.startswith("GNU.sparse") for field in fields):
+        kind = "sparse file"
+    return Entry(fields.get("path") or name or info.name, kind, position, position + BLOCK, size)
+
+
+def _check_rest(descriptor: int, position: int, total: int) -> None:
+    """After the end mark there may be padding, but no second archive."""
+    while position < total:
+        chunk = os.pread(descriptor, 2**20, position)
+        if not chunk:
+            return
+        if chunk.count(0) != len(chunk):
+            raise TarDamage("more data follows the end mark (joined tar files?); it is not read", position)
+        position += len(chunk)
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK

@@ -1,0 +1,149 @@
+"""Evaluation sets: from shards to decoded images with labels, prompts and captions, kept in a file.
+
+Shapes: N images, M captions, C classes, P prompts a class, T tokens.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thresher.data.images import BadImage, decode
+from thresher.data.shards import Pair, read_pairs
+from thresher.data.writer import atomic_path
+from thresher.errors import InputError
+from thresher.evaluate import RetrievalTask, Task, ZeroShotTask
+from thresher.models.towers import Towers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Which shards to measure on, and how.
+
+    Attributes:
+        zeroshot: shards of labelled images.
+        label_key: key of the label in the json of a pair (or its `.cls` member, as `cls`).
+        classes: class names in the order of number labels; empty takes the labels found, sorted.
+        templates: prompts with {} for the class name.
+        retrieval: shards of images with captions; several an image under `captions` in the json.
+    """
+
+    zeroshot: tuple[str, ...] = ()
+    label_key: str = "class"
+    classes: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    retrieval: tuple[str, ...] = ()
+
+
+def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
+    """Decode and tokenise the evaluation sets into one .npz under `cache`; its path.
+
+    Raises:
+        InputError: a label is missing or not among the classes, or an image cannot be decoded.
+    """
+    context = getattr(towers.tokenize, "context_length", None)
+    key = json.dumps([asdict(settings), asdict(towers.spec), context, _states(settings)])
+    path = cache / f"eval-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
+    if path.exists():
+        return path
+    arrays: dict[str, Any] = {}
+    if settings.zeroshot:
+        arrays |= _zero_shot_arrays(settings, towers)
+    if settings.retrieval:
+        arrays |= _retrieval_arrays(settings, towers)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    return path
+
+
+def load_tasks(path: Path) -> list[Task]:
+    """The tasks that `prepare_tasks` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        content = dict(stored)
+    tasks: list[Task] = []
+    if "labels" in content:
+        prompts = torch.from_numpy(content["prompts"])
+        tasks.append(ZeroShotTask(pixels=content["pixels"], labels=content["labels"], prompts=prompts))
+    if "captions" in content:
+        captions = torch.from_numpy(content["captions"])
+        tasks.append(
+            RetrievalTask(pixels=content["photos"], captions=captions, image_of_caption=content["image_of"])
+        )
+    return tasks
+
+
+def _states(settings: EvalSettings) -> list[int]:
+    """Sizes of local files, so that a changed evaluation set is decoded anew."""
+    paths = [Path(name) for name in (*settings.zeroshot, *settings.retrieval)]
+    return [path.stat().st_size if path.is_file() else 0 for path in paths]
+
+
+def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+    pairs = _pairs(settings.zeroshot)
+    labels = [_label(pair, settings) for pair in pairs]
+    classes = list(settings.classes) or sorted({str(label) for label in labels})
+    number = {name: place for place, name in enumerate(classes)}
+    numbers = []
+    for pair, label in zip(pairs, labels, strict=True):
+        found = number.get(str(label), label if isinstance(label, int) else None)
+        if found is None or not 0 <= found < len(classes):
+            raise InputError(
+                f"label {label!r} of pair {pair.key} in {pair.shard} is none of the {len(classes)} classes; "
+                "name it in `classes` or correct the label"
+            )
+        numbers.append(found)
+    prompts = torch.stack(
+        [towers.tokenize([template.format(name) for template in settings.templates]) for name in classes]
+    )
+    pixels = _decoded(pairs, towers)
+    return {"pixels": pixels, "labels": np.asarray(numbers, dtype=np.int64), "prompts": prompts.int().numpy()}
+
+
+def _label(pair: Pair, settings: EvalSettings) -> Any:
+    label = pair.meta.get(settings.label_key, pair.meta.get("cls"))
+    if label is None:
+        raise InputError(
+            f"pair {pair.key} in {pair.shard} has no label {settings.label_key!r} in its json; "
+            "set `label_key` to the key that holds the class"
+        )
+    return int(label) if isinstance(label, str) and label.isdigit() else label
+
+
+def _retrieval_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+    pairs = _pairs(settings.retrieval)
+    captions = [list(pair.meta.get("captions") or [pair.caption]) for pair in pairs]
+    flat = [caption for several in captions for caption in several]
+    image_of = np.repeat(np.arange(len(pairs)), [len(several) for several in captions])
+    tokens = towers.tokenize(flat).int().numpy()
+    return {"photos": _decoded(pairs, towers), "captions": tokens, "image_of": image_of}
+
+
+def _pairs(shards: Sequence[str]) -> list[Pair]:
+    pairs = []
+    for shard in shards:
+        for item in read_pairs(shard):
+            if not isinstance(item, Pair):
+                raise InputError(
+                    f"evaluation pair {item.key or '?'} in {item.shard} cannot be used ({item.reason}); "
+                    "an evaluation set has to be whole"
+                )
+            pairs.append(item)
+    if not pairs:
+        raise InputError(f"no pairs in the evaluation shards {', '.join(shards)}")
+    return pairs
+
+
+def _decoded(pairs: Sequence[Pair], towers: Towers) -> Any:
+    images = []
+    for pair in pairs:
+        assert pair.image_bytes is not None
+        try:
+            images.append(decode(pair.image_bytes, towers.spec))
+        except BadImage as error:
+            raise InputError(f"evaluation image {pair.key} in {pair.shard} does not decode: {error}") from error
+    return np.stack(images)

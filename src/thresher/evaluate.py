@@ -1,0 +1,132 @@
+"""How good a model is: zero-shot accuracy and retrieval recall.
+
+Shapes: N images, M captions, C classes, P prompts a class, D embedding dimensions, T tokens.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from thresher.errors import InputError
+from thresher.models.towers import Towers, embed_images, embed_tokens
+
+Embeddings = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+BATCH = 250
+RECALL_AT = (1, 5, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroShotTask:
+    """Labelled images and the prompts of their classes."""
+
+    pixels: Pixels  # [N, H, W, 3]
+    labels: npt.NDArray[np.int64]  # [N]
+    prompts: torch.Tensor  # [C, P, T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalTask:
+    """Images with one caption or several each."""
+
+    pixels: Pixels  # [N, H, W, 3]
+    captions: torch.Tensor  # [M, T]
+    image_of_caption: npt.NDArray[np.int64]  # [M]
+
+
+Task = ZeroShotTask | RetrievalTask
+
+
+def evaluate(towers: Towers, tasks: list[Task], *, precision: str = "auto") -> dict[str, float]:
+    """All metrics of all tasks; shares are in [0, 1], `retrieval_loss` in nats."""
+    metrics: dict[str, float] = {}
+    for task in tasks:
+        images = _embedded(lambda part: embed_images(towers, part, precision=precision), task.pixels)
+        if isinstance(task, ZeroShotTask):
+            num_classes, num_prompts = task.prompts.shape[:2]
+            texts = _embedded(lambda part: embed_tokens(towers, part, precision=precision), task.prompts.flatten(0, 1))
+            classes = class_embeddings(texts.reshape(num_classes, num_prompts, -1))
+            metrics |= zero_shot(images, classes, task.labels)
+        else:
+            texts = _embedded(lambda part: embed_tokens(towers, part, precision=precision), task.captions)
+            scale = float(towers.model.logit_scale.exp())  # type: ignore[operator,union-attr]
+            metrics |= retrieval(images, texts, task.image_of_caption, scale=scale)
+    return metrics
+
+
+def _embedded(embed: Callable[[Any], Embeddings], items: Any) -> Embeddings:
+    return np.concatenate([embed(items[i : i + BATCH]) for i in range(0, len(items), BATCH)])
+
+
+def class_embeddings(prompts_CPD: Embeddings) -> Embeddings:
+    """Mean over the prompts of each class, unit length, [C, D]."""
+    mean = prompts_CPD.mean(axis=1)
+    unit: Embeddings = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return unit
+
+
+def zero_shot(images_ND: Embeddings, classes_CD: Embeddings, labels_N: npt.NDArray[np.int64]) -> dict[str, float]:
+    """Share of images whose class is the nearest (`zeroshot_acc1`) or among the five nearest (`zeroshot_acc5`).
+
+    A tie counts as a miss, so that a collapsed model, whose embeddings are all alike, scores nothing.
+    """
+    scores_NC = images_ND @ classes_CD.T
+    true_N = scores_NC[np.arange(len(labels_N)), labels_N]
+    better_N = (scores_NC >= true_N[:, None]).sum(axis=1) - 1
+    return {"zeroshot_acc1": float((better_N < 1).mean()), "zeroshot_acc5": float((better_N < 5).mean())}
+
+
+def retrieval(
+    images_ND: Embeddings, texts_MD: Embeddings, image_of_caption_M: npt.NDArray[np.int64], *, scale: float
+) -> dict[str, float]:
+    """Recall in both directions, mean reciprocal rank and contrastive loss.
+
+    With several captions an image, any true one among the k nearest counts; a tie with a false one counts as
+    a miss. The loss is the softmax loss in
+    nats over the first caption of each image, at the model's own `scale`.
+    """
+    scores_NM = images_ND @ texts_MD.T
+    true_NM = np.arange(len(images_ND))[:, None] == image_of_caption_M[None, :]
+    best_N = np.where(true_NM, scores_NM, -np.inf).max(axis=1)
+    rank_N = ((scores_NM >= best_N[:, None]) & ~true_NM).sum(axis=1)
+    own_M = scores_NM[image_of_caption_M, np.arange(len(texts_MD))]
+    rank_M = ((scores_NM >= own_M[None, :]) & ~true_NM).sum(axis=0)
+    metrics: dict[str, float] = {}
+    for k in RECALL_AT:
+        metrics[f"image_to_text_R@{k}"] = float((rank_N < k).mean())
+        metrics[f"text_to_image_R@{k}"] = float((rank_M < k).mean())
+    metrics["retrieval_mrr"] = float(((1 / (1 + rank_N)).mean() + (1 / (1 + rank_M)).mean()) / 2)
+    _, first = np.unique(image_of_caption_M, return_index=True)
+    logits = torch.from_numpy(scores_NM[:, first]).double() * scale
+    target = torch.arange(len(logits))
+    loss = torch.nn.functional.cross_entropy
+    metrics["retrieval_loss"] = float((loss(logits, target) + loss(logits.T, target)) / 2)
+    return metrics
+
+
+ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
+    "zeroshot_error": lambda m: 1 - m["zeroshot_acc1"],
+    "retrieval_error": lambda m: 1 - (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2,
+    "recall_error": lambda m: 1 - float(np.mean([v for k, v in m.items() if "_R@" in k])),
+    "mrr_error": lambda m: 1 - m["retrieval_mrr"],
+    "retrieval_loss": lambda m: m["retrieval_loss"],
+    "average_error": lambda m: 1 - (m["zeroshot_acc1"] + (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2) / 2,
+}
+
+
+def error_of(metric: str, metrics: dict[str, float]) -> float:
+    """The error that laws are fitted to, from what was measured.
+
+    Raises:
+        InputError: the metric is unknown, or its task was not among those evaluated.
+    """
+    if metric not in ERRORS:
+        raise InputError(f"metric {metric!r} is unknown; take one of {', '.join(ERRORS)}")
+    try:
+        return ERRORS[metric](metrics)
+    except KeyError as missing:
+        raise InputError(f"metric {metric!r} needs {missing}, which no evaluation set gives") from missing

@@ -1,0 +1,181 @@
+"""Work in processes of this machine: an ordered map that neither a dying nor a hanging worker can stop.
+
+The workers are started as programs of their own, not by `multiprocessing`: they import the function's module
+and nothing else (not the caller's script, not torch), so they start fast, stay small, and work from notebooks
+and from scripts without a `__main__` guard.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from thresher.executor.process import Gone, Worker
+from thresher.executor.worker import call, resolve
+
+Task = TypeVar("Task")
+
+TRIES = 2
+MOST_DEATHS = 64
+"""So many workers dying one after another mean that the machine is the trouble and not the task."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Stands in place of a result: every worker that was given the task died of it or hung on it."""
+
+    reason: str
+
+
+class WorkerPool:
+    """Processes that apply one function, `package.module:function`, to task after task.
+
+    A worker that dies or gives no answer for `timeout_s` is named in the log, replaced, and its task is tried
+    once more. With `workers=0` the function runs in the calling process, without that protection.
+    """
+
+    def __init__(self, function: str, *, workers: int, timeout_s: float = 300.0) -> None:
+        self.deaths: list[str] = []
+        self._function = function
+        self._inline = resolve(function) if workers == 0 else None
+        self._workers = workers
+        self._timeout_s = timeout_s
+        self._slots: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._slots.put(None)
+        self._alive: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers at once; tasks under way end as `Death`."""
+        with self._lock:
+            self._closed = True
+            alive = list(self._alive)
+        for worker in alive:
+            worker.stop()
+        with contextlib.suppress(queue.Empty):
+            while True:  # those in use are let go of by the thread that uses them
+                idle = self._slots.get_nowait()
+                if idle is not None:
+                    self._forget(idle)
+        for _ in range(self._workers):
+            self._slots.put(None)  # whoever comes late finds the pool closed, not an empty queue
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        with self._lock:
+            return sorted(worker.pid for worker in self._alive)
+
+    def map(self, tasks: Iterable[Task], *, ahead: int) -> Iterator[tuple[Task, Any]]:
+        """Each task with its result or `Death`, in the order of `tasks`, of which at most `ahead` are held.
+
+        Raises:
+            RuntimeError: the function raised an error (its traceback is the text), the workers cannot start,
+                or they die one after another whatever the task.
+        """
+        if self._inline is not None:
+            for task in tasks:
+                yield task, _unpack(call(self._inline, task))
+            return
+        held: deque[tuple[Task, Future[Any]]] = deque()
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as threads:
+            try:
+                for task in tasks:
+                    held.append((task, threads.submit(self._answer, task)))
+                    if len(held) >= max(ahead, 1):
+                        first, future = held.popleft()
+                        yield first, _unpack(future.result())
+                while held:
+                    first, future = held.popleft()
+                    yield first, _unpack(future.result())
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, task: Any) -> tuple[bool, Any]:
+        worker = self._slots.get()
+        try:
+            reason = ""
+            for _ in range(TRIES):
+                if self._closed:
+                    return True, Death("the run was stopped")
+                try:
+                    worker = worker or self._start()
+                    answer = worker.ask(task, self._timeout_s)
+                except Gone as gone:
+                    reason = str(gone)
+                    dead, worker = worker, None
+                    if dead is not None:
+                        self._bury(dead, reason)
+                else:
+                    self._in_a_row = 0
+                    return answer
+            return True, Death(reason)
+        finally:
+            with self._lock:
+                closed = self._closed
+                if not closed:
+                    self._slots.put(worker)
+            if closed:
+                self._slots.put(None)
+                if worker is not None:
+                    self._forget(worker)
+
+    def _start(self) -> Worker:
+        worker = Worker(self._function)
+        with self._lock:
+            self._alive.add(worker)
+        try:
+            worker.wait_ready()
+        except Gone as gone:
+            self._forget(worker)
+            if self._closed:
+                raise
+            raise RuntimeError(f"a worker process for {self._function} did not start: {gone}") from gone
+        if self._closed:
+            worker.stop()
+        return worker
+
+    def _forget(self, worker: Worker) -> None:
+        worker.stop()
+        worker.release()
+        with self._lock:
+            self._alive.discard(worker)
+
+    def _bury(self, worker: Worker, reason: str) -> None:
+        self._forget(worker)
+        with self._lock:
+            if self._closed:
+                return
+            self._in_a_row += 1
+            self.deaths.append(reason)
+        _log.warning("%s; it is replaced", reason)
+        if self._in_a_row > MOST_DEATHS:
+            raise RuntimeError(
+                f"{self._in_a_row} worker processes died one after another, the last: {reason}; "
+                "is there too little memory? use fewer workers"
+            )
+
+
+def _unpack(answer: tuple[bool, Any]) -> Any:
+    fine, value = answer
+    if not fine:
+        raise RuntimeError(f"the worker's function failed:\n{value}")
+    return value

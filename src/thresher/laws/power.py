@@ -1,0 +1,19 @@
+"""The power law `y = A * (n / n0)^b + d`, blind to repetition: the baseline that other laws must beat."""
+
+import numpy as np
+
+from thresher.laws.law import Exposure, Floats, Law
+
+
+def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
+    """`ln n`, whatever was repeated; its slope in the half-life is zero."""
+    shape = np.broadcast_shapes(samples_seen.shape, interval.shape, half_life.shape)
+    return Exposure(np.broadcast_to(np.log(samples_seen), shape), np.zeros(shape), np.ones(shape))
+
+
+LAW = Law(
+    name="power",
+    log_exposure=log_exposure,
+    has_half_life=False,
+    about="A repeated sample is worth as much as a fresh one.",
+)

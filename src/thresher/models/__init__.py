@@ -1,0 +1,1 @@
+"""Two-tower models: loading, preprocessing, embeddings, FLOPs. Everything here is open_clip's."""

@@ -1,0 +1,226 @@
+"""Two-tower models from open_clip, with what is needed to feed them.
+
+Shapes: B images or captions, H x W pixels, T tokens, D embedding dimensions.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import open_clip
+import torch
+from open_clip.factory import load_state_dict
+
+from thresher.data.images import ImageSpec
+from thresher.errors import InputError
+
+CONFIGS = Path(__file__).parent / "configs"
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_pytorch_model.bin"
+SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class Towers:
+    """A model with its tokenizer and the preprocessing that belongs to it."""
+
+    name: str
+    model: torch.nn.Module
+    tokenize: Callable[[Sequence[str]], torch.Tensor]
+    spec: ImageSpec
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    device: torch.device
+    fingerprint: str
+
+
+def register_configs() -> None:
+    """Make the models of this package known to open_clip under their names."""
+    if "thresher-tiny-32" not in open_clip.list_models():
+        open_clip.add_model_config(CONFIGS)
+
+
+def load_towers(
+    name: str,
+    *,
+    pretrained: str | None = None,
+    device: str = "cpu",
+    seed: int | None = None,
+    sigmoid: bool = False,
+) -> Towers:
+    """The model called `name`, on `device`, in eval mode.
+
+    Args:
+        name: an open_clip registry name, one of this package's (`thresher-tiny-32`), or
+            `local-dir:PATH` / `hf-hub:...` as open_clip understands them.
+        pretrained: an open_clip tag or the path of a checkpoint (ours or open_clip's); None leaves
+            random weights.
+        device: where the model lives.
+        seed: seed of random weights; None uses torch's current state.
+        sigmoid: give the model the bias and scale that the sigmoid loss starts from.
+
+    Raises:
+        InputError: the name or the weights are unknown or do not fit each other.
+    """
+    register_configs()
+    folder = Path(name.removeprefix("local-dir:")) if name.startswith("local-dir:") else None
+    if folder is None and ":" not in name and name not in open_clip.list_models():
+        raise InputError(f"model {name!r} is not in open_clip; near: {_near(name)}")
+    if seed is not None:
+        torch.manual_seed(seed)
+    # open_clip warns that a model without weights is random; here that is what was asked for.
+    logging.getLogger().addFilter(_not_random_weights)
+    try:
+        model = open_clip.create_model(name, pretrained=pretrained, device=device, **_start(name, pretrained, sigmoid=sigmoid))
+        tokenizer = open_clip.get_tokenizer(name)
+    except (RuntimeError, FileNotFoundError, ValueError, OSError, KeyError, ImportError) as error:
+        raise InputError(f"model {name!r} with weights {pretrained!r} cannot be loaded: {error}") from error
+    finally:
+        logging.getLogger().removeFilter(_not_random_weights)
+    model.visual.to(memory_format=torch.channels_last)
+    model.eval()
+    preprocess = open_clip.get_model_preprocess_cfg(model)
+    spec = _image_spec(name, preprocess)
+    mean, std = _triple(preprocess["mean"]), _triple(preprocess["std"])
+    return Towers(
+        name=name,
+        model=model,
+        tokenize=tokenizer,
+        spec=spec,
+        mean=mean,
+        std=std,
+        device=torch.device(device),
+        fingerprint=_fingerprint(model, spec, mean, std, tokenizer),
+    )
+
+
+def _not_random_weights(record: logging.LogRecord) -> bool:
+    return "No pretrained weights loaded" not in record.getMessage()
+
+
+def _start(name: str, pretrained: str | None, *, sigmoid: bool) -> dict[str, float]:
+    """Arguments that give the model a bias: asked for, or because its checkpoint holds one."""
+    if pretrained is not None and Path(pretrained).is_file():
+        sigmoid = sigmoid or "logit_bias" in load_state_dict(pretrained)
+    config = {} if ":" in name else model_config(name, sigmoid=False)
+    return dict(SIGLIP_START) if sigmoid and "init_logit_bias" not in config else {}
+
+
+def model_config(name: str, *, sigmoid: bool) -> dict[str, Any]:
+    """open_clip's configuration of `name`; with `sigmoid`, with SigLIP's bias and scale at the start."""
+    register_configs()
+    config = dict(open_clip.get_model_config(name) or {})
+    return {**SIGLIP_START, **config} if sigmoid else config
+
+
+def write_config(towers: Towers, folder: Path, *, sigmoid: bool) -> None:
+    """Write `open_clip_config.json`, so that `local-dir:FOLDER` loads in stock open_clip."""
+    preprocess = {
+        "size": towers.spec.size,
+        "mean": list(towers.mean),
+        "std": list(towers.std),
+        "interpolation": towers.spec.interpolation,
+        "resize_mode": towers.spec.resize,
+    }
+    content = {"model_cfg": model_config(towers.name, sigmoid=sigmoid), "preprocess_cfg": preprocess}
+    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _near(name: str) -> str:
+    import difflib
+
+    names = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.3)
+    return ", ".join(names) or "none; see open_clip.list_models()"
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue
+
+
+def _image_spec(name: str, preprocess: dict[str, Any]) -> ImageSpec:
+    size = preprocess["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise InputError(f"model {name!r} takes images of {height} x {width}; only square input is supported")
+    resize = preprocess.get("resize_mode") or "shortest"
+    interpolation = preprocess.get("interpolation") or "bicubic"
+    if resize not in {"shortest", "squash"} or interpolation not in {"bicubic", "bilinear"}:
+        raise InputError(f"model {name!r} wants resize {resize!r} with {interpolation!r}, which is not supported")
+    return ImageSpec(size=int(height), resize=resize, interpolation=interpolation)
+
+
+def _fingerprint(model: torch.nn.Module, spec: ImageSpec, *rest: object) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    mean, std, tokenizer = rest
+    context = getattr(tokenizer, "context_length", None)
+    digest.update(repr((spec, mean, std, context)).encode())
+    for key, tensor in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision for `device`: `auto` is bf16 where the hardware has it, else fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(device, precision) == "bf16")
+
+
+def resolve_precision(device: torch.device, precision: str) -> str:
+    """`fp32` or `bf16` for a wish of `auto`, `fp32` or `bf16`."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} is unknown; take one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def to_input(towers: Towers, images_BHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Pixels as the model wants them: float [B, 3, H, W], normalised, channels last in memory."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images_BHWC)).to(towers.device, non_blocking=True)
+    mean = torch.tensor(towers.mean, device=towers.device).view(1, 3, 1, 1)
+    std = torch.tensor(towers.std, device=towers.device).view(1, 3, 1, 1)
+    return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+
+
+@torch.inference_mode()
+def embed_images(
+    towers: Towers, images_BHWC: npt.NDArray[np.uint8], *, precision: str = "auto"
+) -> npt.NDArray[np.float32]:
+    """Unit-length image embeddings, float32 [B, D]."""
+    with autocast(towers.device, precision):
+        features = towers.model.encode_image(to_input(towers, images_BHWC))  # type: ignore[operator]
+    return _unit(features)
+
+
+@torch.inference_mode()
+def embed_tokens(
+    towers: Towers, tokens_BT: torch.Tensor, *, precision: str = "auto"
+) -> npt.NDArray[np.float32]:
+    """Unit-length caption embeddings, float32 [B, D], of tokens from `towers.tokenize`."""
+    with autocast(towers.device, precision):
+        features = towers.model.encode_text(tokens_BT.to(towers.device))  # type: ignore[operator]
+    return _unit(features)
+
+
+def embed_texts(
+    towers: Towers, captions: Sequence[str], *, precision: str = "auto"
+) -> npt.NDArray[np.float32]:
+    """Unit-length caption embeddings, float32 [B, D]."""
+    return embed_tokens(towers, towers.tokenize(list(captions)), precision=precision)
+
+
+def _unit(features: torch.Tensor) -> npt.NDArray[np.float32]:
+    unit: npt.NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    return unit

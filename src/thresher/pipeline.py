@@ -1,0 +1,235 @@
+"""The whole way of a config: filter, score, cut, probe, fit, plan, verify, subset, train, report."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from thresher.config.sections import Config
+from thresher.data.exclude import read_exclude
+from thresher.data.quarantine import merge_quarantine
+from thresher.data.shards import expand
+from thresher.data.writer import write_json
+from thresher.executor.lock import folder_lock
+from thresher.laws.fit import fit
+from thresher.laws.result import Fit
+from thresher.laws.store import save_laws
+from thresher.plan import Plan, make_plan
+from thresher.plan_store import save_plan
+from thresher.pools import Pools, cut, load_pools
+from thresher.probe import run_probes
+from thresher.recipes import resolve_device
+from thresher.report import write_report
+from thresher.runs import Run, read_runs
+from thresher.scores import parse_scorer
+from thresher.scores.parts import list_quarantines
+from thresher.scores.score import Progress, score_shards
+from thresher.scores.summary import ScoreSummary
+from thresher.subset import subset_from_plan
+from thresher.training import train_filter, train_from_config
+from thresher.models.towers import WEIGHTS_FILE
+from thresher.verify import run_verification
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a finished run left behind."""
+
+    workdir: Path
+    scores: ScoreSummary
+    pools: Pools
+    runs: tuple[Run, ...]
+    fit: Fit
+    plan: Plan
+    report: Path
+
+
+def run(config: Config, *, progress: Say) -> Outcome:
+    """Walk all stages of a config; finished ones are not run again, half-finished ones go on.
+
+    Args:
+        config: from `load_config`.
+        progress: called with a sentence for whatever is finished.
+
+    Raises:
+        InputError: what a stage cannot use, named.
+    """
+    work = config.workdir
+    work.mkdir(parents=True, exist_ok=True)
+    with folder_lock(work):
+        shards = expand(config.shards.paths)
+        device = resolve_device(config.device)
+        exclude = read_exclude(config.shards.exclude)
+        scores = _score(config, shards, exclude, device, progress)
+        pools = cut(
+            work / "scores",
+            by=config.cut.by,
+            out=work / "pools",
+            edges=() if config.cut.thresholds else config.cut.edges,
+            thresholds=config.cut.thresholds or (),
+            exclude=exclude,
+        )
+        progress("cut: " + ", ".join(f"{name} has {size} pairs" for name, size in pools.sizes.items()))
+        _merge_quarantine(work)
+        _probe(config, shards, exclude, device, progress)
+        fitted, plan = _plan(config, pools, progress)
+        if config.probe.verify:
+            _verify(config, plan, shards, exclude, device, progress)
+        _subset(config, shards, exclude, progress)
+        if config.train is not None:
+            train_from_config(config, progress=progress)
+        report = write_report(
+            work, work / "report.html", title=config.report.title, gallery=config.report.gallery
+        )
+        progress(f"report: {report}")
+    return Outcome(
+        workdir=work,
+        scores=scores,
+        pools=pools,
+        runs=tuple(read_runs(work / "runs.jsonl")),
+        fit=fitted,
+        plan=plan,
+        report=report,
+    )
+
+
+def _score(
+    config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
+) -> ScoreSummary:
+    defaults = {"batch_size": str(config.score.batch_size), "device": device}
+    if config.filter is not None:
+        folder = train_filter(config, config.filter, device=device)
+        progress(f"filter: {config.filter.model} trained on {config.filter.samples_seen} samples")
+        defaults |= {"model": config.filter.model, "pretrained": str(folder / WEIGHTS_FILE)}
+    specs = [parse_scorer(text, defaults) for text in config.score.scorers]
+
+    def tell(state: Progress) -> None:
+        if state.shards_done == state.num_shards:
+            progress(f"score: {state.pairs} pairs, {state.pairs / max(state.seconds, 1e-9):.0f} pairs/s")
+
+    summary = score_shards(
+        shards,
+        config.workdir / "scores",
+        specs,
+        exclude=exclude,
+        workers=config.score.workers,
+        progress=tell,
+    )
+    for sentence in summary.status:
+        progress(f"score: {sentence}")
+    return summary
+
+
+def _merge_quarantine(work: Path) -> None:
+    parts = [*list_quarantines(work / "scores"), *work.glob("pools/quarantine.parquet")]
+    if parts:
+        merge_quarantine(parts, work / "quarantine.parquet")
+
+
+def _probe(
+    config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
+) -> None:
+    work = config.workdir
+    _forget_other_probes(work, work / "pools" / "pools.json")
+    run_probes(
+        work / "pools",
+        shards,
+        work / "runs.jsonl",
+        probe=config.probe,
+        evaluate=config.evaluate,
+        targets=config.plan.budgets,
+        work=work,
+        device=device,
+        exclude=exclude,
+        progress=lambda sentence: progress(f"probe: {sentence}"),
+    )
+
+
+def _forget_other_probes(work: Path, pools_file: Path) -> None:
+    """Set aside the runs of pools that were cut otherwise: their names may be equal, their pairs are not."""
+    digest = hashlib.blake2b(pools_file.read_bytes(), digest_size=8)
+    digest.update((work / "pools" / "pools.parquet").read_bytes())
+    mark = work / "trials" / "pools.json"
+    now = {"schema": "thresher.trials", "version": 1, "pools": digest.hexdigest()}
+    if mark.exists() and json.loads(mark.read_text()) != now:
+        old = work / f"old-runs-{json.loads(mark.read_text())['pools']}"
+        shutil.rmtree(old, ignore_errors=True)
+        old.mkdir()
+        for name in ("trials", "runs.jsonl"):
+            if (work / name).exists():
+                (work / name).rename(old / name)
+    write_json(mark, now)
+
+
+def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
+    work = config.workdir
+    fitted = fit(
+        read_runs(work / "runs.jsonl"),
+        law=config.fit.law,
+        metric=config.evaluate.metric,
+        pool_order=pools.names,
+        num_draws=config.fit.bootstrap,
+        seed=config.fit.seed,
+    )
+    save_laws(work / "laws.json", fitted)
+    for sentence in fitted.warnings:
+        progress(f"fit: {sentence}")
+    if fitted.check is not None:
+        progress(
+            f"fit: mean absolute error {fitted.check.mae:.3f} on check mixes that it never saw "
+            f"({fitted.check.mae_of_mean:.3f} by predicting their mean)"
+        )
+    plan = make_plan(fitted, config.plan.budgets, pools.sizes)
+    save_plan(work / "plan.json", plan)
+    for budget in plan.budgets:
+        progress(f"plan: {budget.decision}")
+    return fitted, plan
+
+
+def _verify(
+    config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], device: str, progress: Say
+) -> None:
+    work = config.workdir
+    run_verification(
+        plan,
+        work / "pools",
+        shards,
+        work / "runs.jsonl",
+        probe=config.probe,
+        evaluate=config.evaluate,
+        work=work,
+        device=device,
+        exclude=exclude,
+        progress=lambda sentence: progress(f"verify: {sentence}"),
+    )
+
+
+def _subset(config: Config, shards: list[str], exclude: frozenset[str], progress: Say) -> None:
+    work = config.workdir
+    budget = config.subset.budget or max(config.plan.budgets)
+    summary = subset_from_plan(
+        work / "plan.json",
+        budget,
+        pools=work / "pools",
+        out=work / "subset",
+        format=config.subset.format,
+        shards=shards,
+        exclude=exclude,
+        index_cache=work / "cache" / "index",
+    )
+    progress(f"subset: {summary.num_unique} pairs for {budget} samples, in {summary.folder}")
+
+
+def measured_order(runs: tuple[Run, ...], plan: Plan) -> Mapping[int, list[Run]]:
+    """The verification runs at each budget, best first."""
+    ends = {budget.samples_seen for budget in plan.budgets}
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        if run.role == "verify":
+            nearest = min(ends, key=lambda end: abs(end - run.samples_seen))
+            found.setdefault(nearest, []).append(run)
+    return {end: sorted(found[end], key=lambda run: run.error) for end in sorted(found)}

@@ -1,0 +1,79 @@
+"""Where a ranking is cut, and what the pieces are called."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from thresher.errors import InputError
+
+MAX_POOLS = 1000
+
+
+def check_edges(edges: Sequence[float]) -> tuple[float, ...]:
+    """The edges as they came, when they rise within (0, 1]."""
+    if not edges:
+        raise InputError("no edges are given; write for example 0.1,0.2,0.3,0.4")
+    if len(edges) > MAX_POOLS:
+        raise InputError(f"{len(edges)} edges are given; at most {MAX_POOLS} pools are cut")
+    for edge in edges:
+        if not 0 < edge <= 1:
+            raise InputError(
+                f"edge {edge} is not in (0, 1]; edges are shares of the pairs, such as 0.1,0.2,1"
+            )
+    for before, edge in itertools.pairwise(edges):
+        if edge <= before:
+            raise InputError(f"edge {edge} stands after {before}; edges must rise, such as 0.1,0.2,0.3")
+    return tuple(float(edge) for edge in edges)
+
+
+def check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
+    """The thresholds as they came, when they fall."""
+    if not thresholds or len(thresholds) > MAX_POOLS:
+        raise InputError(f"{len(thresholds)} thresholds are given; give 1 to {MAX_POOLS}, such as 0.30,0.28")
+    for threshold in thresholds:
+        if not math.isfinite(threshold):
+            raise InputError(f"threshold {threshold} is not a number to compare scores with")
+    for before, threshold in itertools.pairwise(thresholds):
+        if threshold >= before:
+            raise InputError(
+                f"threshold {threshold} stands after {before}; thresholds must fall, best pool first"
+            )
+    return tuple(float(threshold) for threshold in thresholds)
+
+
+def names_of(edges: Sequence[float], thresholds: Sequence[float]) -> list[str]:
+    """Names of the pools, best first; cuts that look alike in six digits are refused.
+
+    >>> names_of((0.1, 0.25, 1.0), ())
+    ['0-10%', '10-25%', '25-100%']
+    >>> names_of((), (0.3, 0.28))
+    ['>=0.3', '0.28..0.3']
+    """
+    texts = [f"{threshold:g}" for threshold in thresholds] or ["0", *(f"{100 * edge:g}" for edge in edges)]
+    if len(set(texts)) < len(texts):
+        raise InputError(f"two cuts look alike ({', '.join(texts)}); move them further apart")
+    if thresholds:
+        return [f">={texts[0]}", *(f"{low}..{high}" for high, low in itertools.pairwise(texts))]
+    return [f"{low}-{high}%" for low, high in itertools.pairwise(texts)]
+
+
+def ends_of_edges(edges: Sequence[float], num_rows: int) -> list[int]:
+    """For each edge, how many of the best rows lie above it: the whole part of edge x rows.
+
+    An edge stands for the nearest fraction with a denominator of at most a million, so that 0.29 of 100 rows
+    are 29, whatever the binary form of 0.29 is. Pools between equally spaced edges differ by at most one row.
+
+    >>> ends_of_edges((0.29, 1 / 3, 1.0), 100)
+    [29, 33, 100]
+    """
+    return [int(Fraction(edge).limit_denominator(10**6) * num_rows) for edge in edges]
+
+
+def ends_of_thresholds(thresholds: Sequence[float], falling: npt.NDArray[np.float32]) -> list[int]:
+    """For each threshold, how many of the falling scores reach it; compared as float32, as stored."""
+    limits = np.asarray(thresholds, dtype=np.float32)
+    return [int(end) for end in np.searchsorted(-falling, -limits, side="right")]

@@ -1,0 +1,164 @@
+"""Which training runs tell how useful each pool is, and running them."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from thresher.config.sections import Evaluate, Probe
+from thresher.data.shards import expand
+from thresher.errors import InputError
+from thresher.evalsets import EvalSettings, prepare_tasks
+from thresher.models.towers import load_towers
+from thresher.pools import Pools, load_pools
+from thresher.recipes import probe_recipe, resolve_device
+from thresher.runs import Run
+from thresher.train.dataset import describe_dataset
+from thresher.train.recipe import Recipe
+from thresher.trials import Bench, Trial, default_jobs, pool_members, run_trials
+
+
+def run_probes(
+    pools: Path,
+    shards: Sequence[str],
+    ledger: Path,
+    *,
+    probe: Probe,
+    evaluate: Evaluate,
+    targets: Sequence[int],
+    work: Path,
+    device: str,
+    exclude: frozenset[str] = frozenset(),
+    progress: Callable[[str], None] | None = None,
+) -> list[Run]:
+    """Train the probes of every pool and of the check mixes, and append them to the ledger.
+
+    Args:
+        pools: folder that `cut` wrote.
+        shards: where the pairs are.
+        ledger: `runs.jsonl`; runs that it holds are not run again.
+        probe: recipe, sizes and seeds.
+        evaluate: what to measure on.
+        targets: budgets in samples seen whose repetition the probes copy, where `probe.samples` and
+            `probe.targets` do not say otherwise.
+        work: folder of the runs under way and of decoded images.
+        device: `auto`, `cpu`, `cuda` or `cuda:n`.
+        exclude: uids that are not trained on.
+        progress: called with a sentence when a run is finished.
+
+    Returns:
+        All measurements, those of earlier calls included.
+    """
+    cut = load_pools(pools)
+    trials = plan_trials(cut.names, probe, targets, cut.sizes)
+    bench = open_bench(
+        cut,
+        shards,
+        recipe=recipe_of(trials, probe),
+        probe=probe,
+        evaluate=evaluate,
+        work=work,
+        device=device,
+        exclude=exclude,
+    )
+    return run_trials(bench, trials, ledger, jobs=jobs_of(probe, bench.device), progress=progress)
+
+
+def recipe_of(trials: Sequence[Trial], probe: Probe) -> Recipe:
+    """The recipe of a set of probes: its warm-up is a share of their smallest measuring point."""
+    return probe_recipe(probe, [point for trial in trials for point in trial.points])
+
+
+def plan_trials(
+    names: Sequence[str], probe: Probe, targets: Sequence[int], sizes: Mapping[str, int]
+) -> list[Trial]:
+    """Every pool at every share, then the check mixes at the first share, for every seed.
+
+    A probe at a share of the pool measures at the same share of every target, so that its pairs repeat
+    exactly as often as they will at the target.
+    """
+    checks = probe.checks
+    if checks is None:
+        checks = tuple(dict.fromkeys(names[:count], 1.0) for count in range(2, len(names) + 1))
+        checks = tuple({name: float(sizes[name]) for name in mix} for mix in checks)
+    trials = []
+    for seed in probe.seeds:
+        for fraction in probe.fractions:
+            points = measuring_points(probe, targets, fraction)
+            mixes = [("fit", {name: 1.0}) for name in names]
+            if fraction == probe.fractions[0]:
+                mixes += [("check", _normalised(mix, names)) for mix in checks]
+            trials += [
+                Trial(role=role, weights=weights, fraction=fraction, points=points, seed=seed)
+                for role, weights in mixes
+            ]
+    return trials
+
+
+def measuring_points(probe: Probe, targets: Sequence[int], fraction: float) -> tuple[int, ...]:
+    """Samples seen at which a probe at `fraction` of the pools is measured, ascending."""
+    if probe.samples is not None:
+        return tuple(sorted(set(probe.samples)))
+    wanted = probe.targets or tuple(targets)
+    return tuple(sorted({max(probe.batch_size, round(target * fraction)) for target in wanted}))
+
+
+def _normalised(mix: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    for name in mix:
+        if name not in names:
+            raise InputError(f"check mix names pool {name!r}; the pools are {', '.join(names)}")
+    total = sum(mix.values())
+    return {name: mix[name] / total for name in names if mix.get(name, 0) > 0}
+
+
+def open_bench(
+    pools: Pools,
+    shards: Sequence[str],
+    *,
+    recipe: Recipe,
+    probe: Probe,
+    evaluate: Evaluate,
+    work: Path,
+    device: str,
+    exclude: frozenset[str] = frozenset(),
+) -> Bench:
+    """Decode and tokenise what the trials need, once for all of them."""
+    members = pool_members(pools)
+    if exclude:
+        members = {name: tuple(uid for uid in uids if uid not in exclude) for name, uids in members.items()}
+    where = resolve_device(device)
+    towers = load_towers(probe.model, sigmoid=probe.loss == "siglip")
+    tasks = prepare_tasks(eval_settings(evaluate), towers, work / "cache")
+    dataset = describe_dataset(
+        shards,
+        towers,
+        cache=work / "cache",
+        uids=[uid for uids in members.values() for uid in uids],
+        limit_bytes=probe.cache_limit,
+    )
+    cores = len(os.sched_getaffinity(0))
+    return Bench(
+        dataset=dataset,
+        members=members,
+        tasks=tasks,
+        recipe=recipe,
+        metric=evaluate.metric,
+        device=where,
+        folder=work / "trials",
+        threads=max(1, cores // jobs_of(probe, where)),
+    )
+
+
+def eval_settings(evaluate: Evaluate) -> EvalSettings:
+    """The evaluation sets that a config names."""
+    return EvalSettings(
+        zeroshot=tuple(expand(evaluate.zeroshot)) if evaluate.zeroshot else (),
+        label_key=evaluate.label_key,
+        classes=evaluate.classes,
+        templates=evaluate.templates,
+        retrieval=tuple(expand(evaluate.retrieval)) if evaluate.retrieval else (),
+    )
+
+
+def jobs_of(probe: Probe, device: str) -> int:
+    """Trials to run at the same time."""
+    return probe.jobs or default_jobs(device)

@@ -1,0 +1,142 @@
+"""Numbers and captions as a reader wants to see them."""
+
+import dataclasses
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+from thresher.budget import format_count
+from thresher.runs import is_loss
+
+MINUS = "−"
+ABSENT = "–"
+CAPTION_LIMIT = 120
+JOINERS = "\u200c\u200d"  # without them emoji families and Persian words fall apart
+
+METRICS = {
+    "zeroshot_error": "zero-shot error",
+    "retrieval_error": "retrieval error, 1 − mean recall",
+    "imagenet_error": "ImageNet zero-shot error",
+    "loss": "loss",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How errors of one metric are shown: per cent with one digit, or as they are with three."""
+
+    metric: str
+    percent: bool
+
+    @property
+    def factor(self) -> float:
+        """What an error is multiplied by before it is drawn."""
+        return 100.0 if self.percent else 1.0
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis that shows the error, with its unit."""
+        name = metric_text(self.metric)
+        return f"{name[:1].upper()}{name[1:]}{' (%)' if self.percent else ''}"
+
+    @property
+    def difference(self) -> str:
+        """The unit of a difference between two errors."""
+        return "points" if self.percent else "units"
+
+    def text(self, error: float | None) -> str:
+        """An error as text, `61.2%` or `2.130`; a dash where there is none."""
+        if error is None or not math.isfinite(error):
+            return ABSENT
+        return f"{100 * error:.1f}%" if self.percent else f"{error:.3f}"
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """Two ends as text, `58.3% to 64.0%`; empty where one is missing."""
+        if low is None or high is None:
+            return ""
+        return f"{self.text(low)} to {self.text(high)}"
+
+    def gap(self, difference: float) -> str:
+        """A difference of two errors with its unit, `1.3 points`."""
+        return f"{self.factor * difference:.{1 if self.percent else 3}f} {self.difference}"
+
+
+def scale_of(metric: str, errors: Iterable[float]) -> Scale:
+    """Per cent where every error lies in 0..1 and the metric is no loss."""
+    inside = all(0.0 <= error <= 1.0 for error in errors)
+    return Scale(metric=metric, percent=inside and not is_loss(metric))
+
+
+def metric_text(metric: str) -> str:
+    """The name of a metric in words."""
+    return METRICS.get(metric, metric.replace("_", " ") or "error")
+
+
+def about_text(count: float) -> str:
+    """An estimated count with two significant digits, `61M`.
+
+    >>> about_text(61_234_567)
+    '61M'
+    """
+    return format_count(float(f"{count:.2g}"))
+
+
+def number_text(value: float | None, digits: int = 3) -> str:
+    """A parameter with `digits` significant digits, large ones as counts; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    if abs(value) >= 10_000:
+        return (MINUS if value < 0 else "") + format_count(float(f"{abs(value):.3g}"))
+    return f"{value:#.{digits}g}".rstrip(".").replace("-", MINUS)
+
+
+def interval_text(ends: tuple[float, float] | None) -> str:
+    """The interval of a parameter, `−0.21 to −0.18`; empty where there is none."""
+    return "" if ends is None else f"{number_text(ends[0])} to {number_text(ends[1])}"
+
+
+def chance_text(chance: float | None) -> str:
+    """A probability in per cent; the certain ends are not claimed (`> 99%`, `< 1%`)."""
+    if chance is None:
+        return ABSENT
+    if chance > 0.99:
+        return ">\u00a099%"
+    if chance < 0.01:
+        return "<\u00a01%"
+    return f"{100 * chance:.0f}%"
+
+
+def share_text(part: float, whole: float) -> str:
+    """A share in per cent with one digit."""
+    return f"{100 * part / whole:.1f}%" if whole else ABSENT
+
+
+def times_text(times: float) -> str:
+    """Passes over a pool, `4.1 times`; `once` for one pass."""
+    return "once" if abs(times - 1) < 0.005 else f"{times:.{2 if times < 1 else 1}f} times"
+
+
+def mix_text(weights: Mapping[str, float]) -> str:
+    """The pools of a mix in the order given, `0-10% + 10-20%`."""
+    return " + ".join(name for name, weight in weights.items() if weight > 0)
+
+
+def cut_caption(caption: str, limit: int = CAPTION_LIMIT) -> tuple[str, str]:
+    """The caption without control characters and no longer than `limit`, and a remark on what was cut.
+
+    Line breaks and tabs become spaces. The remark is empty when the caption is whole.
+
+    >>> cut_caption("a dog")
+    ('a dog', '')
+    """
+    head = caption[: 4 * limit]
+    clean = " ".join("".join(_printable(char) for char in head).split())
+    if len(clean) <= limit and len(caption) == len(head):
+        return clean, ""
+    return clean[:limit].rstrip() + "…", f"cut, {len(caption):,} characters in all"
+
+
+def _printable(char: str) -> str:
+    if char.isprintable() or char in JOINERS:
+        return char
+    return "" if unicodedata.category(char) == "Cf" else " "

@@ -1,0 +1,167 @@
+"""The files of a scores folder: one table a shard, stamped with what it was made of.
+
+A part is named `NNNNN-STEM.parquet` by the shard's number and name; what was refused of the shard stands
+beside it in `NNNNN-STEM.quarantine.parquet`, written first. So a part that exists is a finished shard.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thresher.data.pairs import Reject
+from thresher.data.quarantine import write_quarantine
+from thresher.data.writer import write_table
+from thresher.errors import InputError
+from thresher.scores.spec import ROW_COLUMNS
+
+SUMMARY_FILE = "scores.json"
+LOG_FILE = "scores.log.jsonl"
+PARTS_FOLDER = "parts"
+QUARANTINE_SUFFIX = ".quarantine.parquet"
+
+_STAMP = b"thresher.scores.part"
+_NAME = re.compile(r"(\d{5,})-.+\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a part was made of.
+
+    Attributes:
+        shard: The shard, as it was named.
+        state: Its size and modification time (or what stands for them).
+        scorers: Column -> fingerprint of the scorer that filled it.
+        exclude: Digest of the exclude list; empty without one.
+    """
+
+    shard: str
+    state: str
+    scorers: Mapping[str, str]
+    exclude: str
+
+
+def part_path(folder: Path, number: int, shard: str) -> Path:
+    """Path of the part of shard `number`, which is called `shard`.
+
+    >>> part_path(Path("scores"), 7, "s3://bucket/00007.tar").as_posix()
+    'scores/parts/00007-00007.parquet'
+    """
+    name = shard.rstrip("/").rpartition("/")[2]
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name.removesuffix(".tar"))[:100].strip(".") or "shard"
+    return folder / PARTS_FOLDER / f"{number:05d}-{stem}.parquet"
+
+
+def quarantine_path(part: Path) -> Path:
+    """Path of the quarantine table that belongs to a part."""
+    return part.with_name(part.name.removesuffix(".parquet") + QUARANTINE_SUFFIX)
+
+
+def list_parts(folder: str | os.PathLike[str]) -> list[Path]:
+    """The parts of a scores folder, in the order of their shards."""
+    return [path for path in _numbered(folder) if not path.name.endswith(QUARANTINE_SUFFIX)]
+
+
+def list_quarantines(folder: str | os.PathLike[str]) -> list[Path]:
+    """The quarantine tables of a scores folder, in the order of their shards."""
+    return [path for path in _numbered(folder) if path.name.endswith(QUARANTINE_SUFFIX)]
+
+
+def write_part(
+    path: Path,
+    columns: Mapping[str, Sequence[str]],
+    scores: Mapping[str, npt.NDArray[np.float32]],
+    stamp: Stamp,
+) -> None:
+    """Write the table of a finished shard: the columns of its rows, then one column a scorer."""
+    arrays = [pa.array(columns[name], pa.string()) for name in ROW_COLUMNS]
+    arrays += [pa.array(np.asarray(values, dtype=np.float32)) for values in scores.values()]
+    metadata = {_STAMP: json.dumps({"version": 1, **asdict(stamp)}, sort_keys=True)}
+    write_table(path, pa.table(arrays, names=[*ROW_COLUMNS, *scores]).replace_schema_metadata(metadata))
+
+
+def write_rejects(part: Path, rejects: Iterable[Reject]) -> None:
+    """Write what was refused of a shard beside its part; no file when nothing was."""
+    found = list(rejects)
+    if found:
+        write_quarantine(quarantine_path(part), found)
+    else:
+        quarantine_path(part).unlink(missing_ok=True)
+
+
+def read_stamp(path: Path) -> Stamp:
+    """What the part at `path` was made of.
+
+    Raises:
+        InputError: the file is no part of a scores folder.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        fields: dict[str, Any] = json.loads(metadata[_STAMP])
+        fields.pop("version")
+        return Stamp(**fields)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise InputError(
+            f"{path} is no part of a scores folder; move it away or name another folder"
+        ) from error
+
+
+def check_stamp(path: Path, found: Stamp, now: Stamp) -> None:
+    """Refuse to go on from a part that was made of something else.
+
+    Raises:
+        InputError: the text names what differs, and the remedy.
+    """
+    if found.shard != now.shard:
+        raise InputError(
+            f"{path} holds the scores of {found.shard}, but this run has {now.shard} in its place; "
+            "give the shards in the same order (new ones last), or name another folder"
+        )
+    if found.state != now.state:
+        raise InputError(
+            f"{now.shard} changed since it was scored (size and time were {found.state}, are {now.state}); "
+            f"delete {path} to score it again"
+        )
+    if set(found.scorers) != set(now.scorers):
+        raise InputError(
+            f"{path} has the scores {', '.join(sorted(found.scorers))}, this run makes "
+            f"{', '.join(sorted(now.scorers))}; name another folder, or delete this one to score again"
+        )
+    for column, fingerprint in now.scorers.items():
+        if found.scorers[column] != fingerprint:
+            raise InputError(
+                f"{path} was scored by another {column}: its fingerprint is {found.scorers[column][:12]}, "
+                f"this run's is {fingerprint[:12]} (weights, preprocessing or precision differ); give the "
+                "same options, name another folder, or delete this one to score again"
+            )
+    if found.exclude != now.exclude:
+        raise InputError(
+            f"{path} was scored with another exclude list; give the same list here and the new one to `cut`, "
+            "or name another folder"
+        )
+
+
+def digest_of(uids: frozenset[str]) -> str:
+    """Sixteen hexadecimal digits that stand for a set of uids; empty for the empty set."""
+    if not uids:
+        return ""
+    return hashlib.blake2b("\n".join(sorted(uids)).encode(), digest_size=8).hexdigest()
+
+
+def _numbered(folder: str | os.PathLike[str]) -> list[Path]:
+    parts = Path(folder) / PARTS_FOLDER
+    if not parts.is_dir():
+        return []
+    found = [
+        (int(match[1]), path.name, path) for path in parts.iterdir() if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for _, _, path in sorted(found)]

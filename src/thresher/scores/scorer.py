@@ -1,0 +1,33 @@
+"""What a scorer is: a fingerprint, the images it wants, and two functions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thresher.data.images import ImageSpec
+
+Images = npt.NDArray[np.uint8]
+Pending = Callable[[], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """An open scorer.
+
+    Attributes:
+        fingerprint: Changes whenever the scores of the same pairs would change.
+        spec: How the images are wanted; None for a scorer of captions, which gets no images.
+        batch_size: Pairs wanted at once; a scorer of captions takes what the others want.
+        prepare: Makes of captions what can be made before their turn (tokens), in a thread beside the model.
+        score: (images uint8 [B, H, W, 3] or None, prepared captions) -> a function that returns the B scores,
+            float32. So a GPU may still be working when the next batch is handed over.
+    """
+
+    fingerprint: str
+    spec: ImageSpec | None
+    batch_size: int
+    prepare: Callable[[Sequence[str]], Any]
+    score: Callable[[Images | None, Any], Pending]

@@ -1,0 +1,122 @@
+"""A scorer as people write it: `clip:model=ViT-B-32,pretrained=weights.pt,as=clip_b32`."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thresher.errors import InputError
+from thresher.scores.scorer import Scorer
+
+ROW_COLUMNS = ("uid", "key", "shard", "caption")
+"""Columns of a score table that are no scores."""
+
+OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
+"""Options that say how to compute and not what: a run may go on with others."""
+
+ScorerFactory = Callable[..., Scorer]
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerSpec:
+    """A scorer's name in `SCORERS`, its options in a fixed order, and the column that its scores get.
+
+    The column is called like the scorer, or `caption_score` where the name is taken by another column.
+    """
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+    column: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(sorted(self.options)))
+        object.__setattr__(self, "column", self.column or _default_column(self.name))
+
+
+def parse_spec(
+    text: str, scorers: Mapping[str, ScorerFactory], defaults: Mapping[str, str] | None = None
+) -> ScorerSpec:
+    """The spec that `text` stands for; `defaults` fill in options of the scorer that the text leaves out.
+
+    Raises:
+        InputError: an unknown scorer or option (the nearest known one is named), or text of another form.
+    """
+    name, colon, rest = text.strip().partition(":")
+    factory = _factory(name, scorers)
+    options: dict[str, str] = {}
+    for piece in rest.split(",") if colon else ():
+        key, equals, value = (part.strip() for part in piece.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"scorer {text!r}: {piece!r} is no option; write {name}:key=value,key=value")
+        if key in options:
+            raise InputError(f"scorer {text!r} gives {key} twice; keep one")
+        options[key] = value
+    column = options.pop("as", _default_column(name))
+    known = inspect.signature(factory).parameters
+    for key in options:
+        if key not in known:
+            raise InputError(f"scorer {name} has no option {key!r}; {nearest(key, [*known, 'as'])}")
+    for key, value in (defaults or {}).items():
+        if key in known:
+            options.setdefault(key, value)
+    _check_column(column)
+    spec = ScorerSpec(name, tuple(options.items()), column)
+    arguments(spec, scorers)
+    return spec
+
+
+def arguments(spec: ScorerSpec, scorers: Mapping[str, ScorerFactory]) -> dict[str, Any]:
+    """The options as the scorer's function takes them: numbers as numbers.
+
+    Raises:
+        InputError: an option that should be a whole number is none, or the scorer is unknown.
+    """
+    known = inspect.signature(_factory(spec.name, scorers)).parameters
+    values: dict[str, Any] = {}
+    for key, text in spec.options:
+        if key not in known:
+            raise InputError(f"scorer {spec.name} has no option {key!r}; {nearest(key, list(known))}")
+        if known[key].annotation is int:
+            if not text.isdecimal():
+                raise InputError(f"scorer {spec.name}: {key}={text!r} is not a whole number")
+            values[key] = int(text)
+        else:
+            values[key] = text
+    return values
+
+
+def check_columns(specs: Sequence[ScorerSpec]) -> None:
+    """Refuse an empty list of scorers and two scorers with one column."""
+    if not specs:
+        raise InputError("no scorer is given; name at least one, for example caption")
+    seen: set[str] = set()
+    for spec in specs:
+        if spec.column in seen:
+            raise InputError(f"two scorers write the column {spec.column!r}; rename one with as=NAME")
+        seen.add(spec.column)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`did you mean X? known: ...`, for the end of an error's text."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}known: {', '.join(known)}"
+
+
+def _factory(name: str, scorers: Mapping[str, ScorerFactory]) -> ScorerFactory:
+    if name not in scorers:
+        raise InputError(f"there is no scorer {name!r}; {nearest(name, list(scorers))}")
+    return scorers[name]
+
+
+def _default_column(name: str) -> str:
+    return f"{name}_score" if name in ROW_COLUMNS else name
+
+
+def _check_column(column: str) -> None:
+    if column in ROW_COLUMNS or not column.isidentifier():
+        raise InputError(
+            f"{column!r} cannot be the name of a score column; take letters, digits and _, "
+            f"and none of {', '.join(ROW_COLUMNS)}"
+        )

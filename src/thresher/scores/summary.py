@@ -1,0 +1,95 @@
+"""What a scores folder holds, in numbers."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from thresher.data.quarantine import counts_by_reason, read_quarantine
+from thresher.scores.parts import list_parts, list_quarantines
+from thresher.scores.spec import OUTSIDE_FINGERPRINT, ScorerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSummary:
+    """Counts over a whole scores folder, and how this run went.
+
+    Attributes:
+        num_shards: Shards of the run.
+        num_pairs: Rows of the score table.
+        num_quarantined: Pairs (and whole shards) that were refused.
+        quarantine: Kind of reason -> how many, most frequent first.
+        unreadable: Shard -> why nothing of it is in the table; the next run tries it again.
+        scored_shards: Shards that this run scored; the others were finished before.
+        scored_pairs: Rows that this run added.
+        seconds: Time of scoring, without the opening of models.
+        waited_seconds: Part of `seconds` in which the scorers waited for pairs.
+        deaths: A sentence for every worker process that died and was replaced.
+        status: Sentences on what needs attention.
+    """
+
+    num_shards: int
+    num_pairs: int
+    num_quarantined: int
+    quarantine: Mapping[str, int]
+    unreadable: Mapping[str, str]
+    scored_shards: int = 0
+    scored_pairs: int = 0
+    seconds: float = 0.0
+    waited_seconds: float = 0.0
+    deaths: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+
+
+def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
+    """Rows of all parts, rows of all quarantine tables, and the kinds of reason with their counts."""
+    num_pairs = sum(int(pq.read_metadata(part).num_rows) for part in list_parts(folder))
+    reasons: Counter[str] = Counter()
+    for path in list_quarantines(folder):
+        reasons.update(counts_by_reason(read_quarantine(path)))
+    ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+    return num_pairs, sum(ordered.values()), ordered
+
+
+def status_of(summary: ScoreSummary) -> tuple[str, ...]:
+    """A sentence for each thing that a reader of the summary should act on."""
+    sentences: list[str] = []
+    if summary.unreadable:
+        shard, reason = next(iter(summary.unreadable.items()))
+        sentences.append(
+            f"{len(summary.unreadable)} of {summary.num_shards} shards gave no pairs, the first is {shard} "
+            f"({reason}); mend them and run again"
+        )
+    if summary.num_pairs == 0:
+        sentences.append("no pair was scored; look at the quarantine for the reasons")
+    if summary.deaths:
+        sentences.append(
+            f"{len(summary.deaths)} worker processes died and were replaced, the last: {summary.deaths[-1]}"
+        )
+    return tuple(sentences)
+
+
+def summary_json(
+    summary: ScoreSummary, specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]
+) -> dict[str, Any]:
+    """The content of `scores.json`: nothing in it depends on when or how often the run was stopped."""
+    return {
+        "schema": "thresher.scores",
+        "version": 1,
+        "scorers": [
+            {
+                "column": spec.column,
+                "name": spec.name,
+                "options": {key: value for key, value in spec.options if key not in OUTSIDE_FINGERPRINT},
+                "fingerprint": fingerprints[spec.column],
+            }
+            for spec in specs
+        ],
+        "shards": summary.num_shards,
+        "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
+        "quarantine": dict(summary.quarantine),
+        "unreadable": [{"shard": shard, "reason": reason} for shard, reason in summary.unreadable.items()],
+    }

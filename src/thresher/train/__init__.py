@@ -1,0 +1,1 @@
+"""Contrastive training: batches, schedule, loop, checkpoints."""

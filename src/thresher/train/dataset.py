@@ -1,0 +1,130 @@
+"""The pairs of some shards, ready for training: decoded images and tokens, kept in a cache folder.
+
+A `Dataset` is a description that can be sent to another process; `open` there maps what the first one
+prepared.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from thresher.data.images import ImageSpec
+from thresher.data.index import Index, build_index
+from thresher.data.pixels import Images, open_images
+from thresher.data.shards import Reject
+from thresher.data.writer import atomic_path
+from thresher.errors import InputError
+from thresher.models.towers import Towers
+from thresher.train.pairs import tokenize
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Unique pairs to train on.
+
+    Attributes:
+        shards: where they are.
+        uids: which of them, in this order; None takes all.
+        exclude: uids that are left out.
+        spec: size and resize of the images.
+        tokens: tokens of the pairs that decode, int32 [n, T], .npy.
+        cache: folder of index, pixels and tokens.
+        limit_bytes: most bytes of decoded pixels to keep.
+        workers: decoding processes.
+    """
+
+    shards: tuple[str, ...]
+    uids: tuple[str, ...] | None
+    exclude: frozenset[str]
+    spec: ImageSpec
+    tokens: Path
+    cache: Path
+    limit_bytes: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDataset:
+    """Images and tokens by place 0..n-1, and the uid of each place."""
+
+    images: Images
+    tokens_nT: torch.Tensor
+    uids: pa.ChunkedArray
+    rejects: list[Reject]
+
+    def places(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
+        """Place of each uid; those whose image does not decode are left out."""
+        known = {uid: place for place, uid in enumerate(self.uids.to_pylist())}
+        wanted = uids.to_pylist() if isinstance(uids, pa.ChunkedArray) else uids
+        return np.asarray([known[uid] for uid in wanted if uid in known], dtype=np.int64)
+
+
+def describe_dataset(
+    shards: Sequence[str],
+    towers: Towers,
+    *,
+    cache: Path,
+    uids: Sequence[str] | None = None,
+    exclude: frozenset[str] = frozenset(),
+    limit_bytes: int = 4 << 30,
+    workers: int = 2,
+) -> Dataset:
+    """Decode and tokenise what is not in `cache` yet, and describe where it is.
+
+    Raises:
+        InputError: no pair of the shards can be used, or a uid is missing.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    name = hashlib.blake2b(repr((sorted(shards), uids, sorted(exclude))).encode(), digest_size=8)
+    name.update(repr((towers.spec, getattr(towers.tokenize, "context_length", None))).encode())
+    dataset = Dataset(
+        shards=tuple(shards),
+        uids=None if uids is None else tuple(uids),
+        exclude=exclude,
+        spec=towers.spec,
+        tokens=cache / f"tokens-{name.hexdigest()}.npy",
+        cache=cache,
+        limit_bytes=limit_bytes,
+        workers=workers,
+    )
+    with _opened(dataset) as (index, _, rows, _):
+        if not len(rows):
+            raise InputError(f"no pair of {', '.join(shards)} can be used; see the quarantine")
+        if not dataset.tokens.exists():
+            tokens = tokenize(towers, index.table.column("caption").take(rows).to_pylist())
+            with atomic_path(dataset.tokens) as temporary, temporary.open("wb") as file:
+                np.save(file, tokens.numpy(), allow_pickle=False)
+    return dataset
+
+
+@contextmanager
+def open_dataset(dataset: Dataset) -> Iterator[OpenDataset]:
+    """Images and tokens of a described dataset, as long as the block lasts."""
+    with _opened(dataset) as (index, images, rows, rejects):
+        tokens = torch.from_numpy(np.load(dataset.tokens, allow_pickle=False))
+        uids = index.table.column("uid").take(rows)
+        yield OpenDataset(images=images, tokens_nT=tokens, uids=uids, rejects=rejects)
+
+
+@contextmanager
+def _opened(dataset: Dataset) -> Iterator[tuple[Index, Images, Rows, list[Reject]]]:
+    index = build_index(dataset.shards, cache=dataset.cache / "index", exclude=dataset.exclude)
+    rows = np.arange(len(index)) if dataset.uids is None else index.rows(dataset.uids)
+    with open_images(
+        index,
+        rows,
+        dataset.spec,
+        cache=dataset.cache,
+        limit_bytes=dataset.limit_bytes,
+        workers=dataset.workers,
+    ) as (images, kept, rejects):
+        yield index, images, kept, rejects

@@ -1,0 +1,73 @@
+"""The processes that `torchrun` starts, or the single one without it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among `world`; rank 0 writes files."""
+
+    rank: int
+    world: int
+    local: int
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the results."""
+        return self.rank == 0
+
+
+SINGLE = Ranks(rank=0, world=1, local=0)
+
+
+@contextmanager
+def ranks_from_environment(device: str) -> Iterator[Ranks]:
+    """Join the process group that `torchrun` describes; without one, the single process.
+
+    Backend: nccl where `device` is cuda, else gloo.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield SINGLE
+        return
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield Ranks(rank=dist.get_rank(), world=world, local=int(os.environ.get("LOCAL_RANK", "0")))
+    finally:
+        dist.destroy_process_group()
+
+
+def wrap(model: torch.nn.Module, ranks: Ranks) -> torch.nn.Module:
+    """`model` with gradients averaged over ranks; batch-norm buffers are those of rank 0."""
+    if ranks.world == 1:
+        return model
+    return torch.nn.parallel.DistributedDataParallel(model)
+
+
+def share(rows: npt.NDArray[np.int64], ranks: Ranks) -> npt.NDArray[np.int64]:
+    """This rank's slice of a batch; the batch size divides by the number of ranks."""
+    size = len(rows) // ranks.world
+    return rows[ranks.rank * size : (ranks.rank + 1) * size]
+
+
+def barrier(ranks: Ranks) -> None:
+    """Wait until every rank is here."""
+    if ranks.world > 1:
+        dist.barrier()
+
+
+def mean(value: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """`value` averaged over ranks."""
+    if ranks.world == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / ranks.world

@@ -1,0 +1,39 @@
+"""Contrastive losses, as open_clip computes them on one process or many."""
+
+from typing import Any
+
+import torch
+from open_clip.loss import ClipLoss, SigLipLoss
+
+from thresher.errors import InputError
+from thresher.train.distributed import Ranks
+
+LOSSES = {"siglip": SigLipLoss, "clip": ClipLoss}
+
+
+def make_loss(name: str, ranks: Ranks) -> torch.nn.Module:
+    """The loss called `name`: `siglip` (sigmoid) or `clip` (softmax).
+
+    Each rank gets the sum over its own images against the captions of all ranks, divided by its number
+    of images; the mean over ranks is the loss of the whole batch.
+    """
+    if name not in LOSSES:
+        raise InputError(f"loss {name!r} is unknown; take one of {', '.join(LOSSES)}")
+    if name == "siglip":
+        return SigLipLoss(rank=ranks.rank, world_size=ranks.world, dist_impl="gather")
+    return ClipLoss(local_loss=True, gather_with_grad=True, rank=ranks.rank, world_size=ranks.world)
+
+
+def forward_loss(
+    model: torch.nn.Module, loss: torch.nn.Module, images: torch.Tensor, tokens: torch.Tensor
+) -> torch.Tensor:
+    """Loss of a batch in nats, computed in fp32 from the embeddings."""
+    output: Any = model(images, tokens)
+    if not isinstance(output, dict):
+        keys = ("image_features", "text_features", "logit_scale", "logit_bias")
+        output = dict(zip(keys, output, strict=False))
+    arguments = {k: output[k].float() for k in ("image_features", "text_features", "logit_scale")}
+    if isinstance(loss, SigLipLoss):
+        arguments["logit_bias"] = output["logit_bias"].float()
+    value: torch.Tensor = loss(**arguments)
+    return value

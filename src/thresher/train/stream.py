@@ -1,0 +1,87 @@
+"""Which rows make up each batch, as a function of the seed and the number of batches drawn.
+
+Every epoch is a permutation of the rows, each repeated as often as it should be; no row stands twice in
+one batch, since a repeated pair would be its own false negative.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thresher.errors import InputError
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Stream:
+    """An endless sequence of batches over `rows`; its state is a few numbers and goes into checkpoints.
+
+    Attributes:
+        rows: row numbers to draw from, unique.
+        repeats: how often each row stands in one epoch.
+        batch_size: rows a batch, over all ranks.
+        seed: permutations are keyed by (seed, epoch).
+        epoch: the epoch being read.
+        position: how much of its permutation has been read.
+        held: places in `rows` that were put off because their row was already in the batch.
+    """
+
+    rows: Rows
+    repeats: Rows
+    batch_size: int
+    seed: int
+    epoch: int = 0
+    position: int = 0
+    held: Rows = None  # type: ignore[assignment]
+    _order: Rows = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if len(self.rows) < self.batch_size:
+            raise InputError(
+                f"{len(self.rows)} unique pairs cannot fill a batch of {self.batch_size} without repeating one; "
+                f"lower batch_size to {len(self.rows)} or give more pairs"
+            )
+        if self.held is None:
+            self.held = np.empty(0, dtype=np.int64)
+
+    def __next__(self) -> Rows:
+        """The next batch, [batch_size] row numbers without repeats."""
+        chosen = np.empty(0, dtype=np.int64)
+        waiting = self.held
+        while len(chosen) < self.batch_size:
+            candidates = np.concatenate([chosen, waiting])
+            _, first = np.unique(candidates, return_index=True)
+            is_first = np.zeros(len(candidates), dtype=bool)
+            is_first[first] = True
+            is_first[np.flatnonzero(is_first)[self.batch_size :]] = False
+            chosen, self.held = candidates[is_first], candidates[~is_first]
+            if len(chosen) < self.batch_size:
+                waiting = np.concatenate([self.held, self._read(self.batch_size - len(chosen))])
+        return self.rows[chosen]
+
+    def _read(self, count: int) -> Rows:
+        if self._order is None:
+            self._order = _permutation(self.repeats, self.seed, self.epoch)
+        part = self._order[self.position : self.position + count]
+        self.position += len(part)
+        if self.position == len(self._order):
+            self.epoch, self.position, self._order = self.epoch + 1, 0, None  # type: ignore[assignment]
+        return part
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on from here."""
+        return {"epoch": self.epoch, "position": self.position, "held": self.held.tolist()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to where `state` was taken."""
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])
+        self.held = np.asarray(state["held"], dtype=np.int64)
+        self._order = None  # type: ignore[assignment]
+
+
+def _permutation(repeats: Rows, seed: int, epoch: int) -> Rows:
+    places = np.repeat(np.arange(len(repeats)), repeats)
+    return np.random.default_rng([seed, epoch]).permutation(places)

@@ -1,0 +1,248 @@
+"""Short training runs on pools or mixes of them, several at a time, into the ledger of finished runs."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thresher.data.writer import write_json
+from thresher.errors import InputError
+from thresher.evalsets import load_tasks
+from thresher.evaluate import error_of, evaluate
+from thresher.models.towers import Towers
+from thresher.pools import Pools
+from thresher.runs import Run, append_runs, read_runs
+from thresher.subset.manifest import repeat_rates, whole_repeats
+from thresher.subset.npy import uid_words
+from thresher.train.dataset import Dataset, OpenDataset, open_dataset
+from thresher.train.distributed import SINGLE, Ranks, ranks_from_environment
+from thresher.train.loop import train
+from thresher.train.pairs import Pairs
+from thresher.train.recipe import Recipe
+
+RESULT_FILE = "result.json"
+SUBSAMPLE_SEED = 977
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One training run with its measuring points.
+
+    Attributes:
+        role: `fit`, `check` or `verify`, as the ledger has it.
+        weights: pool -> sampling weight; one pool for a run on a single pool.
+        fraction: share of every pool that is used, the same pairs for every trial (nested).
+        points: samples seen at which a cooled-down model is measured, ascending.
+        seed: of weights, order and augmentation.
+    """
+
+    role: str
+    weights: Mapping[str, float]
+    fraction: float
+    points: tuple[int, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique, readable name of the trial; also its folder."""
+        pools = "+".join(self.weights)
+        key = json.dumps([dict(self.weights), self.fraction, self.points], sort_keys=True)
+        digest = hashlib.blake2b(key.encode(), digest_size=3).hexdigest()
+        return f"{self.role}-{pools.replace('%', '')}-f{self.fraction:.3g}-s{self.seed}-{digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What all trials share; can be sent to another process."""
+
+    dataset: Dataset
+    members: Mapping[str, tuple[str, ...]]  # pool -> uids, in the order of the pool table
+    tasks: Path
+    recipe: Recipe
+    metric: str
+    device: str
+    folder: Path
+    threads: int
+
+
+def pool_members(pools: Pools) -> dict[str, tuple[str, ...]]:
+    """The uids of every pool."""
+    return {name: tuple(pools.uids(name).to_pylist()) for name in pools.names}
+
+
+def run_trials(
+    bench: Bench, trials: Sequence[Trial], ledger: Path, *, jobs: int, progress: Callable[[str], None] | None = None
+) -> list[Run]:
+    """Train what the ledger does not hold yet and append it, in the order of `trials`.
+
+    A finished trial leaves its result in its own folder first, so a killed run loses at most what lies
+    after the last checkpoint of the trials under way.
+
+    Returns:
+        The measurements of all trials.
+    """
+    for trial in trials:
+        _check_size(bench, trial)
+    names = [trial.name for trial in trials]
+    if len(set(names)) < len(names):
+        raise InputError("two probes are the same; remove one of the equal checks or seeds")
+    known = {run.run for run in read_runs(ledger)} if ledger.exists() else set()
+    results: dict[str, list[Run]] = {}
+    waiting = list(trials)
+    for name, runs in _results(bench, trials, jobs):
+        results[name] = runs
+        if progress is not None:
+            last = runs[-1]
+            progress(f"{name}: {last.metric} {last.error:.3f} after {last.samples_seen} samples")
+        while waiting and waiting[0].name in results:
+            done = waiting.pop(0).name
+            if done not in known:
+                append_runs(ledger, results[done])
+    return [run for name in names for run in results[name]]
+
+
+def _results(bench: Bench, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[str, list[Run]]]:
+    open_trials = []
+    for trial in trials:
+        path = bench.folder / trial.name / RESULT_FILE
+        if path.exists():
+            yield trial.name, _runs(bench, trial, json.loads(path.read_text())["measured"])
+        else:
+            open_trials.append(trial)
+    if not open_trials:
+        return
+    with ranks_from_environment(bench.device) as ranks:
+        if jobs <= 1 or ranks.world > 1 or len(open_trials) == 1:
+            for trial in open_trials:
+                yield trial.name, _runs(bench, trial, run_trial(bench, trial, ranks))
+            return
+    context = multiprocessing.get_context("spawn")
+    # The longest first: a long trial that starts last would leave the other processes idle.
+    by_length = sorted(open_trials, key=lambda trial: -trial.points[-1])
+    with ProcessPoolExecutor(min(jobs, len(by_length)), context, _start_worker, (bench,)) as pool:
+        futures = {pool.submit(_run_in_worker, trial): trial for trial in by_length}
+        try:
+            for future in as_completed(futures):
+                trial = futures[future]
+                yield trial.name, _runs(bench, trial, future.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_worker: dict[str, Bench] = {}
+
+
+def _start_worker(bench: Bench) -> None:
+    _worker["bench"] = bench
+
+
+def _run_in_worker(trial: Trial) -> list[dict[str, Any]]:
+    return run_trial(_worker["bench"], trial, SINGLE)
+
+
+def run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
+    """Train one trial and leave `result.json` in its folder."""
+    torch.set_num_threads(bench.threads)
+    folder = bench.folder / trial.name
+    tasks = load_tasks(bench.tasks)
+
+    def measure(towers: Towers) -> dict[str, float]:
+        return evaluate(towers, tasks, precision=bench.recipe.precision)
+
+    with open_dataset(bench.dataset) as opened:
+        pairs = trial_pairs(bench, trial, opened)
+        _, measured = train(
+            bench.recipe,
+            pairs,
+            trial.points,
+            folder,
+            seed=trial.seed,
+            evaluate=measure,
+            ranks=ranks,
+            device=bench.device,
+        )
+    records = [asdict(m) | {"unique": _unique(bench, trial)} for m in measured]
+    if ranks.is_main:
+        content = {"schema": "thresher.trial", "version": 1, "trial": asdict(trial) | {"weights": dict(trial.weights)}}
+        write_json(folder / RESULT_FILE, content | {"measured": records})
+    return records
+
+
+def subsample(members: Sequence[str], fraction: float) -> list[str]:
+    """The first `fraction` of a fixed shuffle of a pool, so that smaller subsamples lie in larger ones."""
+    count = max(1, round(len(members) * fraction))
+    order = np.random.default_rng([SUBSAMPLE_SEED, len(members)]).permutation(len(members))[:count]
+    return [members[place] for place in order.tolist()]
+
+
+def _check_size(bench: Bench, trial: Trial) -> None:
+    unique = sum(_unique(bench, trial).values())
+    if unique < bench.recipe.batch_size:
+        raise InputError(
+            f"{trial.fraction:g} of pool {' + '.join(trial.weights)} are {unique} pairs, fewer than a batch of "
+            f"{bench.recipe.batch_size}; lower [probe] batch_size, or raise [probe] fractions"
+        )
+
+
+def _unique(bench: Bench, trial: Trial) -> dict[str, int]:
+    return {name: max(1, round(len(bench.members[name]) * trial.fraction)) for name in trial.weights}
+
+
+def trial_pairs(bench: Bench, trial: Trial, opened: OpenDataset) -> Pairs:
+    """The pairs of a trial, with the repeats that give its pools their weights."""
+    rates = repeat_rates(trial.weights, _unique(bench, trial), trial.points[-1])
+    rows, repeats = [], []
+    for name in trial.weights:
+        uids = subsample(bench.members[name], trial.fraction)
+        rows.append(opened.places(uids))
+        repeats.append(whole_repeats(uid_words(uids), rates[name]).astype(np.int64))
+    all_rows, all_repeats = np.concatenate(rows), np.concatenate(repeats)
+    if len(all_rows) != len(all_repeats):
+        raise InputError(
+            f"images of the pools no longer decode ({len(opened.rejects)}); score and cut the shards again"
+        )
+    shown = all_repeats > 0
+    return Pairs(
+        images=opened.images, tokens=opened.tokens_nT, rows=all_rows[shown], repeats=all_repeats[shown]
+    )
+
+
+def _runs(bench: Bench, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> list[Run]:
+    single = len(trial.weights) == 1
+    whole = {name: len(bench.members[name]) for name in trial.weights}
+    unique = _unique(bench, trial)
+    pool = next(iter(trial.weights)) if single else None
+    return [
+        Run(
+            run=trial.name,
+            role=trial.role,
+            pool=pool,
+            weights=None if single else dict(trial.weights),
+            unique_samples=unique[pool] if pool is not None else unique,
+            pool_samples=whole[pool] if pool is not None else whole,
+            samples_seen=int(m["samples_seen"]),
+            error=error_of(bench.metric, m["metrics"]),
+            metric=bench.metric,
+            metrics=m["metrics"],
+            seed=trial.seed,
+            recipe=bench.recipe.label,
+            model=bench.recipe.model,
+            flops=m["flops"],
+            final=True,
+        )
+        for m in measured
+    ]
+
+
+def default_jobs(device: str) -> int:
+    """Trials at a time: one a GPU, or one a core where there is none."""
+    return torch.cuda.device_count() if device.startswith("cuda") else len(os.sched_getaffinity(0))

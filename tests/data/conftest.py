@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.data.bad_pool import write_bad_pool
+
+# the same examples on every machine, however busy it is
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def bad_pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The folder of bad input and what each case has to become."""
+    folder = tmp_path_factory.mktemp("bad") / "pool"
+    return folder, write_bad_pool(folder)

@@ -1,0 +1,147 @@
+import itertools
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.data.bad_pool import jpeg, pair_members, write_refused, write_tar
+from thresher.data.braces import expand_braces
+from thresher.data.patterns import expand
+from thresher.errors import InputError
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 30), st.integers(0, 30)),
+            st.lists(st.sampled_from(["a", "b", "c/d", ""]), min_size=2, max_size=3),
+        ),
+        max_size=3,
+    )
+)
+def test_braces_expand_to_the_product_of_their_choices(parts):
+    text, choices = "x", [["x"]]
+    for part in parts:
+        if isinstance(part, tuple):
+            first, last = part
+            text += f"{{{first:03d}..{last:03d}}}-"
+            step = 1 if last >= first else -1
+            choices.append([f"{number:03d}-" for number in range(first, last + step, step)])
+        else:
+            text += "{" + ",".join(part) + "}-"
+            choices.append([choice + "-" for choice in part])
+    assert list(expand_braces(text)) == ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("{8..11}", ["8", "9", "10", "11"]),
+        ("{08..10}", ["08", "09", "10"]),
+        ("{0..4..2}", ["0", "2", "4"]),
+        ("{a..c}", ["a", "b", "c"]),
+        ("{x,{1..2}}", ["x", "1", "2"]),
+        ("plain", ["plain"]),
+    ],
+)
+def test_braces_read_like_those_of_a_shell(pattern, names):
+    assert list(expand_braces(pattern)) == names
+
+
+def test_a_range_without_end_is_refused_before_it_fills_the_memory():
+    with pytest.raises(InputError, match="more than"):
+        list(expand_braces("{0..99999999999}.tar"))
+
+
+def test_inputs_that_are_no_shards_get_one_sentence_that_names_them(tmp_path):
+    for pattern, fragment in write_refused(tmp_path).items():
+        with pytest.raises(InputError, match=r".") as caught:
+            expand(pattern)
+        assert fragment in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_list_that_the_shell_expanded_names_the_first_missing_shard_and_their_number(tmp_path):
+    touch(tmp_path, "0.tar", "1.tar")
+    with pytest.raises(
+        InputError, match=r"2 of the 4 shards named are missing, the first is .*2\.tar.*quotes"
+    ):
+        expand([str(tmp_path / f"{number}.tar") for number in range(4)])
+
+
+def test_sources_keep_their_order_and_each_shard_comes_once(tmp_path):
+    touch(tmp_path, "b/0.tar", "a/0.tar", "a/1.tar")
+    assert expand(f"{tmp_path}/b/0.tar::{tmp_path}/a/{{0..1}}.tar") == [
+        f"{tmp_path}/b/0.tar",
+        f"{tmp_path}/a/0.tar",
+        f"{tmp_path}/a/1.tar",
+    ]
+    assert expand([f"{tmp_path}/a/1.tar", f"{tmp_path}/a"]) == [f"{tmp_path}/a/1.tar", f"{tmp_path}/a/0.tar"]
+
+
+def test_tables_and_counts_beside_tar_files_are_not_taken_for_shards(tmp_path):
+    touch(tmp_path, "00000.tar", "00000.parquet", "00000_stats.json", "00001.tar", "sizes.json", ".00002.tar")
+    tars = [f"{tmp_path}/00000.tar", f"{tmp_path}/00001.tar"]
+    assert expand(str(tmp_path)) == tars
+    assert expand(f"{tmp_path}/*") == tars
+    assert expand(f"{tmp_path}/0000?.tar") == tars
+    assert expand(f"{tmp_path}/00000.parquet") == [f"{tmp_path}/00000.parquet"]
+
+
+def test_a_folder_of_images_is_one_shard_and_a_folder_of_tables_is_its_tables(tmp_path):
+    touch(
+        tmp_path,
+        "photos/in/a.jpg",
+        "photos/notes.csv",
+        "tables/b.parquet",
+        "tables/a.csv",
+        "tables/readme.md",
+    )
+    assert expand(f"{tmp_path}/photos") == [f"{tmp_path}/photos"]
+    assert expand(f"{tmp_path}/tables/") == [f"{tmp_path}/tables/a.csv", f"{tmp_path}/tables/b.parquet"]
+
+
+def test_a_folder_that_pretends_to_be_a_tar_file_stops_its_parent_too(tmp_path):
+    touch(tmp_path, "0.tar", "1.tar/inner.txt")
+    with pytest.raises(InputError, match=r"1\.tar is a folder"):
+        expand(str(tmp_path))
+    with pytest.raises(InputError, match=r"1\.tar is a folder"):
+        expand(f"{tmp_path}/*.tar")
+
+
+def test_a_name_with_braces_that_exists_is_taken_as_it_is(tmp_path):
+    touch(tmp_path, "{a,b}.tar")
+    assert expand(f"{tmp_path}/{{a,b}}.tar") == [f"{tmp_path}/{{a,b}}.tar"]
+
+
+def test_nothing_and_half_patterns_are_refused():
+    for patterns, fragment in (([], "no shards"), (["a.tar::"], "one side"), (["filecache::"], "one side")):
+        with pytest.raises(InputError, match=fragment):
+            expand(patterns)
+
+
+def test_urls_expand_like_paths(tmp_path):
+    root = f"memory://{uuid.uuid4().hex}"
+    write_tar(tmp_path / "x.tar", pair_members("a", jpeg(1), "a"))
+    for number in range(3):
+        fsspec.filesystem("memory").pipe(f"{root}/{number}.tar", (tmp_path / "x.tar").read_bytes())
+    urls = [f"{root}/{number}.tar" for number in range(3)]
+    assert expand(f"{root}/{{0..2}}.tar") == urls
+    assert [url.replace(":///", "://") for url in expand(f"{root}/*.tar")] == urls
+    assert [url.replace(":///", "://") for url in expand(root)] == urls
+    with pytest.raises(InputError, match=r"1 of the 4 shards named are missing, the first is .*/3\.tar"):
+        expand(f"{root}/{{0..3}}.tar")
+    with pytest.raises(InputError, match="there is no file or folder"):
+        expand(f"{root}/nowhere/0.tar")
+    with pytest.raises(InputError, match="unknownproto"):
+        expand("unknownproto://bucket/0.tar")

@@ -1,0 +1,170 @@
+import csv
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.data.bad_pool import jpeg
+from thresher.data.shards import Pair, Reject, read_pairs
+from thresher.data.table import CAPTION_COLUMNS, IMAGE_COLUMNS, RowImages
+
+UID = "0123456789abcdef" * 2
+
+
+def read(path) -> tuple[list[Pair], list[Reject]]:
+    items = list(read_pairs(str(path)))
+    return [item for item in items if isinstance(item, Pair)], [
+        item for item in items if isinstance(item, Reject)
+    ]
+
+
+def write_csv(path, rows, delimiter=",") -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(
+    ("image", "caption"), [("filepath", "title"), ("Image_Path", "TEXT"), ("image", "caption")]
+)
+def test_usual_names_and_separators_are_understood(tmp_path, delimiter, image, caption):
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    write_csv(
+        tmp_path / "t.csv", [[image, caption, "label"], ["a.jpg", 'a "cat", two\nlines', "7"]], delimiter
+    )
+    (pair,), rejects = read(tmp_path / "t.csv")
+    assert not rejects
+    assert pair.caption == 'a "cat", two\nlines'
+    assert pair.image_bytes == jpeg(1)
+    assert pair.meta == {"label": "7"}
+    assert (pair.image.path, pair.image.offset, pair.image.length) == (
+        str(tmp_path / "a.jpg"),
+        0,
+        len(jpeg(1)),
+    )
+
+
+def test_bad_rows_are_refused_alone(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    lines = [
+        b"image,caption,uid",
+        b"a.jpg,good," + UID.encode(),
+        b"a.jpg,caf\xe9,",
+        b"b.jpg,no such image,",
+        b"a.jpg,,",
+        b"a.jpg," + b"x" * 200_000 + b",",
+        b"a.jpg,too few",
+        b",no path,",
+        b"a.jpg,good too,",
+    ]
+    (tmp_path / "t.csv").write_bytes(b"\n".join(lines))
+    pairs, rejects = read(tmp_path / "t.csv")
+    assert [(pair.caption, pair.key) for pair in pairs] == [("good", "000000000"), ("good too", "000000007")]
+    assert pairs[0].uid == UID
+    assert [reject.offset for reject in rejects] == [1, 2, 3, 4, 5, 6]
+    fragments = [
+        "not valid UTF-8",
+        "'b.jpg' cannot be read: No such file",
+        "empty",
+        "at most",
+        "2 fields",
+        "no image",
+    ]
+    for reject, fragment in zip(rejects, fragments, strict=True):
+        assert fragment in reject.reason
+
+
+def test_a_table_without_the_columns_names_those_it_has(tmp_path):
+    write_csv(tmp_path / "t.csv", [["url", "caption"], ["http://x", "a"]])
+    _, (reject,) = read(tmp_path / "t.csv")
+    assert reject.key == ""
+    assert "no image column" in reject.reason
+    assert reject.reason.endswith("among the columns url, caption")
+    assert set(IMAGE_COLUMNS).isdisjoint(CAPTION_COLUMNS)
+
+
+def test_a_file_that_is_no_table_is_one_reject(tmp_path):
+    for name, data in (("a.parquet", b"PAR1 but not really"), ("b.parquet", b""), ("c.csv", b"")):
+        (tmp_path / name).write_bytes(data)
+        pairs, (reject,) = read(tmp_path / name)
+        assert not pairs
+        assert reject.key == ""
+
+
+def test_parquet_holds_bytes_structs_or_paths(tmp_path):
+    images = [jpeg(number) for number in range(5)]
+    captions = [f"caption {number}" for number in range(5)]
+    (tmp_path / "0.jpg").write_bytes(images[0])
+    structs = [{"bytes": data, "path": None} for data in images]
+    tables = {
+        "bytes": pa.table({"image": images, "caption": captions, "uid": [f"{n:032x}" for n in range(5)]}),
+        "structs": pa.table({"image": structs, "text": captions, "key": [f"k{n}" for n in range(5)]}),
+    }
+    for name, table in tables.items():
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(table, path, row_group_size=2)
+        pairs, rejects = read(path)
+        assert not rejects
+        assert [pair.image_bytes for pair in pairs] == images
+        assert [(pair.image.offset, pair.image.length, pair.image.ext) for pair in pairs] == [
+            (row, -1, "jpg") for row in range(5)
+        ]
+    assert [pair.key for pair in pairs] == [f"k{n}" for n in range(5)]
+    pq.write_table(pa.table({"image_path": ["0.jpg"], "caption": ["a"]}), tmp_path / "paths.parquet")
+    (pair,), _ = read(tmp_path / "paths.parquet")
+    assert pair.image_bytes == images[0]
+
+
+def test_parquet_rows_without_image_or_caption_are_refused(tmp_path):
+    bad_text = pa.array([b"caf\xe9", b"fine", b"fine"]).view(pa.string())
+    table = pa.table({"image": pa.array([jpeg(1), None, b""], pa.binary()), "caption": bad_text})
+    pq.write_table(table, tmp_path / "t.parquet")
+    pairs, rejects = read(tmp_path / "t.parquet")
+    assert not pairs
+    assert [reject.reason for reject in rejects] == [
+        "the caption is not valid UTF-8",
+        "the row has no image",
+        "the image is empty (0 bytes)",
+    ]
+
+
+@pytest.mark.parametrize("max_bytes", [1, 2**28])
+def test_single_rows_give_the_bytes_that_reading_through_gives(tmp_path, max_bytes):
+    images = [jpeg(number) for number in range(150)]
+    pq.write_table(
+        pa.table({"image": images, "caption": ["a"] * 150}), tmp_path / "t.parquet", row_group_size=100
+    )
+    rows = RowImages(num_groups=1, max_bytes=max_bytes)
+    assert [rows.read(str(tmp_path / "t.parquet"), row) for row in (149, 0, 99, 100, 70)] == [
+        images[row] for row in (149, 0, 99, 100, 70)
+    ]
+    with pytest.raises(OSError, match="no row 150"):
+        rows.read(str(tmp_path / "t.parquet"), 150)
+
+
+def test_a_cell_that_is_no_path_is_refused_alone(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    paths = ["a\0.jpg", "unknownproto://bucket/a.jpg", str(tmp_path), "/dev/zero", "a.jpg"]
+    pq.write_table(pa.table({"image": paths, "caption": ["words"] * 5}), tmp_path / "t.parquet")
+    (pair,), rejects = read(tmp_path / "t.parquet")
+    assert pair.image_bytes == jpeg(1)
+    fragments = ["is no path", "unknownproto", "is a folder", "a pipe or a device"]
+    for reject, fragment in zip(rejects, fragments, strict=True):
+        assert fragment in reject.reason
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+def test_changed_bytes_never_raise(tmp_path, name):
+    rng = random.Random(0)
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    write_csv(tmp_path / "t.csv", [["image", "caption", "uid"], *[["a.jpg", 'a "é", b', UID]] * 6])
+    table = pa.table({"image": [jpeg(n) for n in range(6)], "caption": ["é"] * 6, "more": [{"a": "b"}] * 6})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    whole = (tmp_path / name).read_bytes()
+    for turn in range(150):
+        data = bytearray(whole)
+        for _ in range(3):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        (tmp_path / f"bad-{name}").write_bytes(data[: rng.randrange(len(data))] if turn % 3 == 0 else data)
+        assert list(read_pairs(str(tmp_path / f"bad-{name}")))

@@ -1,0 +1,112 @@
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thresher.data.tar import Entry, TarDamage, walk
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=150).filter(
+    lambda name: name not in (".", "..")
+)
+MEMBERS = st.lists(st.tuples(NAMES, st.binary(max_size=1200)), max_size=6)
+
+
+def packed(members: list[tuple[str, bytes]], tar_format: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tar_format) as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def walked(data: bytes, path: Path) -> tuple[list[Entry], TarDamage | None]:
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    entries = []
+    try:
+        for entry in walk(descriptor):
+            entries.append(entry)  # noqa: PERF402 - those before the damage count
+    except TarDamage as error:
+        return entries, error
+    finally:
+        os.close(descriptor)
+    return entries, None
+
+
+@given(members=MEMBERS, tar_format=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+def test_the_walk_agrees_with_the_standard_library(tmp_path_factory, members, tar_format):
+    data = packed(members, tar_format)
+    entries, damage = walked(data, tmp_path_factory.getbasetemp() / "walk.tar")
+    assert damage is None
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        listed = [(info.name, info.offset_data, info.size) for info in tar]
+    assert [(entry.name.rstrip("/"), entry.offset, entry.size) for entry in entries] == listed
+    assert [data[entry.offset :][: entry.size] for entry in entries] == [content for _, content in members]
+
+
+@given(members=MEMBERS, cut=st.floats(0, 1, exclude_max=True))
+def test_a_cut_file_gives_the_members_before_the_cut_and_says_so(tmp_path_factory, members, cut):
+    data = packed(members, tarfile.GNU_FORMAT)
+    path = tmp_path_factory.getbasetemp() / "cut.tar"
+    whole, _ = walked(data, path)
+    keep = int(cut * len(data))
+    entries, damage = walked(data[:keep], path)
+    assert entries == [entry for entry in whole if entry.offset + entry.size <= keep]
+    end_mark = max((entry.offset + -(-entry.size // 512) * 512 for entry in whole), default=0)
+    assert (damage is None) == (keep >= end_mark + 512)
+
+
+@given(members=MEMBERS, place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
+def test_a_changed_byte_never_gives_a_member_outside_the_file(tmp_path_factory, members, place, value):
+    data = bytearray(packed(members, tarfile.PAX_FORMAT))
+    data[int(place * len(data))] = value
+    entries, _ = walked(bytes(data), tmp_path_factory.getbasetemp() / "changed.tar")
+    assert all(0 <= entry.offset <= entry.offset + entry.size <= len(data) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda _: b"", "empty"),
+        (lambda data: b"\x1f\x8b\x08" + data, "compressed"),
+        (lambda _: b"<html>" * 200, "not a tar file"),
+        (lambda data: data + data, "more data follows the end mark"),
+        (lambda data: data[:1024] + b"garbage!" * 64 + data[1536:], "no tar header at byte 1024"),
+        (lambda data: data[:1024], "without its end mark"),
+    ],
+)
+def test_damage_is_named(tmp_path, change, reason):
+    data = packed([("a.txt", b"one"), ("b.txt", b"two")], tarfile.GNU_FORMAT)
+    _, damage = walked(change(data), tmp_path / "x.tar")
+    assert damage is not None
+    assert reason in str(damage)
+
+
+def test_links_and_devices_carry_no_data(tmp_path):
+    buffer = io.BytesIO()
+    kinds = {
+        "link": tarfile.SYMTYPE,
+        "device": tarfile.BLKTYPE,
+        "pipe": tarfile.FIFOTYPE,
+        "folder": tarfile.DIRTYPE,
+    }
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, kind in kinds.items():
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            info.size = 10_000
+            tar.addfile(info)
+        after = tarfile.TarInfo("after")
+        after.size = 5
+        tar.addfile(after, io.BytesIO(b"there"))
+    entries, damage = walked(buffer.getvalue(), tmp_path / "x.tar")
+    assert damage is None
+    assert [(entry.name, entry.kind) for entry in entries] == [(kind, kind) for kind in kinds] + [
+        ("after", "file")
+    ]

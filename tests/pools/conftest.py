@@ -1,0 +1,1 @@
+from tests.data import conftest  # noqa: F401 - loads the profile of hypothesis

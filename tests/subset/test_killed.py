@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import stopped
+from tests.small_pool import contents, uid, write_shards
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pool")
+    write_shards(folder, (30, 17, 24))
+    manifest = {"uid": [uid(n) for n in range(71)], "pool": ["all"] * 71, "repeats": [n % 3 + 1 for n in range(71)]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("whole") / "subset"
+    stopped.subset(pool, out)
+    return contents(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "number", "num_tars"), [("step", 2, 2), ("file", 1, 0), ("file", 3, 0), ("file", 4, 1), ("file", 9, 3)]
+)
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_tars: int
+) -> None:
+    out = tmp_path / "subset"
+    stopped.run_and_kill("subset", moment, number, pool, out)
+    done = {path: path.stat().st_mtime_ns for path in out.glob("*.tar")}
+    assert len(done) == num_tars
+    assert not (out / "sizes.json").exists()
+    stopped.subset(pool, out)
+    assert contents(out) == whole
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert not list(out.rglob("*.tmp")) + list(out.rglob(".*.tmp"))
