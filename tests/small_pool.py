@@ -5,7 +5,21 @@ from pathlib import Path
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 
-WORDS = ("red", "dog", "house", "river", "on", "a", "the", "bright", "small", "bridge", "with", "two", "birds")
+WORDS = (
+    "red",
+    "dog",
+    "house",
+    "river",
+    "on",
+    "a",
+    "the",
+    "bright",
+    "small",
+    "bridge",
+    "with",
+    "two",
+    "birds",
+)
 
 
 def uid(number: int) -> str:
@@ -14,7 +28,9 @@ def uid(number: int) -> str:
 
 
 def caption(number: int) -> str:
-    return " ".join(WORDS[(number * 7 + place * (1 + number % 5)) % len(WORDS)] for place in range(3 + number % 6))
+    return " ".join(
+        WORDS[(number * 7 + place * (1 + number % 5)) % len(WORDS)] for place in range(3 + number % 6)
+    )
 
 
 def write_shards(folder: Path, sizes: tuple[int, ...], side: int = 40) -> list[str]:

@@ -53,10 +53,10 @@ format = "npy"
 [report]
 title = "Thresher demo"
 """
-EDGES = [0.125, 0.375, 0.7]
-SAMPLES = [8_192, 12_288, 16_384, 24_576]
-FRACTIONS = [1.0, 0.5]
-BUDGETS = [8_192, 24_576, 49_152, 98_304]
+EDGES = [0.125, 0.375, 0.6]
+SAMPLES = [4_096, 8_192, 16_384, 24_576]
+FRACTIONS = [0.5, 1.0]
+BUDGETS = [4_096, 16_384, 49_152, 98_304]
 POOL, CURATED, TEST = 8_000, 1_000, 3_000
 
 
@@ -69,7 +69,11 @@ def make_demo(folder: Path, *, seed: int = 0) -> Path:
     if not (folder / "planted.json").exists():
         write_demo_pool(folder, pool=POOL, curated=CURATED, test=TEST, seed=seed)
     text = CONFIG.format(
-        edges=EDGES, samples=SAMPLES, fractions=FRACTIONS, budgets=BUDGETS, templates=json.dumps(CLASS_TEMPLATES)
+        edges=EDGES,
+        samples=SAMPLES,
+        fractions=FRACTIONS,
+        budgets=BUDGETS,
+        templates=json.dumps(CLASS_TEMPLATES),
     )
     with atomic_path(config) as temporary:
         temporary.write_text(text)
@@ -84,9 +88,12 @@ def summary(outcome: Outcome, folder: Path) -> str:
     for budget, runs in measured_order(outcome.runs, outcome.plan).items():
         shown = ", ".join(f"{' + '.join(run.weights or [str(run.pool)])} {run.error:.3f}" for run in runs)
         lines.append(f"  at {budget} samples seen: {shown}")
-    if outcome.fit.check is not None:
-        check = outcome.fit.check
-        lines.append(f"  check mixes: mean absolute error {check.mae:.3f}; predicting their mean {check.mae_of_mean:.3f}")
+    check = outcome.fit.check
+    if check.mae is not None:
+        lines.append(
+            f"  check mixes: mean absolute error {check.mae:.3f}; "
+            f"predicting their mean {check.mae_of_mean:.3f}"
+        )
     lines += ["", "What the cut found (planted quality, which nothing reads but this table)"]
     lines += _planted_shares(outcome, folder)
     return "\n".join([*lines, "", f"Look at {outcome.report}"])

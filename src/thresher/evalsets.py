@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from thresher.data.folder import fingerprint_folder
 from thresher.data.images import BadImage, decode
+from thresher.data.location import fingerprint
+from thresher.data.patterns import kind_of
 from thresher.data.shards import Pair, read_pairs
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
@@ -56,9 +59,19 @@ def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
         arrays |= _zero_shot_arrays(settings, towers)
     if settings.retrieval:
         arrays |= _retrieval_arrays(settings, towers)
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.shape}".encode() + np.ascontiguousarray(array).data)
+    arrays["digest"] = np.asarray(digest.hexdigest())
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
     return path
+
+
+def tasks_digest(path: Path) -> str:
+    """What differs when anything in the tasks that `prepare_tasks` wrote differs, wherever they lie."""
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["digest"])
 
 
 def load_tasks(path: Path) -> list[Task]:
@@ -77,10 +90,16 @@ def load_tasks(path: Path) -> list[Task]:
     return tasks
 
 
-def _states(settings: EvalSettings) -> list[int]:
-    """Sizes of local files, so that a changed evaluation set is decoded anew."""
-    paths = [Path(name) for name in (*settings.zeroshot, *settings.retrieval)]
-    return [path.stat().st_size if path.is_file() else 0 for path in paths]
+def _states(settings: EvalSettings) -> list[str]:
+    """Sizes and times of the files, so that a changed evaluation set is decoded anew."""
+    states = []
+    for name in (*settings.zeroshot, *settings.retrieval):
+        look = fingerprint_folder if kind_of(name) == "folder" else fingerprint
+        try:
+            states.append(look(name))
+        except OSError as error:
+            raise InputError(f"evaluation shard {name} cannot be read: {error.strerror or error}") from error
+    return states
 
 
 def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
@@ -145,5 +164,7 @@ def _decoded(pairs: Sequence[Pair], towers: Towers) -> Any:
         try:
             images.append(decode(pair.image_bytes, towers.spec))
         except BadImage as error:
-            raise InputError(f"evaluation image {pair.key} in {pair.shard} does not decode: {error}") from error
+            raise InputError(
+                f"evaluation image {pair.key} in {pair.shard} does not decode: {error}"
+            ) from error
     return np.stack(images)

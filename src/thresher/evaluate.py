@@ -18,6 +18,8 @@ Embeddings = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250
 RECALL_AT = (1, 5, 10)
+TIE = 1e-6
+"""Similarities nearer than this are equal: the order of summation alone makes them differ so much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +50,14 @@ def evaluate(towers: Towers, tasks: list[Task], *, precision: str = "auto") -> d
         images = _embedded(lambda part: embed_images(towers, part, precision=precision), task.pixels)
         if isinstance(task, ZeroShotTask):
             num_classes, num_prompts = task.prompts.shape[:2]
-            texts = _embedded(lambda part: embed_tokens(towers, part, precision=precision), task.prompts.flatten(0, 1))
+            texts = _embedded(
+                lambda part: embed_tokens(towers, part, precision=precision), task.prompts.flatten(0, 1)
+            )
             classes = class_embeddings(texts.reshape(num_classes, num_prompts, -1))
             metrics |= zero_shot(images, classes, task.labels)
         else:
             texts = _embedded(lambda part: embed_tokens(towers, part, precision=precision), task.captions)
-            scale = float(towers.model.logit_scale.exp())  # type: ignore[operator,union-attr]
+            scale = float(towers.model.logit_scale.detach().exp())  # type: ignore[operator]
             metrics |= retrieval(images, texts, task.image_of_caption, scale=scale)
     return metrics
 
@@ -69,14 +73,16 @@ def class_embeddings(prompts_CPD: Embeddings) -> Embeddings:
     return unit
 
 
-def zero_shot(images_ND: Embeddings, classes_CD: Embeddings, labels_N: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Share of images whose class is the nearest (`zeroshot_acc1`) or among the five nearest (`zeroshot_acc5`).
+def zero_shot(
+    images_ND: Embeddings, classes_CD: Embeddings, labels_N: npt.NDArray[np.int64]
+) -> dict[str, float]:
+    """Share of images whose class is the nearest (`zeroshot_acc1`) or one of the five nearest (`_acc5`).
 
     A tie counts as a miss, so that a collapsed model, whose embeddings are all alike, scores nothing.
     """
     scores_NC = images_ND @ classes_CD.T
     true_N = scores_NC[np.arange(len(labels_N)), labels_N]
-    better_N = (scores_NC >= true_N[:, None]).sum(axis=1) - 1
+    better_N = (scores_NC >= true_N[:, None] - TIE).sum(axis=1) - 1
     return {"zeroshot_acc1": float((better_N < 1).mean()), "zeroshot_acc5": float((better_N < 5).mean())}
 
 
@@ -86,15 +92,15 @@ def retrieval(
     """Recall in both directions, mean reciprocal rank and contrastive loss.
 
     With several captions an image, any true one among the k nearest counts; a tie with a false one counts as
-    a miss. The loss is the softmax loss in
-    nats over the first caption of each image, at the model's own `scale`.
+    a miss. The loss is the softmax loss in nats over the first caption of each image, at the model's own
+    `scale`.
     """
     scores_NM = images_ND @ texts_MD.T
     true_NM = np.arange(len(images_ND))[:, None] == image_of_caption_M[None, :]
     best_N = np.where(true_NM, scores_NM, -np.inf).max(axis=1)
-    rank_N = ((scores_NM >= best_N[:, None]) & ~true_NM).sum(axis=1)
+    rank_N = ((scores_NM >= best_N[:, None] - TIE) & ~true_NM).sum(axis=1)
     own_M = scores_NM[image_of_caption_M, np.arange(len(texts_MD))]
-    rank_M = ((scores_NM >= own_M[None, :]) & ~true_NM).sum(axis=0)
+    rank_M = ((scores_NM >= own_M[None, :] - TIE) & ~true_NM).sum(axis=0)
     metrics: dict[str, float] = {}
     for k in RECALL_AT:
         metrics[f"image_to_text_R@{k}"] = float((rank_N < k).mean())
@@ -114,7 +120,9 @@ ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
     "recall_error": lambda m: 1 - float(np.mean([v for k, v in m.items() if "_R@" in k])),
     "mrr_error": lambda m: 1 - m["retrieval_mrr"],
     "retrieval_loss": lambda m: m["retrieval_loss"],
-    "average_error": lambda m: 1 - (m["zeroshot_acc1"] + (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2) / 2,
+    "average_error": lambda m: (
+        1 - (m["zeroshot_acc1"] + (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2) / 2
+    ),
 }
 
 

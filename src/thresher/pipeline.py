@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from thresher.config.sections import Config
+from thresher.config.sections import Config, Evaluate
 from thresher.data.exclude import read_exclude
 from thresher.data.quarantine import merge_quarantine
 from thresher.data.shards import expand
@@ -16,10 +16,11 @@ from thresher.executor.lock import folder_lock
 from thresher.laws.fit import fit
 from thresher.laws.result import Fit
 from thresher.laws.store import save_laws
+from thresher.models.saved import WEIGHTS_FILE
 from thresher.plan import Plan, make_plan
 from thresher.plan_store import save_plan
-from thresher.pools import Pools, cut, load_pools
-from thresher.probe import run_probes
+from thresher.pools import Pools, cut
+from thresher.probe import plan_trials, recipe_of, run_probes
 from thresher.recipes import resolve_device
 from thresher.report import write_report
 from thresher.runs import Run, read_runs
@@ -29,7 +30,6 @@ from thresher.scores.score import Progress, score_shards
 from thresher.scores.summary import ScoreSummary
 from thresher.subset import subset_from_plan
 from thresher.training import train_filter, train_from_config
-from thresher.models.towers import WEIGHTS_FILE
 from thresher.verify import run_verification
 
 Say = Callable[[str], None]
@@ -130,11 +130,9 @@ def _merge_quarantine(work: Path) -> None:
         merge_quarantine(parts, work / "quarantine.parquet")
 
 
-def _probe(
-    config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
-) -> None:
+def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say) -> None:
     work = config.workdir
-    _forget_other_probes(work, work / "pools" / "pools.json")
+    _forget_other_probes(work, config.evaluate)
     run_probes(
         work / "pools",
         shards,
@@ -149,28 +147,35 @@ def _probe(
     )
 
 
-def _forget_other_probes(work: Path, pools_file: Path) -> None:
-    """Set aside the runs of pools that were cut otherwise: their names may be equal, their pairs are not."""
-    digest = hashlib.blake2b(pools_file.read_bytes(), digest_size=8)
+def _forget_other_probes(work: Path, evaluate: Evaluate) -> None:
+    """Set aside the runs of pools that were cut, or models that were measured, otherwise.
+
+    The ledger could not tell them from new ones: names of pools may be equal where their pairs are not.
+    """
+    digest = hashlib.blake2b(evaluate.model_dump_json(exclude={"metric"}).encode(), digest_size=8)
+    digest.update((work / "pools" / "pools.json").read_bytes())
     digest.update((work / "pools" / "pools.parquet").read_bytes())
     mark = work / "trials" / "pools.json"
     now = {"schema": "thresher.trials", "version": 1, "pools": digest.hexdigest()}
     if mark.exists() and json.loads(mark.read_text()) != now:
         old = work / f"old-runs-{json.loads(mark.read_text())['pools']}"
-        shutil.rmtree(old, ignore_errors=True)
-        old.mkdir()
-        for name in ("trials", "runs.jsonl"):
-            if (work / name).exists():
-                (work / name).rename(old / name)
+        old.mkdir(exist_ok=True)
+        if (work / "runs.jsonl").exists():
+            (work / "runs.jsonl").replace(old / "runs.jsonl")
+        # The mark goes last, so that a run killed in between does this again.
+        shutil.rmtree(old / "trials", ignore_errors=True)
+        (work / "trials").rename(old / "trials")
     write_json(mark, now)
 
 
 def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
     work = config.workdir
+    probes = plan_trials(pools.names, config.probe, config.plan.budgets, pools.sizes)
     fitted = fit(
         read_runs(work / "runs.jsonl"),
         law=config.fit.law,
         metric=config.evaluate.metric,
+        recipe=recipe_of(probes, config.probe).label,
         pool_order=pools.names,
         num_draws=config.fit.bootstrap,
         seed=config.fit.seed,
@@ -178,7 +183,7 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
     save_laws(work / "laws.json", fitted)
     for sentence in fitted.warnings:
         progress(f"fit: {sentence}")
-    if fitted.check is not None:
+    if fitted.check.mae is not None:
         progress(
             f"fit: mean absolute error {fitted.check.mae:.3f} on check mixes that it never saw "
             f"({fitted.check.mae_of_mean:.3f} by predicting their mean)"

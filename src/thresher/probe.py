@@ -1,20 +1,22 @@
 """Which training runs tell how useful each pool is, and running them."""
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from thresher.config.sections import Evaluate, Probe
 from thresher.data.shards import expand
+from thresher.draws import Members, pool_members
 from thresher.errors import InputError
-from thresher.evalsets import EvalSettings, prepare_tasks
+from thresher.evalsets import EvalSettings, prepare_tasks, tasks_digest
 from thresher.models.towers import load_towers
 from thresher.pools import Pools, load_pools
 from thresher.recipes import probe_recipe, resolve_device
 from thresher.runs import Run
-from thresher.train.dataset import describe_dataset
+from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.recipe import Recipe
-from thresher.trials import Bench, Trial, default_jobs, pool_members, run_trials
+from thresher.trials import Bench, Trial, default_jobs, run_trials
 
 
 def run_probes(
@@ -35,12 +37,12 @@ def run_probes(
     Args:
         pools: folder that `cut` wrote.
         shards: where the pairs are.
-        ledger: `runs.jsonl`; runs that it holds are not run again.
+        ledger: `runs.jsonl`; measurements that it holds are not added again.
         probe: recipe, sizes and seeds.
         evaluate: what to measure on.
         targets: budgets in samples seen whose repetition the probes copy, where `probe.samples` and
             `probe.targets` do not say otherwise.
-        work: folder of the runs under way and of decoded images.
+        work: folder of `trials/`, whose finished runs are not run again, and of decoded images.
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
         exclude: uids that are not trained on.
         progress: called with a sentence when a run is finished.
@@ -121,10 +123,12 @@ def open_bench(
     device: str,
     exclude: frozenset[str] = frozenset(),
 ) -> Bench:
-    """Decode and tokenise what the trials need, once for all of them."""
-    members = pool_members(pools)
-    if exclude:
-        members = {name: tuple(uid for uid in uids if uid not in exclude) for name, uids in members.items()}
+    """Decode and tokenise what the trials need, once for all of them.
+
+    Pairs whose image cannot be decoded belong to no pool here, nor do those in `exclude`. Trials lie in a
+    folder of their own for every recipe, evaluation and set of pools, so that none is taken for another.
+    """
+    members = _without(pool_members(pools), exclude)
     where = resolve_device(device)
     towers = load_towers(probe.model, sigmoid=probe.loss == "siglip")
     tasks = prepare_tasks(eval_settings(evaluate), towers, work / "cache")
@@ -135,6 +139,8 @@ def open_bench(
         uids=[uid for uids in members.values() for uid in uids],
         limit_bytes=probe.cache_limit,
     )
+    with open_dataset(dataset) as opened:
+        members = _without(members, {reject.uid for reject in opened.rejects})
     cores = len(os.sched_getaffinity(0))
     return Bench(
         dataset=dataset,
@@ -143,9 +149,22 @@ def open_bench(
         recipe=recipe,
         metric=evaluate.metric,
         device=where,
-        folder=work / "trials",
+        folder=work / "trials" / _digest(recipe, tasks, members),
         threads=max(1, cores // jobs_of(probe, where)),
     )
+
+
+def _without(members: Members, uids: Collection[str | None]) -> Members:
+    if not uids:
+        return members
+    return {name: tuple(uid for uid in pool if uid not in uids) for name, pool in members.items()}
+
+
+def _digest(recipe: Recipe, tasks: Path, members: Members) -> str:
+    digest = hashlib.blake2b(f"{recipe.label} {tasks_digest(tasks)}".encode(), digest_size=6)
+    for name, uids in members.items():
+        digest.update(f"{name} {len(uids)} {' '.join(uids)}".encode())
+    return digest.hexdigest()
 
 
 def eval_settings(evaluate: Evaluate) -> EvalSettings:

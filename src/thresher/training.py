@@ -18,13 +18,13 @@ from thresher.data.writer import write_json
 from thresher.errors import InputError
 from thresher.evalsets import load_tasks, prepare_tasks
 from thresher.evaluate import error_of, evaluate
-from thresher.models.towers import WEIGHTS_FILE, Towers, load_towers, write_config
+from thresher.models.saved import save_model
+from thresher.models.towers import Towers, load_towers
 from thresher.probe import eval_settings
 from thresher.recipes import filter_recipe, resolve_device, train_recipe
 from thresher.subset.npy import read_npy_subset
-from thresher.train import checkpoint
 from thresher.train.dataset import describe_dataset, open_dataset
-from thresher.train.distributed import ranks_from_environment
+from thresher.train.distributed import device_of, ranks_from_environment
 from thresher.train.loop import train
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
@@ -76,7 +76,7 @@ def run_job(job: Job, folder: Path) -> Path:
     tasks = load_tasks(job.tasks) if job.tasks is not None else []
     towers = load_towers(job.recipe.model, sigmoid=job.recipe.loss == "siglip")
     with ranks_from_environment(job.device) as ranks:
-        device = f"cuda:{ranks.local}" if job.device == "cuda" else job.device
+        device = device_of(job.device, ranks.local if ranks.world > 1 else None)
         dataset = describe_dataset(
             job.shards,
             towers,
@@ -106,23 +106,28 @@ def run_job(job: Job, folder: Path) -> Path:
         if ranks.is_main:
             write_quarantine(folder / "quarantine.parquet", opened.rejects)
             save_model(towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=job.samples_seen)
-            content = {"schema": "thresher.training", "version": 1, "made_of": made_of, "recipe": job.recipe.label}
+            content = {
+                "schema": "thresher.training",
+                "version": 1,
+                "made_of": made_of,
+                "recipe": job.recipe.label,
+            }
             write_json(done, content | {"measured": [asdict(point) for point in measured]})
     return folder
-
-
-def save_model(towers: Towers, folder: Path, *, sigmoid: bool, samples_seen: int) -> None:
-    """Write weights and configuration as open_clip keeps them."""
-    state = {key: value.cpu().contiguous() for key, value in towers.model.state_dict().items()}
-    content = {"epoch": 1, "name": towers.name, "samples_seen": samples_seen, "state_dict": state}
-    checkpoint.save(folder / WEIGHTS_FILE, content)
-    write_config(towers, folder, sigmoid=sigmoid)
 
 
 def _digest(job: Job) -> str:
     digest = hashlib.blake2b(digest_size=16)
     repeats = None if job.repeats is None else job.repeats.tolist()
-    settings = [job.shards, job.uids, repeats, asdict(job.recipe), job.samples_seen, job.seed, sorted(job.exclude)]
+    settings = [
+        job.shards,
+        job.uids,
+        repeats,
+        asdict(job.recipe),
+        job.samples_seen,
+        job.seed,
+        sorted(job.exclude),
+    ]
     digest.update(json.dumps(settings).encode())
     return digest.hexdigest()
 
@@ -131,7 +136,9 @@ def _claim(folder: Path, made_of: str) -> None:
     """Name the job in the folder, so that a checkpoint of another job is not gone on with."""
     mark = folder / "job.json"
     if mark.exists() and json.loads(mark.read_text())["made_of"] != made_of:
-        raise InputError(f"{folder} holds an unfinished run of other settings; move it away, or undo the change")
+        raise InputError(
+            f"{folder} holds an unfinished run of other settings; move it away, or undo the change"
+        )
     write_json(mark, {"schema": "thresher.job", "version": 1, "made_of": made_of})
 
 
@@ -232,5 +239,3 @@ def _measure(towers: Towers, tasks: Sequence[Path]) -> dict[str, float]:
     for path in tasks:
         metrics |= evaluate(towers, load_tasks(path))
     return metrics
-
-

@@ -6,30 +6,27 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from thresher.data.writer import write_json
+from thresher.draws import Members, draw_pairs, num_unique
 from thresher.errors import InputError
 from thresher.evalsets import load_tasks
 from thresher.evaluate import error_of, evaluate
+from thresher.executor.parent import end_with_parent
 from thresher.models.towers import Towers
-from thresher.pools import Pools
-from thresher.runs import Run, append_runs, read_runs
-from thresher.subset.manifest import repeat_rates, whole_repeats
-from thresher.subset.npy import uid_words
-from thresher.train.dataset import Dataset, OpenDataset, open_dataset
-from thresher.train.distributed import SINGLE, Ranks, ranks_from_environment
+from thresher.runs import Run, append_runs
+from thresher.train.dataset import Dataset, open_dataset
+from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
 from thresher.train.loop import train
-from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 
 RESULT_FILE = "result.json"
-SUBSAMPLE_SEED = 977
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +61,7 @@ class Bench:
     """What all trials share; can be sent to another process."""
 
     dataset: Dataset
-    members: Mapping[str, tuple[str, ...]]  # pool -> uids, in the order of the pool table
+    members: Members
     tasks: Path
     recipe: Recipe
     metric: str
@@ -73,18 +70,18 @@ class Bench:
     threads: int
 
 
-def pool_members(pools: Pools) -> dict[str, tuple[str, ...]]:
-    """The uids of every pool."""
-    return {name: tuple(pools.uids(name).to_pylist()) for name in pools.names}
-
-
 def run_trials(
-    bench: Bench, trials: Sequence[Trial], ledger: Path, *, jobs: int, progress: Callable[[str], None] | None = None
+    bench: Bench,
+    trials: Sequence[Trial],
+    ledger: Path,
+    *,
+    jobs: int,
+    progress: Callable[[str], None] | None = None,
 ) -> list[Run]:
-    """Train what the ledger does not hold yet and append it, in the order of `trials`.
+    """Train the trials that are not finished, and append their measurements in the order of `trials`.
 
     A finished trial leaves its result in its own folder first, so a killed run loses at most what lies
-    after the last checkpoint of the trials under way.
+    after the last checkpoint of the trials under way. A measurement that the ledger holds is not added.
 
     Returns:
         The measurements of all trials.
@@ -94,7 +91,6 @@ def run_trials(
     names = [trial.name for trial in trials]
     if len(set(names)) < len(names):
         raise InputError("two probes are the same; remove one of the equal checks or seeds")
-    known = {run.run for run in read_runs(ledger)} if ledger.exists() else set()
     results: dict[str, list[Run]] = {}
     waiting = list(trials)
     for name, runs in _results(bench, trials, jobs):
@@ -104,7 +100,7 @@ def run_trials(
             progress(f"{name}: {last.metric} {last.error:.3f} after {last.samples_seen} samples")
         while waiting and waiting[0].name in results:
             done = waiting.pop(0).name
-            if done not in known:
+            if is_first_rank():
                 append_runs(ledger, results[done])
     return [run for name in names for run in results[name]]
 
@@ -121,13 +117,18 @@ def _results(bench: Bench, trials: Sequence[Trial], jobs: int) -> Iterator[tuple
         return
     with ranks_from_environment(bench.device) as ranks:
         if jobs <= 1 or ranks.world > 1 or len(open_trials) == 1:
+            own = replace(bench, device=device_of(bench.device, ranks.local if ranks.world > 1 else None))
             for trial in open_trials:
-                yield trial.name, _runs(bench, trial, run_trial(bench, trial, ranks))
+                yield trial.name, _runs(bench, trial, run_trial(own, trial, ranks))
             return
     context = multiprocessing.get_context("spawn")
     # The longest first: a long trial that starts last would leave the other processes idle.
     by_length = sorted(open_trials, key=lambda trial: -trial.points[-1])
-    with ProcessPoolExecutor(min(jobs, len(by_length)), context, _start_worker, (bench,)) as pool:
+    jobs = min(jobs, len(by_length))
+    numbers = context.SimpleQueue()
+    for number in range(jobs):
+        numbers.put(number)
+    with ProcessPoolExecutor(jobs, context, _start_worker, (bench, numbers)) as pool:
         futures = {pool.submit(_run_in_worker, trial): trial for trial in by_length}
         try:
             for future in as_completed(futures):
@@ -141,8 +142,9 @@ def _results(bench: Bench, trials: Sequence[Trial], jobs: int) -> Iterator[tuple
 _worker: dict[str, Bench] = {}
 
 
-def _start_worker(bench: Bench) -> None:
-    _worker["bench"] = bench
+def _start_worker(bench: Bench, numbers: "SimpleQueue[int]") -> None:
+    end_with_parent()
+    _worker["bench"] = replace(bench, device=device_of(bench.device, numbers.get()))
 
 
 def _run_in_worker(trial: Trial) -> list[dict[str, Any]]:
@@ -151,7 +153,15 @@ def _run_in_worker(trial: Trial) -> list[dict[str, Any]]:
 
 def run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
     """Train one trial and leave `result.json` in its folder."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(bench.threads)
+    try:
+        return _run_trial(bench, trial, ranks)
+    finally:
+        torch.set_num_threads(threads)  # so that what follows in this process counts with its own
+
+
+def _run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
     folder = bench.folder / trial.name
     tasks = load_tasks(bench.tasks)
 
@@ -159,7 +169,7 @@ def run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
         return evaluate(towers, tasks, precision=bench.recipe.precision)
 
     with open_dataset(bench.dataset) as opened:
-        pairs = trial_pairs(bench, trial, opened)
+        pairs = draw_pairs(bench.members, trial.weights, trial.fraction, trial.points[-1], opened)
         _, measured = train(
             bench.recipe,
             pairs,
@@ -170,56 +180,30 @@ def run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
             ranks=ranks,
             device=bench.device,
         )
-    records = [asdict(m) | {"unique": _unique(bench, trial)} for m in measured]
+    records = [asdict(m) for m in measured]
     if ranks.is_main:
-        content = {"schema": "thresher.trial", "version": 1, "trial": asdict(trial) | {"weights": dict(trial.weights)}}
+        content = {
+            "schema": "thresher.trial",
+            "version": 1,
+            "trial": asdict(trial) | {"weights": dict(trial.weights)},
+        }
         write_json(folder / RESULT_FILE, content | {"measured": records})
     return records
 
 
-def subsample(members: Sequence[str], fraction: float) -> list[str]:
-    """The first `fraction` of a fixed shuffle of a pool, so that smaller subsamples lie in larger ones."""
-    count = max(1, round(len(members) * fraction))
-    order = np.random.default_rng([SUBSAMPLE_SEED, len(members)]).permutation(len(members))[:count]
-    return [members[place] for place in order.tolist()]
-
-
 def _check_size(bench: Bench, trial: Trial) -> None:
-    unique = sum(_unique(bench, trial).values())
+    unique = sum(num_unique(bench.members, trial.weights, trial.fraction).values())
     if unique < bench.recipe.batch_size:
         raise InputError(
-            f"{trial.fraction:g} of pool {' + '.join(trial.weights)} are {unique} pairs, fewer than a batch of "
-            f"{bench.recipe.batch_size}; lower [probe] batch_size, or raise [probe] fractions"
+            f"{trial.fraction:g} of pool {' + '.join(trial.weights)} are {unique} pairs, fewer than a batch "
+            f"of {bench.recipe.batch_size}; lower [probe] batch_size, or raise [probe] fractions"
         )
-
-
-def _unique(bench: Bench, trial: Trial) -> dict[str, int]:
-    return {name: max(1, round(len(bench.members[name]) * trial.fraction)) for name in trial.weights}
-
-
-def trial_pairs(bench: Bench, trial: Trial, opened: OpenDataset) -> Pairs:
-    """The pairs of a trial, with the repeats that give its pools their weights."""
-    rates = repeat_rates(trial.weights, _unique(bench, trial), trial.points[-1])
-    rows, repeats = [], []
-    for name in trial.weights:
-        uids = subsample(bench.members[name], trial.fraction)
-        rows.append(opened.places(uids))
-        repeats.append(whole_repeats(uid_words(uids), rates[name]).astype(np.int64))
-    all_rows, all_repeats = np.concatenate(rows), np.concatenate(repeats)
-    if len(all_rows) != len(all_repeats):
-        raise InputError(
-            f"images of the pools no longer decode ({len(opened.rejects)}); score and cut the shards again"
-        )
-    shown = all_repeats > 0
-    return Pairs(
-        images=opened.images, tokens=opened.tokens_nT, rows=all_rows[shown], repeats=all_repeats[shown]
-    )
 
 
 def _runs(bench: Bench, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> list[Run]:
     single = len(trial.weights) == 1
     whole = {name: len(bench.members[name]) for name in trial.weights}
-    unique = _unique(bench, trial)
+    unique = num_unique(bench.members, trial.weights, trial.fraction)
     pool = next(iter(trial.weights)) if single else None
     return [
         Run(

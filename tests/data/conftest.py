@@ -1,15 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.data.bad_pool import write_bad_pool
-
-# the same examples on every machine, however busy it is
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

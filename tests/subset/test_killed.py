@@ -11,7 +11,11 @@ from tests.small_pool import contents, uid, write_shards
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pool")
     write_shards(folder, (30, 17, 24))
-    manifest = {"uid": [uid(n) for n in range(71)], "pool": ["all"] * 71, "repeats": [n % 3 + 1 for n in range(71)]}
+    manifest = {
+        "uid": [uid(n) for n in range(71)],
+        "pool": ["all"] * 71,
+        "repeats": [n % 3 + 1 for n in range(71)],
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -25,7 +29,8 @@ def whole(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("moment", "number", "num_tars"), [("step", 2, 2), ("file", 1, 0), ("file", 3, 0), ("file", 4, 1), ("file", 9, 3)]
+    ("moment", "number", "num_tars"),
+    [("step", 2, 2), ("file", 1, 0), ("file", 3, 0), ("file", 4, 1), ("file", 9, 3)],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_tars: int

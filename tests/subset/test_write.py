@@ -65,9 +65,7 @@ def test_shards_hold_the_members_byte_for_byte(tmp_path: Path) -> None:
 
 def test_the_files_beside_the_tars_count_right(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "in", (5, 6))
-    write_subset(
-        table_of(DRAWS), tmp_path / "out", format="shards", shards=shards, pairs_per_shard=3
-    )
+    write_subset(table_of(DRAWS), tmp_path / "out", format="shards", shards=shards, pairs_per_shard=3)
     out = tmp_path / "out"
     sizes = json.loads((out / "sizes.json").read_text())
     assert sizes == {"00000000.tar": 3, "00000001.tar": 3, "00000002.tar": 1}
@@ -170,7 +168,8 @@ def test_rows_of_a_table_become_pairs_of_three_files(tmp_path: Path) -> None:
     images = [jpeg(n) for n in range(3)]
     path = tmp_path / "pairs.parquet"
     pq.write_table(
-        pa.table({"uid": [uid(n) for n in range(3)], "image": images, "caption": ["zero", "one", "zwei ü"]}), path
+        pa.table({"uid": [uid(n) for n in range(3)], "image": images, "caption": ["zero", "one", "zwei ü"]}),
+        path,
     )
     write_subset(table_of({0: 1, 2: 2}), tmp_path / "out", format="shards", shards=[str(path)])
     found = {name: data for _, name, data in members(tmp_path / "out")}

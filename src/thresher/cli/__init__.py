@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 import thresher
+from thresher.cli.evaluating import evaluate
 from thresher.cli.guard import guarded
 from thresher.cli.manual import manual
 from thresher.cli.planning import fit, plan, subset
 from thresher.cli.scoring import cut, score
 from thresher.cli.spread import spread
-from thresher.cli.training import evaluate, probe, train
+from thresher.cli.training import probe, train
 from thresher.cli.whole import demo, init, report, run
 
 COMMANDS: tuple[Callable[..., None], ...] = (

@@ -10,6 +10,7 @@ import typer
 
 from thresher.errors import InputError, MissingExtra
 
+UNDONE = 1
 UNUSABLE = 2
 INTERRUPTED = 130
 
@@ -54,6 +55,10 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
             if sentence is None:
                 raise
             _leave(sentence, UNUSABLE)
+        except ValueError as error:
+            if not _is_damaged_table(error):
+                raise
+            _leave(f"a Parquet table is damaged ({error}); run the stage that wrote it again", UNUSABLE)
         except KeyboardInterrupt:
             _leave("stopped; the same command goes on where this one was", INTERRUPTED)
 
@@ -68,8 +73,13 @@ def _leave(sentence: str, code: int) -> None:
 def _os_sentence(error: OSError) -> str | None:
     """The error with its path and a remedy; None where it is not about a path or the disk."""
     remedy = REMEDIES.get(error.errno or 0)
-    if remedy is None or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+    if remedy is None:
         return None
     path = f"{error.filename}: " if error.filename is not None else ""
-    reason = error.strerror or "cannot be used"
+    reason = (error.strerror or "cannot be used").partition(". Detail:")[0]  # pyarrow says it twice
     return f"{path}{reason[:1].lower()}{reason[1:]}; {remedy}"
+
+
+def _is_damaged_table(error: ValueError) -> bool:
+    """Whether pyarrow could not read a Parquet file (asked by name, since pyarrow may not be loaded)."""
+    return type(error).__module__.startswith("pyarrow") and "Parquet" in str(error)

@@ -20,7 +20,7 @@ def bar(label: str) -> Iterator[Step]:
     if not is_first_rank():
         yield _nothing
     elif sys.stderr.isatty():
-        with _live(label) as step:
+        with _live(label, counted=True) as step:
             yield step
     else:
         yield _lines(label)
@@ -37,7 +37,7 @@ def sentences(label: str) -> Iterator[Callable[[str], None]]:
     if not is_first_rank():
         yield _nothing
     elif sys.stderr.isatty():
-        with _live(label):
+        with _live(label, counted=False):
             yield remark
     else:
         yield remark
@@ -61,16 +61,16 @@ def _lines(label: str) -> Step:
 
 
 @contextmanager
-def _live(label: str) -> Iterator[Step]:
+def _live(label: str, *, counted: bool) -> Iterator[Step]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    count = [MofNCompleteColumn(), TextColumn("{task.fields[note]}")] if counted else []
     # Both streams pass through the bar, so that what is written meanwhile stands above it.
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        *count,
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

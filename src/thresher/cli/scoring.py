@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thresher.cli.guard import UNDONE
 from thresher.cli.options import Device, Exclude, Json, numbers
 from thresher.cli.output import columns, number, show, show_json, warn
 from thresher.cli.progress import bar
@@ -13,7 +14,6 @@ from thresher.cli.progress import bar
 if TYPE_CHECKING:
     from thresher.scores.summary import ScoreSummary
 
-NOT_ALL_DONE = 1
 SHOWN_REASONS = 12
 
 
@@ -90,7 +90,7 @@ def score(
     else:
         show(_score_text(out, summary))
     if summary.unreadable or not summary.num_pairs:
-        raise typer.Exit(NOT_ALL_DONE)
+        raise typer.Exit(UNDONE)
 
 
 def _score_record(out: Path, summary: "ScoreSummary") -> dict[str, object]:

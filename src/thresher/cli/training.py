@@ -1,38 +1,18 @@
-"""`thresher probe`, `train` and `evaluate`: the commands that load a model."""
+"""`thresher probe` and `thresher train`: the commands that train models."""
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from thresher.cli.evaluating import LabelKey, Retrieval, Template, Zeroshot, evaluation
 from thresher.cli.options import ConfigFile, Device, Exclude, Json, given
-from thresher.cli.output import columns, percent, show, show_json
+from thresher.cli.output import show, show_json
 from thresher.cli.progress import is_first_rank, sentences
+from thresher.cli.whole import read_config
 from thresher.errors import InputError
 
-if TYPE_CHECKING:
-    from thresher.config import Config, Evaluate
-
 Shards = Annotated[list[str] | None, typer.Option(metavar="SHARDS", help="Where the pairs are.")]
-Zeroshot = Annotated[
-    list[str] | None,
-    typer.Option(metavar="SHARDS", help="Labelled images for zero-shot accuracy."),
-]
-Retrieval = Annotated[
-    list[str] | None, typer.Option(metavar="SHARDS", help="Images with captions for retrieval recall.")
-]
-LabelKey = Annotated[
-    str | None,
-    typer.Option(metavar="KEY", help="Key of the label in each pair's json.  [default: class]"),
-]
-Template = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Caption of a class, {} is its name; repeat it for several.  [default: a photo of a {}.]",
-    ),
-]
 
 
 def probe(
@@ -144,7 +124,7 @@ def probe(
     targets = section.targets or (settings.plan.budgets if settings is not None else ())
     if not targets and section.samples is None:
         raise InputError("say which budgets the probes stand for, such as --target 32M --target 128M")
-    measure = _evaluation(settings, zeroshot, retrieval, label_key, template, metric)
+    measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
     left_out = exclude or (settings.shards.exclude if settings is not None else None)
 
     from thresher.probe import run_probes
@@ -193,10 +173,10 @@ def train(
         thresher train config.toml
         torchrun --nproc-per-node 8 -m thresher.cli train config.toml
     """
-    from thresher.cli.whole import read_config
+    settings = read_config(config, device=device, exclude=exclude)
+
     from thresher.training import train_from_config
 
-    settings = read_config(config, device=device, exclude=exclude)
     with sentences("train") as progress:
         folder = train_from_config(settings, progress=progress)
     if not is_first_rank():
@@ -205,121 +185,3 @@ def train(
         show_json({"checkpoint": str(folder)})
     else:
         show(f"checkpoint: {folder}\nin open_clip: create_model('local-dir:{folder}')")
-
-
-def evaluate(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CHECKPOINT", help="Folder with open_clip_config.json, or a file of weights with --model."
-        ),
-    ],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SHARDS", help="Shards to measure on; repeat it for several."),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TASK",
-            help="What the shards are for: zeroshot (labelled images) or retrieval (images with captions); "
-            "repeat it for both.  [default: zeroshot]",
-        ),
-    ] = None,
-    label_key: LabelKey = None,
-    template: Template = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="CONFIG.toml", help="Measure as its section [evaluate] says; options go first."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="open_clip model of a CHECKPOINT that is a file of weights."),
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder that keeps the decoded images for the next time."),
-    ] = None,
-    device: Device = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a checkpoint: zero-shot accuracy, retrieval recall.
-
-    zeroshot_acc1 and zeroshot_acc5 are the shares of images whose class is the nearest, or among the five
-    nearest, caption. image_to_text_R@k and text_to_image_R@k are the shares of queries with a true match
-    among the k nearest; retrieval_mrr is the mean reciprocal rank, retrieval_loss the softmax loss in nats.
-
-    Reads the checkpoint and the evaluation shards, which have to be whole: a pair that cannot be used ends
-    the command. Writes nothing but what --work keeps.
-
-    Examples:
-        thresher evaluate work/train --config config.toml
-        thresher evaluate weights.pt --model ViT-B-32 --data 'eval/{00000..00001}.tar' --json
-        thresher evaluate work/train --data flickr.tar --task retrieval
-    """
-    from thresher.config import load_config
-
-    settings = load_config(config) if config is not None else None
-    tasks = given(task) or ("zeroshot",)
-    unknown = [name for name in tasks if name not in ("zeroshot", "retrieval")]
-    if unknown:
-        raise InputError(f"there is no task {unknown[0]!r}; take zeroshot or retrieval")
-    if not data and settings is None:
-        raise InputError("name the shards to measure on with --data, or a config with --config")
-    if not checkpoint.exists():
-        raise InputError(f"there is no checkpoint {checkpoint}; check the path")
-    measure = _evaluation(
-        settings,
-        data if "zeroshot" in tasks else None,
-        data if "retrieval" in tasks else None,
-        label_key,
-        template,
-        None,
-    )
-
-    from thresher.training import evaluate_checkpoint
-
-    with tempfile.TemporaryDirectory() as scratch:
-        metrics = evaluate_checkpoint(
-            checkpoint,
-            evaluate=measure,
-            device=device or (settings.device if settings is not None else "auto"),
-            work=work or Path(scratch),
-            model=model,
-        )
-    if as_json:
-        show_json(metrics)
-    else:
-        rows = [(name, percent(value, loss=not _is_share(name))) for name, value in metrics.items()]
-        show(columns(("metric", "value"), rows))
-
-
-def _is_share(metric: str) -> bool:
-    return "_acc" in metric or "_R@" in metric
-
-
-def _evaluation(
-    settings: "Config | None",
-    zeroshot: list[str] | None,
-    retrieval: list[str] | None,
-    label_key: str | None,
-    templates: list[str] | None,
-    metric: str | None,
-) -> "Evaluate":
-    """What to measure on: the config's section [evaluate] with the options in place of its keys."""
-    from thresher.cli.override import override
-    from thresher.config import Evaluate
-
-    if settings is None and not zeroshot and not retrieval:
-        raise InputError("name the shards to measure on with --zeroshot or --retrieval, or a --config")
-    if settings is None and metric is None and not zeroshot:
-        metric = "retrieval_error"
-    return override(
-        Evaluate,
-        settings.evaluate if settings is not None else None,
-        zeroshot=given(zeroshot),
-        retrieval=given(retrieval),
-        label_key=label_key,
-        templates=given(templates),
-        metric=metric,
-    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thresher.cli.guard import UNDONE
 from thresher.cli.options import ConfigFile, Device, Exclude, Json
 from thresher.cli.output import show, show_json
 from thresher.cli.progress import sentences
@@ -101,20 +102,26 @@ def run(
         thresher run config.toml
     """
     from thresher.cli.text import estimate_text, plan_text
-    from thresher.pipeline import estimate
-    from thresher.pipeline import run as walk
 
     settings = read_config(config, device=device, exclude=exclude)
     if dry_run:
-        rows = [asdict(row) for row in estimate(settings)]
+        from thresher.estimate import estimate
+
+        with sentences("dry run"):
+            rows = [asdict(row) for row in estimate(settings)]
         show_json(rows) if as_json else show(estimate_text(rows))
         return
+
+    from thresher.pipeline import run as walk
+
     with sentences("run") as progress:
         outcome = walk(settings, progress=progress)
     if as_json:
         show_json(_record(outcome))
-        return
-    show(f"{plan_text(outcome.plan)}\n\nreport: {outcome.report}")
+    else:
+        show(f"{plan_text(outcome.plan)}\n\nreport: {outcome.report}")
+    if outcome.scores.unreadable:
+        raise typer.Exit(UNDONE)
 
 
 def report(

@@ -7,12 +7,13 @@ file costs one copy of the pixels in memory for all of them.
 import hashlib
 import json
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,11 @@ from thresher.data.index import Index
 from thresher.data.shards import Reject
 from thresher.data.writer import atomic_path, write_json
 from thresher.errors import InputError
+from thresher.executor.parent import end_with_parent
 
 CHUNK = 256
+AHEAD = 8
+BITE = 32  # images that a worker decodes at a time for a batch
 INLINE = 2048  # fewer images than this are decoded without worker processes
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -49,27 +53,25 @@ class MappedImages:
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedImages:
-    """Images decoded by worker processes when they are asked for."""
-
-    pool: ProcessPoolExecutor
-    index_rows: Rows
-
-    def submit(self, places: Rows) -> Callable[[], Pixels]:
-        """Start decoding `places` in the workers."""
-        rows = self.index_rows[places]
-        parts: list[Future[Decoded]] = [
-            self.pool.submit(_decode_rows, rows[i : i + 32]) for i in range(0, len(rows), 32)
-        ]
-        return lambda: _joined([part.result() for part in parts])
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """Pixels of some rows, and why others have none (place among the rows, reason)."""
 
     pixels: Pixels
     bad: list[tuple[int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImages:
+    """Images decoded when they are asked for, by worker processes or, without them, by this one."""
+
+    decoder: "Decoder"
+    index_rows: Rows
+
+    def submit(self, places: Rows) -> Callable[[], Pixels]:
+        """Start decoding `places` in the workers."""
+        rows = self.index_rows[places]
+        parts = [self.decoder.start(rows[i : i + BITE]) for i in range(0, len(rows), BITE)]
+        return lambda: _joined([part() for part in parts])
 
 
 def _joined(parts: list[Decoded]) -> Pixels:
@@ -91,33 +93,29 @@ def open_images(
         index: where the bytes are.
         rows: index rows wanted.
         spec: model size and resize.
-        cache: folder for the decoded pixels.
-        limit_bytes: above this, nothing is cached and images are decoded whenever they are drawn.
-        workers: decoding processes.
+        cache: folder for the decoded pixels, and for the list of images that cannot be decoded.
+        limit_bytes: above this, no pixels are kept and images are decoded whenever they are drawn.
+        workers: decoding processes; 0 decodes in this one.
 
     Yields:
         The images, the rows that they belong to (`rows` without those that cannot be decoded), and a
         reject for each of the others.
     """
-    with _pool(index, spec, workers if len(rows) > INLINE else 0) as pool:
-        if len(rows) * spec.size**2 * 3 <= limit_bytes:
-            path = _decode_once(index, rows, spec, cache, pool)
-            bad = dict(json.loads(path.with_suffix(".json").read_text())["bad"])
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        else:
-            if pool is None:
-                raise InputError(f"{len(rows)} images do not fit limit_bytes={limit_bytes}; raise it")
-            pixels = None
-            bad = {}
-            for start, part in _decode_all(index, rows, spec, pool):
-                bad |= {start + place: reason for place, reason in part.bad}
-        keep = np.setdiff1d(np.arange(len(rows)), np.asarray(list(bad), dtype=np.int64))
+    kept = len(rows) * spec.size**2 * 3 <= limit_bytes
+    path = cache / f"pixels-{_digest(index, rows, spec)}.npy"
+    with _decoder(index, spec, 0 if kept and len(rows) <= INLINE else workers) as decoder:
+        bad = _known_bad(path, kept=kept)
+        if bad is None:
+            bad = _decode_all(rows, spec, path if kept else None, decoder)
+            content = {"schema": "thresher.pixels", "version": 1, "bad": sorted(bad.items())}
+            write_json(path.with_suffix(".json"), content)
+        places = np.setdiff1d(np.arange(len(rows)), np.asarray(list(bad), dtype=np.int64))
         rejects = [_reject(index, int(rows[place]), reason) for place, reason in sorted(bad.items())]
-        if pixels is not None:
-            yield MappedImages(pixels), rows[keep], rejects
+        if kept:
+            mapped = MappedImages(np.load(path, mmap_mode="r", allow_pickle=False))
+            yield mapped, rows[places], rejects
         else:
-            assert pool is not None
-            yield DecodedImages(pool, rows[keep]), rows[keep], rejects
+            yield DecodedImages(decoder, rows[places]), rows[places], rejects
 
 
 def _reject(index: Index, row: int, reason: str) -> Reject:
@@ -126,75 +124,98 @@ def _reject(index: Index, row: int, reason: str) -> Reject:
     return Reject(shard=shard, key=key, uid=uid, stage="decode", reason=reason, offset=offset)
 
 
-def _decode_once(
-    index: Index, rows: Rows, spec: ImageSpec, cache: Path, pool: ProcessPoolExecutor | None
-) -> Path:
-    """Path of the .npy with the pixels of all rows that decode; beside it a .json with those that do not."""
+def _digest(index: Index, rows: Rows, spec: ImageSpec) -> str:
     digest = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=8)
     table = index.table.select(["uid", "image_path", "image_offset", "image_length"]).take(rows)
     for column in table.itercolumns():
         digest.update("\n".join(map(str, column.to_pylist())).encode())
-    path = cache / f"pixels-{digest.hexdigest()}.npy"
-    if path.exists() and path.with_suffix(".json").exists():
-        return path
+    return digest.hexdigest()
+
+
+def _known_bad(path: Path, *, kept: bool) -> dict[int, str] | None:
+    """Place and reason of the images that do not decode, or None where that is still to be found out."""
+    listed = path.with_suffix(".json")
+    if not listed.exists() or (kept and not path.exists()):
+        return None
+    return dict(json.loads(listed.read_text())["bad"])
+
+
+def _decode_all(rows: Rows, spec: ImageSpec, path: Path | None, decoder: "Decoder") -> dict[int, str]:
+    """Place and reason of each image that does not decode; the pixels of the others go to `path`, a .npy."""
     bad: dict[int, str] = {}
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), spec.size, spec.size, 3)}
-        np.lib.format.write_array_header_1_0(file, header)
-        start_of_data = file.tell()
-        for start, part in _decode_all(index, rows, spec, pool):
+    with ExitStack() as stack:
+        file = None
+        if path is not None:
+            file = stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
+            start_of_data = _write_header(file, len(rows), spec)
+        for start, part in _decode_in_order(rows, decoder):
             bad |= {start + place: reason for place, reason in part.bad}
-            file.write(part.pixels.tobytes())
-        file.seek(0)
-        header["shape"] = (len(rows) - len(bad), spec.size, spec.size, 3)
-        np.lib.format.write_array_header_1_0(file, header)
-        assert file.tell() == start_of_data, "the header of the pixel file changed its length"
-    write_json(
-        path.with_suffix(".json"), {"schema": "thresher.pixels", "version": 1, "bad": sorted(bad.items())}
-    )
-    return path
+            if file is not None:
+                file.write(part.pixels.tobytes())
+        if file is not None:
+            file.seek(0)
+            length = _write_header(file, len(rows) - len(bad), spec)
+            assert length == start_of_data, "the header of the pixel file changed its length"
+    return bad
 
 
-def _decode_all(
-    index: Index, rows: Rows, spec: ImageSpec, pool: ProcessPoolExecutor | None
-) -> Iterator[tuple[int, Decoded]]:
-    chunks = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
-    if pool is None:
-        _start_worker(index, spec)
-        for number, chunk in enumerate(chunks):
-            yield number * CHUNK, _decode_rows(chunk)
-        return
-    ahead = 8
-    futures = [pool.submit(_decode_rows, chunk) for chunk in chunks[:ahead]]
-    for number in range(len(chunks)):
-        part = futures[number].result()
-        futures[number] = Future()
-        if number + ahead < len(chunks):
-            futures.append(pool.submit(_decode_rows, chunks[number + ahead]))
-        yield number * CHUNK, part
+def _write_header(file: IO[bytes], count: int, spec: ImageSpec) -> int:
+    """Write the header of a .npy; its length, which does not depend on `count` (numpy leaves room)."""
+    shape = (count, spec.size, spec.size, 3)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _decode_in_order(rows: Rows, decoder: "Decoder") -> Iterator[tuple[int, Decoded]]:
+    waiting: deque[tuple[int, Callable[[], Decoded]]] = deque()
+    for start in range(0, len(rows), CHUNK):
+        waiting.append((start, decoder.start(rows[start : start + CHUNK])))
+        if len(waiting) > AHEAD:
+            first, part = waiting.popleft()
+            yield first, part()
+    for first, part in waiting:
+        yield first, part()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes rows of an index in processes of `pool`, or in this one where that is None."""
+
+    index: Index
+    spec: ImageSpec
+    pool: ProcessPoolExecutor | None
+
+    def start(self, rows: Rows) -> Callable[[], Decoded]:
+        """Start decoding; the call of what comes back waits for it."""
+        if self.pool is None:
+            return lambda: _decode_rows(self.index, self.spec, rows)
+        return self.pool.submit(_decode_in_worker, rows).result
 
 
 @contextmanager
-def _pool(index: Index, spec: ImageSpec, workers: int) -> Iterator[ProcessPoolExecutor | None]:
+def _decoder(index: Index, spec: ImageSpec, workers: int) -> Iterator[Decoder]:
     if workers == 0:
-        yield None
+        yield Decoder(index, spec, None)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (index, spec)) as pool:
-        yield pool
+        yield Decoder(index, spec, pool)
 
 
-_worker: dict[str, object] = {}
+_worker: dict[str, tuple[Index, ImageSpec]] = {}
 
 
 def _start_worker(index: Index, spec: ImageSpec) -> None:
-    _worker["index"], _worker["spec"] = index, spec
+    end_with_parent()
+    _worker["work"] = index, spec
 
 
-def _decode_rows(rows: Rows) -> Decoded:
-    index, spec = _worker["index"], _worker["spec"]
-    assert isinstance(index, Index)
-    assert isinstance(spec, ImageSpec)
+def _decode_in_worker(rows: Rows) -> Decoded:
+    return _decode_rows(*_worker["work"], rows)
+
+
+def _decode_rows(index: Index, spec: ImageSpec, rows: Rows) -> Decoded:
     images, bad = [], []
     for place, row in enumerate(rows.tolist()):
         try:

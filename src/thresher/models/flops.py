@@ -10,11 +10,15 @@ def forward_flops(towers: Towers, num_tokens: int) -> float:
     """FLOPs of embedding one pair (a multiply-add counts as two)."""
     images = torch.zeros(1, 3, towers.spec.size, towers.spec.size, device=towers.device)
     tokens = torch.ones(1, num_tokens, dtype=torch.long, device=towers.device)
-    training = towers.model.training
+    training, fast = towers.model.training, torch.backends.mha.get_fastpath_enabled()
     towers.model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        towers.model(images, tokens)
-    towers.model.train(training)
+    torch.backends.mha.set_fastpath_enabled(False)  # attention in one kernel, which the counter does not know
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            towers.model(images, tokens)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        towers.model.train(training)
     return float(counter.get_total_flops())
 
 

@@ -3,15 +3,16 @@
 Shapes: B images or captions, H x W pixels, T tokens, D embedding dimensions.
 """
 
+import difflib
 import hashlib
-import json
 import logging
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,15 @@ from thresher.data.images import ImageSpec
 from thresher.errors import InputError
 
 CONFIGS = Path(__file__).parent / "configs"
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_pytorch_model.bin"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
 PRECISIONS = ("auto", "fp32", "bf16")
+Resize = Literal["shortest", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+_CANNOT_LOAD = (
+    *(RuntimeError, OSError, EOFError, StopIteration, ValueError, KeyError, AttributeError, ImportError),
+    *(AssertionError, pickle.UnpicklingError),
+)
+"""What torch and open_clip raise for weights that are damaged, of another model, or no weights at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +86,13 @@ def load_towers(
     # open_clip warns that a model without weights is random; here that is what was asked for.
     logging.getLogger().addFilter(_not_random_weights)
     try:
-        model = open_clip.create_model(name, pretrained=pretrained, device=device, **_start(name, pretrained, sigmoid=sigmoid))
+        model = open_clip.create_model(
+            name, pretrained=pretrained, device=device, **_start(name, pretrained, sigmoid=sigmoid)
+        )
         tokenizer = open_clip.get_tokenizer(name)
-    except (RuntimeError, FileNotFoundError, ValueError, OSError, KeyError, ImportError) as error:
-        raise InputError(f"model {name!r} with weights {pretrained!r} cannot be loaded: {error}") from error
+    except _CANNOT_LOAD as error:
+        given = f" with weights {pretrained!r}" if pretrained else ""
+        raise InputError(f"model {name!r}{given} cannot be loaded: {_reason(error)}") from error
     finally:
         logging.getLogger().removeFilter(_not_random_weights)
     model.visual.to(memory_format=torch.channels_last)
@@ -122,22 +131,19 @@ def model_config(name: str, *, sigmoid: bool) -> dict[str, Any]:
     return {**SIGLIP_START, **config} if sigmoid else config
 
 
-def write_config(towers: Towers, folder: Path, *, sigmoid: bool) -> None:
-    """Write `open_clip_config.json`, so that `local-dir:FOLDER` loads in stock open_clip."""
-    preprocess = {
-        "size": towers.spec.size,
-        "mean": list(towers.mean),
-        "std": list(towers.std),
-        "interpolation": towers.spec.interpolation,
-        "resize_mode": towers.spec.resize,
-    }
-    content = {"model_cfg": model_config(towers.name, sigmoid=sigmoid), "preprocess_cfg": preprocess}
-    (folder / CONFIG_FILE).write_text(json.dumps(content, indent=1) + "\n")
+def _reason(error: Exception) -> str:
+    """One line for what torch and open_clip say in many."""
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, pickle.UnpicklingError):
+        return "the file is damaged, or holds more than tensors (which is not read, since it could run code)"
+    if "loading state_dict" in first:
+        first = "; ".join(line.strip() for line in more)[:160].strip()
+    elif not isinstance(error, AssertionError):  # with which open_clip answers embeddings of another width
+        return first
+    return f"the weights are of another model ({first})"
 
 
 def _near(name: str) -> str:
-    import difflib
-
     names = difflib.get_close_matches(name, open_clip.list_models(), n=3, cutoff=0.3)
     return ", ".join(names) or "none; see open_clip.list_models()"
 
@@ -152,10 +158,12 @@ def _image_spec(name: str, preprocess: dict[str, Any]) -> ImageSpec:
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
         raise InputError(f"model {name!r} takes images of {height} x {width}; only square input is supported")
-    resize = preprocess.get("resize_mode") or "shortest"
-    interpolation = preprocess.get("interpolation") or "bicubic"
-    if resize not in {"shortest", "squash"} or interpolation not in {"bicubic", "bilinear"}:
-        raise InputError(f"model {name!r} wants resize {resize!r} with {interpolation!r}, which is not supported")
+    resize: Resize = preprocess.get("resize_mode") or "shortest"
+    interpolation: Interpolation = preprocess.get("interpolation") or "bicubic"
+    if resize not in get_args(Resize) or interpolation not in get_args(Interpolation):
+        raise InputError(
+            f"model {name!r} wants resize {resize!r} with {interpolation!r}, which is not supported"
+        )
     return ImageSpec(size=int(height), resize=resize, interpolation=interpolation)
 
 
@@ -188,7 +196,9 @@ def resolve_precision(device: torch.device, precision: str) -> str:
 
 def to_input(towers: Towers, images_BHWC: npt.NDArray[np.uint8]) -> torch.Tensor:
     """Pixels as the model wants them: float [B, 3, H, W], normalised, channels last in memory."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images_BHWC)).to(towers.device, non_blocking=True)
+    pixels = torch.from_numpy(np.require(images_BHWC, requirements=["C", "W"])).to(
+        towers.device, non_blocking=True
+    )
     mean = torch.tensor(towers.mean, device=towers.device).view(1, 3, 1, 1)
     std = torch.tensor(towers.std, device=towers.device).view(1, 3, 1, 1)
     return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)

@@ -1,5 +1,6 @@
 """Checkpoints: open_clip's dictionary, written atomically, loaded without unpickling objects."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from thresher.errors import InputError
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write `content` (tensors, numbers, strings, lists, dictionaries) to `path` in one rename."""
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
@@ -23,6 +24,9 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"checkpoint {path} cannot be read ({error}); delete it to start the run anew") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"checkpoint {path} is damaged, or holds more than data (which is not read, since it could run "
+            "code); delete it to start the run anew"
+        ) from error
     return content

@@ -7,7 +7,7 @@ prepared.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +84,12 @@ def describe_dataset(
         InputError: no pair of the shards can be used, or a uid is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(repr((sorted(shards), uids, sorted(exclude))).encode(), digest_size=8)
-    name.update(repr((towers.spec, getattr(towers.tokenize, "context_length", None))).encode())
     dataset = Dataset(
         shards=tuple(shards),
         uids=None if uids is None else tuple(uids),
         exclude=exclude,
         spec=towers.spec,
-        tokens=cache / f"tokens-{name.hexdigest()}.npy",
+        tokens=cache,
         cache=cache,
         limit_bytes=limit_bytes,
         workers=workers,
@@ -99,11 +97,21 @@ def describe_dataset(
     with _opened(dataset) as (index, _, rows, _):
         if not len(rows):
             raise InputError(f"no pair of {', '.join(shards)} can be used; see the quarantine")
-        if not dataset.tokens.exists():
-            tokens = tokenize(towers, index.table.column("caption").take(rows).to_pylist())
-            with atomic_path(dataset.tokens) as temporary, temporary.open("wb") as file:
-                np.save(file, tokens.numpy(), allow_pickle=False)
-    return dataset
+        path = _write_tokens(towers, index.table.column("caption").take(rows).to_pylist(), cache)
+    return replace(dataset, tokens=path)
+
+
+def _write_tokens(towers: Towers, captions: Sequence[str], cache: Path) -> Path:
+    """Path of the tokens of `captions`; written unless it is there."""
+    digest = hashlib.blake2b(repr((towers.name, towers.spec)).encode(), digest_size=8)
+    for caption in captions:
+        digest.update(f"{len(caption)} {caption}".encode("utf-8", "surrogatepass"))
+    path = cache / f"tokens-{digest.hexdigest()}.npy"
+    if not path.exists():
+        tokens = tokenize(towers, captions)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, tokens.numpy(), allow_pickle=False)
+    return path
 
 
 @contextmanager

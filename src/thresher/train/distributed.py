@@ -28,6 +28,22 @@ class Ranks:
 SINGLE = Ranks(rank=0, world=1, local=0)
 
 
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes, also before it has joined the others."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def device_of(device: str, number: int | None) -> str:
+    """The device of process `number` of several on this machine: with `cuda`, each has its own GPU.
+
+    >>> device_of("cuda:1", 3), device_of("cpu", 3), device_of("cuda", None)
+    ('cuda:1', 'cpu', 'cuda')
+    """
+    if device != "cuda" or number is None:
+        return device
+    return f"cuda:{number % max(1, torch.cuda.device_count())}"
+
+
 @contextmanager
 def ranks_from_environment(device: str) -> Iterator[Ranks]:
     """Join the process group that `torchrun` describes; without one, the single process.

@@ -46,16 +46,16 @@ class State:
 
     towers: Towers
     optimizer: torch.optim.Optimizer
-    stream: Stream
+    stream: Stream  # ahead of `step` by the batches that are being fetched
+    stream_state: dict[str, Any]  # of the stream after `step` steps
     step: int = 0
-    finished: int = 0  # branches that are measured
 
     def snapshot(self) -> dict[str, Any]:
         """A copy that later training does not change."""
         return {
             "model": {k: v.clone() for k, v in self.towers.model.state_dict().items()},
             "optimizer": _clone(self.optimizer.state_dict()),
-            "stream": self.stream.state(),
+            "stream": self.stream_state,
             "step": self.step,
         }
 
@@ -63,7 +63,7 @@ class State:
         """Back to where `content` was taken; nothing of it is kept, so it can serve again."""
         self.towers.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(_clone(content["optimizer"]))
-        self.stream.restore(content["stream"])
+        self.stream_state = content["stream"]
         self.step = int(content["step"])
 
 
@@ -108,10 +108,12 @@ def train(
         recipe.model, pretrained=recipe.pretrained, device=device, seed=seed, sigmoid=sigmoid
     )
     start_bias(towers.model, recipe)
+    stream = Stream(pairs.rows, pairs.repeats, recipe.batch_size, seed)
     state = State(
         towers=towers,
         optimizer=make_optimizer(towers.model, recipe),
-        stream=Stream(pairs.rows, pairs.repeats, recipe.batch_size, seed),
+        stream=stream,
+        stream_state=stream.state(),
     )
     flops = training_flops(towers, pairs.tokens.shape[1])
     measured: list[Measurement] = _resume(state, folder, device)
@@ -154,31 +156,32 @@ class Run:
         warmup = recipe.warmup_samples // recipe.batch_size
         losses, saved, started, first = [], time.monotonic(), time.monotonic(), state.step
         model.train()
+        state.stream.restore(state.stream_state)
         feed = self.pairs.feed(state.stream, lambda rows: share(rows, self.ranks))
         for rows, images_BHWC, tokens_BT, stream_state in feed:
             rate = learning_rate(state.step, recipe.lr, warmup, branch)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            images = augment(towers, images_BHWC, recipe, np.random.default_rng([self.seed, state.step, rows[0]]))
+            images = augment(
+                towers, images_BHWC, recipe, np.random.default_rng([self.seed, state.step, rows[0]])
+            )
             with autocast(towers.device, recipe.precision):
                 value = forward_loss(model, loss, images, tokens_BT.to(towers.device))
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             state.optimizer.step()
             state.optimizer.zero_grad()
-            state.step += 1
+            state.step, state.stream_state = state.step + 1, stream_state
             losses.append(mean(value.detach(), self.ranks))
             if state.step >= to or len(losses) >= trace.EVERY:
                 self._write_trace(losses, branch)
                 losses = []
                 if branch is None and time.monotonic() - saved > self.checkpoint_seconds:
-                    state.stream.restore(stream_state)
                     self.save(measured)
                     saved = time.monotonic()
             if state.step >= to:
                 break
         feed.close()
-        state.stream.restore(stream_state)
         if self.ranks.is_main:
             seen = (state.step - first) * recipe.batch_size
             rate = seen / (time.monotonic() - started)
@@ -195,12 +198,13 @@ class Run:
             trace.append(self.folder, self.state.step, values, cooldown=branch.end if branch else None)
 
     def save(self, measured: list[Measurement]) -> None:
-        """Write a checkpoint of the trunk."""
+        """Write a checkpoint of the trunk; ranks differ in their clocks, so no one waits for another."""
         if self.ranks.is_main:
-            done = [{"samples_seen": m.samples_seen, "flops": m.flops, "metrics": m.metrics} for m in measured]
+            done = [
+                {"samples_seen": m.samples_seen, "flops": m.flops, "metrics": m.metrics} for m in measured
+            ]
             content = self.state.snapshot() | {"measured": done, "trace": trace.length(self.folder)}
             checkpoint.save(self.folder / STATE_FILE, content)
-        barrier(self.ranks)
 
 
 def start_bias(model: torch.nn.Module, recipe: Recipe) -> None:
@@ -211,14 +215,17 @@ def start_bias(model: torch.nn.Module, recipe: Recipe) -> None:
     """
     if recipe.loss == "siglip" and recipe.pretrained is None:
         with torch.no_grad():
-            model.logit_bias.fill_(-math.log(max(1, recipe.batch_size - 1)))  # type: ignore[operator,union-attr]
+            model.logit_bias.fill_(-math.log(max(1, recipe.batch_size - 1)))  # type: ignore[operator]
 
 
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW; weight decay on matrices and kernels only, as open_clip does."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
 
 

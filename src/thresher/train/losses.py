@@ -19,9 +19,12 @@ def make_loss(name: str, ranks: Ranks) -> torch.nn.Module:
     """
     if name not in LOSSES:
         raise InputError(f"loss {name!r} is unknown; take one of {', '.join(LOSSES)}")
+    loss: torch.nn.Module
     if name == "siglip":
-        return SigLipLoss(rank=ranks.rank, world_size=ranks.world, dist_impl="gather")
-    return ClipLoss(local_loss=True, gather_with_grad=True, rank=ranks.rank, world_size=ranks.world)
+        loss = SigLipLoss(rank=ranks.rank, world_size=ranks.world, dist_impl="gather")
+    else:
+        loss = ClipLoss(local_loss=True, gather_with_grad=True, rank=ranks.rank, world_size=ranks.world)
+    return loss
 
 
 def forward_loss(

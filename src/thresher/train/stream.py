@@ -4,7 +4,7 @@ Every epoch is a permutation of the rows, each repeated as often as it should be
 one batch, since a repeated pair would be its own false negative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,17 +35,22 @@ class Stream:
     seed: int
     epoch: int = 0
     position: int = 0
-    held: Rows = None  # type: ignore[assignment]
-    _order: Rows = None  # type: ignore[assignment]
+    held: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    _order: Rows | None = None
 
     def __post_init__(self) -> None:
         if len(self.rows) < self.batch_size:
             raise InputError(
-                f"{len(self.rows)} unique pairs cannot fill a batch of {self.batch_size} without repeating one; "
-                f"lower batch_size to {len(self.rows)} or give more pairs"
+                f"{len(self.rows)} unique pairs cannot fill a batch of {self.batch_size} without repeating "
+                f"one; lower batch_size to {len(self.rows)} or give more pairs"
             )
-        if self.held is None:
-            self.held = np.empty(0, dtype=np.int64)
+        # At most one of a row's draws fits into each of the sum / batch_size batches of an epoch.
+        most, total = int(self.repeats.max()), int(self.repeats.sum())
+        if most * self.batch_size > total:
+            raise InputError(
+                f"a pair that is drawn {most} times in {total} draws stands more than once in a batch of "
+                f"{self.batch_size}; lower batch_size to {total // most}, or the weight of its pool"
+            )
 
     def __next__(self) -> Rows:
         """The next batch, [batch_size] row numbers without repeats."""
@@ -68,7 +73,7 @@ class Stream:
         part = self._order[self.position : self.position + count]
         self.position += len(part)
         if self.position == len(self._order):
-            self.epoch, self.position, self._order = self.epoch + 1, 0, None  # type: ignore[assignment]
+            self.epoch, self.position, self._order = self.epoch + 1, 0, None
         return part
 
     def state(self) -> dict[str, Any]:
@@ -79,7 +84,7 @@ class Stream:
         """Go to where `state` was taken."""
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
         self.held = np.asarray(state["held"], dtype=np.int64)
-        self._order = None  # type: ignore[assignment]
+        self._order = None
 
 
 def _permutation(repeats: Rows, seed: int, epoch: int) -> Rows:

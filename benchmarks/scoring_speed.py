@@ -1,0 +1,99 @@
+"""Does scoring keep the model busy? `thresher score` against the bare forward pass of the same model.
+
+    python benchmarks/scoring_speed.py --data DIR [--pairs 512] [--repeats 3]
+
+Scores shards of Flickr8k (DIR/flickr8k) with ViT-B-32 (random weights) and with a tiny model, and runs the
+same number of forward passes of the same model, precision and batch size on tensors that are ready. The two
+are measured in turn; ratios are taken run by run, and medians are printed.
+"""
+
+import argparse
+import os
+import statistics
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
+from thresher.scores import parse_scorer
+from thresher.scores.score import score_shards
+
+BATCH = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with flickr8k/")
+    parser.add_argument("--pairs", type=int, default=512, help="pairs a run with ViT-B-32")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="decoding processes")
+    arguments = parser.parse_args()
+    shards = sorted((arguments.data / "flickr8k").glob("0000[0-5].tar"))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {arguments.repeats} runs")
+    with tempfile.TemporaryDirectory() as folder:
+        few = first_pairs(shards[0], Path(folder) / "few.tar", arguments.pairs)
+        compare("ViT-B-32", [few], arguments.pairs, arguments.repeats, arguments.workers)
+        compare("thresher-tiny-32", shards, 1000 * len(shards), arguments.repeats, arguments.workers)
+
+
+def compare(model: str, shards: list[Path], pairs: int, repeats: int, workers: int) -> None:
+    """Measure scoring and the bare forward pass in turn and print both rates and their ratio."""
+    towers = load_towers(model, seed=0)
+    precision = resolve_precision(towers.device, "auto")
+    bare_rate(towers, precision, BATCH)
+    scored, bare, ratios = [], [], []
+    for _ in range(repeats):
+        scored.append(score_rate(model, shards, pairs, workers))
+        bare.append(bare_rate(towers, precision, min(pairs, 2048)))
+        ratios.append(scored[-1] / bare[-1])
+    print(
+        f"{model} {precision}: thresher score {statistics.median(scored):.1f} pairs/s, bare forward pass "
+        f"{statistics.median(bare):.1f} pairs/s, ratio {statistics.median(ratios):.3f} "
+        f"({min(ratios):.3f} to {max(ratios):.3f})",
+        flush=True,
+    )
+
+
+def score_rate(model: str, shards: list[Path], pairs: int, workers: int) -> float:
+    """Pairs a second of a whole scoring run, reading and decoding included, loading the model not."""
+    spec = parse_scorer(f"clip:model={model},batch_size={BATCH}")
+    with tempfile.TemporaryDirectory() as out:
+        summary = score_shards([str(shard) for shard in shards], out, [spec], workers=workers)
+    assert summary.num_pairs == pairs, f"{summary.num_pairs} of {pairs} pairs scored"
+    return summary.scored_pairs / summary.seconds
+
+
+@torch.inference_mode()
+def bare_rate(towers: Towers, precision: str, pairs: int) -> float:
+    """Pairs a second of image and text tower on tensors that are ready."""
+    size = towers.spec.size
+    images = to_input(towers, np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
+    tokens = towers.tokenize(["a dog runs over the grass with a red ball in its mouth"] * BATCH)
+    started = time.perf_counter()
+    with autocast(towers.device, precision):
+        for _ in range(pairs // BATCH):
+            towers.model.encode_image(images)
+            towers.model.encode_text(tokens)
+    return (pairs // BATCH) * BATCH / (time.perf_counter() - started)
+
+
+def first_pairs(shard: Path, target: Path, pairs: int) -> Path:
+    """A tar with the first `pairs` pairs of a shard."""
+    with tarfile.open(shard) as source, tarfile.open(target, "w") as out:
+        keys: set[str] = set()
+        for member in source:
+            key = member.name.partition(".")[0]
+            if key not in keys and len(keys) == pairs:
+                break
+            keys.add(key)
+            out.addfile(member, source.extractfile(member))
+    return target
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()

@@ -1,0 +1,126 @@
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+import thresher
+from tests.cli.conftest import Call
+from thresher.cli import COMMANDS, app, main
+from thresher.cli.manual import manual
+from thresher.config import Evaluate, Probe
+from thresher.evaluate import ERRORS
+from thresher.laws import LAWS
+from thresher.scores import SCORERS
+from thresher.subset import FORMATS
+
+NAMES = [command.__name__ for command in COMMANDS]
+HEAVY = ("numpy", "pyarrow", "scipy", "plotly", "rich.progress", "torch", "open_clip")
+
+
+def click_command(name: str) -> Any:
+    return typer.main.get_command(app).commands[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_of_every_command_is_explained(call: Call, name: str) -> None:
+    page = call(name, "--help")
+    assert page.exit_code == 0
+    assert page.stdout.startswith(f"Usage: thresher {name}")
+    for option in click_command(name).params:
+        assert option.help, option.name
+        assert option.metavar or option.is_flag, f"{option.name} has no unit"
+        shown = option.metavar if option.param_type_name == "argument" else option.opts[0]
+        assert f" {shown}" in page.stdout
+        assert " ".join(option.help.split())[:30] in " ".join(page.stdout.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_of_a_page_are_calls_that_parse(name: str) -> None:
+    page = click_command(name).help
+    examples = [line.strip() for line in page.partition("Examples:\n")[2].splitlines()]
+    assert len(examples) >= 2
+    for example in examples:
+        words = shlex.split(example)
+        words = words[words.index(name) + 1 :]
+        click_command(name).make_context(name, words)
+
+
+def test_the_overview_names_every_command_in_a_whole_sentence(call: Call) -> None:
+    page = call("--help").stdout
+    for command in COMMANDS:
+        summary = (command.__doc__ or "").partition("\n")[0]
+        assert f"  {command.__name__} " in page
+        assert summary in page, "the summary is cut off at 80 columns; shorten it"
+
+
+def test_the_pages_name_what_there_is_to_choose_from(call: Call) -> None:
+    assert all(f"{law} (" in call("fit", "--help").stdout for law in LAWS)
+    assert all(name in call("subset", "--help").stdout for name in FORMATS)
+    assert all(name in call("score", "--help").stdout for name in SCORERS)
+    assert all(name in call("probe", "--help").stdout for name in ERRORS)
+
+
+def test_the_defaults_that_the_page_of_probe_states_are_those_of_a_config(call: Call) -> None:
+    page = " ".join(call("probe", "--help").stdout.split())
+    probe = Probe()
+    assert f"[default: {probe.model}]" in page
+    assert f"[default: {probe.fractions[0]}]" in page
+    assert f"[default: {probe.seeds[0]}]" in page
+    assert f"[default: {Evaluate.model_fields['label_key'].default}]" in page
+    assert f"[default: {Evaluate.model_fields['templates'].default[0]}]" in page
+
+
+def test_version(call: Call) -> None:
+    assert call("--version").stdout == f"thresher {thresher.__version__}\n"
+
+
+def test_without_a_command_the_overview_is_shown(call: Call) -> None:
+    assert "Commands:" in call().output
+
+
+def test_an_unknown_option_is_answered_by_the_usage(call: Call) -> None:
+    done = call("cut", "scores", "--edge", "0.1")
+    assert done.exit_code == 2
+    assert "--edges" in done.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from thresher.cli import main\n"
+        "try: main(['score', '--help'])\n"
+        f"finally: sys.stderr.write(str([name for name in {HEAVY} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[]")
+
+
+def test_a_module_can_be_started_in_place_of_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "thresher.cli", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"thresher {thresher.__version__}\n")
+
+
+def test_main_leaves_with_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["plan", "absent.json", "--budget", "1", "--out", "plan.json"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("thresher: ")
+
+
+def test_a_page_keeps_indented_lines_and_wraps_the_others() -> None:
+    def walk() -> None:
+        """Walk.
+
+        Far and
+        wide.
+
+        Examples:
+            walk away
+        """
+
+    assert manual(walk) == "Walk.\n\nFar and\nwide.\n\n\b\nExamples:\n    walk away"

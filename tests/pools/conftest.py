@@ -1,1 +1,0 @@
-from tests.data import conftest  # noqa: F401 - loads the profile of hypothesis

@@ -1,0 +1,91 @@
+"""Pairs of flat colours and captions, in memory, that a small model learns in a few steps."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.models.small import TINY
+from thresher.data.pixels import MappedImages, Pixels
+from thresher.models.towers import Towers, embed_images, load_towers
+from thresher.train.distributed import SINGLE, Ranks
+from thresher.train.loop import Measurement, train
+from thresher.train.pairs import Pairs, tokenize
+from thresher.train.recipe import Recipe
+
+BATCH = 16
+RECIPE = Recipe(model=TINY, batch_size=BATCH, warmup_samples=64, precision="fp32")
+
+
+def pixels(count: int) -> Pixels:
+    """Images of one colour each, with some noise."""
+    random = np.random.default_rng(5)
+    colours = random.integers(0, 200, size=(count, 1, 1, 3))
+    return (colours + random.integers(0, 50, size=(count, 32, 32, 3))).astype(np.uint8)
+
+
+def flat_pairs(count: int = 96, *, model: str = TINY, repeats: Sequence[int] | None = None) -> Pairs:
+    towers = load_towers(model)
+    captions = [f"a picture of colour number {number}" for number in range(count)]
+    times = np.ones(count) if repeats is None else np.asarray(repeats)
+    return Pairs(
+        images=MappedImages(pixels(count)),
+        tokens=tokenize(towers, captions),
+        rows=np.arange(count),
+        repeats=times.astype(np.int64),
+    )
+
+
+def measure(towers: Towers) -> dict[str, float]:
+    """Numbers that differ when any bit of the image tower does."""
+    features = embed_images(towers, pixels(8), precision="fp32")
+    return {f"feature{place}": float(value) for place, value in enumerate(features[:, 0])}
+
+
+def run(
+    folder: Path,
+    pairs: Pairs,
+    *points: int,
+    recipe: Recipe = RECIPE,
+    evaluate: Callable[[Towers], dict[str, float]] = measure,
+    ranks: Ranks = SINGLE,
+    checkpoint_seconds: float = 1e9,
+) -> list[Measurement]:
+    _, measured = train(
+        recipe,
+        pairs,
+        points,
+        folder,
+        seed=3,
+        evaluate=evaluate,
+        ranks=ranks,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    return measured
+
+
+class Stop(Exception):
+    """Stands in for a kill: nothing catches it."""
+
+
+@dataclasses.dataclass
+class StoppingImages:
+    """Images that call `stop` when batch number `at` is asked for."""
+
+    pixels: Pixels
+    at: int
+    stop: Callable[[], None]
+    asked: int = 0
+
+    def submit(self, places: npt.NDArray[np.int64]) -> Callable[[], Pixels]:
+        self.asked += 1
+        if self.asked == self.at:
+            self.stop()
+        return lambda: self.pixels[places]
+
+
+def stopping(pairs: Pairs, at: int, stop: Callable[[], None]) -> Pairs:
+    assert isinstance(pairs.images, MappedImages)
+    return dataclasses.replace(pairs, images=StoppingImages(pairs.images.pixels, at, stop))
