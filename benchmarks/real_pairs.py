@@ -32,6 +32,7 @@ from thresher.plan import BudgetPlan, winner
 from thresher.probe import open_bench, plan_trials, recipe_of
 from thresher.recipes import resolve_device
 from thresher.runs import Run, read_runs
+from thresher.scores.parts import list_parts
 from thresher.trials import Trial, default_jobs, run_trials
 
 WRONG_SHARE = 0.6
@@ -81,14 +82,14 @@ budgets = {budgets}
 SETTINGS = {
     "cifar10": {
         "filter_samples": 49_152,
-        "samples": [8_192, 16_384, 24_576, 32_768],
-        "budgets": [16_384, 32_768, 65_536, 131_072],
-        "seeds": [0],
+        "samples": [2_048, 4_096, 8_192],
+        "budgets": [4_096, 8_192, 16_384, 32_768],
+        "seeds": [0, 1],
     },
     "flickr8k": {
         "filter_samples": 32_768,
-        "samples": [8_192, 16_384, 24_576],
-        "budgets": [16_384, 32_768, 98_304],
+        "samples": [4_096, 8_192, 16_384],
+        "budgets": [8_192, 32_768, 65_536],
         "seeds": [0],
     },
 }
@@ -192,8 +193,9 @@ def write_config(name: str, data: Path, out: Path) -> Path:
 
 def announce(config: Config) -> None:
     """Print the expected time; what is finished already will take none of it."""
-    stages = {cost.stage: cost.seconds for cost in estimate(config)}
-    probes = next(cost for cost in estimate(config) if cost.stage == "probe")
+    costs = estimate(config)
+    stages = {cost.stage: cost.seconds for cost in costs}
+    probes = next(cost for cost in costs if cost.stage == "probe")
     trials = plan_trials(["a", "b", "c", "d", "e"], config.probe, config.plan.budgets, dict.fromkeys("abcde", 1))
     probe_samples = sum(0.8 * trial.points[-1] + 0.2 * sum(trial.points) for trial in trials)
     candidates = 6 * len(SEEDS) * max(config.plan.budgets)
@@ -204,15 +206,14 @@ def announce(config: Config) -> None:
 
 def describe_check(outcome: Outcome) -> str:
     check = outcome.fit.check
-    return "none" if check is None else f"{check.mae:.4f}, predicting their mean {check.mae_of_mean:.4f}"
+    return f"{check.mae:.4f}, predicting their mean {check.mae_of_mean:.4f}"
 
 
 def score_quality(out: Path, outcome: Outcome) -> None:
     """Print the AUC of the score against planted captions, and the share of right captions in each pool."""
     planted = json.loads((out / "planted.json").read_text())
-    parts = sorted((outcome.workdir / "scores" / "parts").glob("*[0-9].parquet"))
-    parts = [part for part in (outcome.workdir / "scores" / "parts").glob("*.parquet") if "quarantine" not in part.name]
-    table = pa.concat_tables([pq.read_table(part, columns=["uid", "clip"]) for part in sorted(parts)])
+    parts = list_parts(outcome.workdir / "scores")
+    table = pa.concat_tables([pq.read_table(part, columns=["uid", "clip"]) for part in parts])
     right = np.asarray([planted[uid] == "clean" for uid in table.column("uid").to_pylist()])
     print(f"AUC of the score against planted captions: {auc(table.column('clip').to_numpy(), right):.3f}")
     for pool in outcome.pools.pools:

@@ -26,7 +26,9 @@ BATCH = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print; see the text of this file."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with flickr8k/")
     parser.add_argument("--pairs", type=int, default=512, help="pairs a run with ViT-B-32")
     parser.add_argument("--repeats", type=int, default=3)
@@ -71,7 +73,8 @@ def score_rate(model: str, shards: list[Path], pairs: int, workers: int) -> floa
 def bare_rate(towers: Towers, precision: str, pairs: int) -> float:
     """Pairs a second of image and text tower on tensors that are ready."""
     size = towers.spec.size
-    images = to_input(towers, np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+    images = to_input(towers, pixels)
     tokens = towers.tokenize(["a dog runs over the grass with a red ball in its mouth"] * BATCH)
     started = time.perf_counter()
     with autocast(towers.device, precision):

@@ -1,9 +1,10 @@
 """A small pool cut by caption, a recipe of a few steps, and an evaluation set: what probes need.
 
-`python -m tests.probing MOMENT NUMBER JOBS SOURCE OUT` probes it and waits to be killed at the NUMBERth call of
-MOMENT: `trace` (a few steps are done), `line` (of the ledger) or `progress` (a run is finished).
+`python -m tests.probing MOMENT NUMBER JOBS SOURCE OUT` probes it and waits to be killed at the NUMBERth call
+of MOMENT: `trace` (a few steps are done), `line` (of the ledger) or `progress` (a run is finished).
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,12 @@ from tests.models.small import TINY
 from thresher.config import Evaluate, Probe
 from thresher.data.synthetic import QUALITIES, draw_pairs, write_shards
 from thresher.pools import Pools, cut, load_pools
-from thresher.probe import open_bench, plan_trials, recipe_of, run_probes
+from thresher.probe import open_bench, plan_trials, recipe_of
 from thresher.runs import Run
 from thresher.scores import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.train import loop, trace
-from thresher.trials import Bench, Trial
+from thresher.trials import Bench, Trial, run_trials
 
 PROBE = Probe(
     model=TINY, samples=(160, 320), fractions=(1.0, 0.5), batch_size=16, jobs=1, precision="fp32", flip=True
@@ -47,33 +48,24 @@ def evaluation(folder: Path) -> Evaluate:
 def probe(
     source: Path, out: Path, settings: Probe = PROBE, progress: Callable[[str], None] | None = None
 ) -> list[Run]:
-    """Run the probes; the ledger is OUT/runs.jsonl."""
-    return run_probes(
-        source / "pools",
-        shards(source),
-        out / "runs.jsonl",
-        probe=settings,
-        evaluate=evaluation(source),
-        targets=(),
-        work=out,
-        device="cpu",
-        progress=progress,
-    )
+    """Run the probes, a thread each; the ledger is OUT/runs.jsonl."""
+    bench, trials, _ = open_small_bench(source, out, settings)
+    return run_trials(bench, trials, out / "runs.jsonl", jobs=settings.jobs or 1, progress=progress)
 
 
-def open_small_bench(source: Path, out: Path) -> tuple[Bench, list[Trial], Pools]:
+def open_small_bench(source: Path, out: Path, settings: Probe = PROBE) -> tuple[Bench, list[Trial], Pools]:
     pools = load_pools(source / "pools")
-    trials = plan_trials(pools.names, PROBE, (), pools.sizes)
+    trials = plan_trials(pools.names, settings, (), pools.sizes)
     bench = open_bench(
         pools,
         shards(source),
-        recipe=recipe_of(trials, PROBE),
-        probe=PROBE,
+        recipe=recipe_of(trials, settings),
+        probe=settings,
         evaluate=evaluation(source),
         work=out,
         device="cpu",
     )
-    return bench, trials, pools
+    return dataclasses.replace(bench, threads=1), trials, pools
 
 
 def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:

@@ -1,7 +1,7 @@
 """A stage in a process of its own that stops at a chosen moment and waits to be killed.
 
-`python -m tests.stopped STAGE MOMENT NUMBER IN OUT`: the moment is `step` (after the NUMBERth call of progress) or
-`file` (in the NUMBERth file, written but not yet renamed).
+`python -m tests.stopped STAGE MOMENT NUMBER IN OUT`: the moment is `step` (after the NUMBERth call of
+progress) or `file` (in the NUMBERth file, written but not yet renamed).
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from thresher.config import Config, Evaluate, Plan, Probe, Shards, commented_config, load_config
+from thresher.config import Config, Evaluate, Plan, Probe, Score, Shards, commented_config, load_config
 from thresher.config.sections import Metric, sections
 from thresher.errors import InputError
 from thresher.evaluate import ERRORS
@@ -21,6 +21,8 @@ zeroshot = ["eval.tar"]
 [plan]
 budgets = ["32M", "1.5B"]
 """
+WEIGHTS = '[score]\nscorers = ["clip:pretrained=mine.pt", "caption"]\n'
+SMALLEST += WEIGHTS
 
 Load = Callable[[str], Config]
 
@@ -79,9 +81,8 @@ def test_models_and_weights_are_files_beside_the_config_where_there_are_such(
     load: Load, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.pt").touch()
-    scorers = '[score]\nscorers = ["clip:model=ViT-B-32,pretrained=mine.pt", "caption"]\n'
-    config = load(SMALLEST + scorers + '[probe]\nmodel = "local-dir:tiny"\n[train]\nmodel = "ViT-B-32"')
-    assert config.score.scorers == (f"clip:model=ViT-B-32,pretrained={tmp_path / 'mine.pt'}", "caption")
+    config = load(SMALLEST + '[probe]\nmodel = "local-dir:tiny"\n[train]\nmodel = "ViT-B-32"')
+    assert config.score.scorers == (f"clip:pretrained={tmp_path / 'mine.pt'}", "caption")
     assert config.probe.model == f"local-dir:{tmp_path / 'tiny'}"
     assert config.train is not None
     assert config.train.model == "ViT-B-32"
@@ -98,6 +99,7 @@ def test_sections_can_be_made_in_python_without_a_file() -> None:
         shards=Shards(paths=("a.tar",)),
         evaluate=Evaluate(zeroshot=("b.tar",)),
         plan=Plan(budgets=(1000,)),
+        score=Score(scorers=("clip:pretrained=laion2b_s34b_b79k",)),
         probe=Probe(checks=({"0-10%": 1},), seeds=(0, 1)),
     )
     assert config.shards.paths == ("a.tar",)
@@ -151,9 +153,24 @@ def test_what_is_wrong_is_said_with_section_key_and_remedy(load: Load, lines: st
 
 
 def test_pools_are_cut_by_a_column_under_its_own_name(load: Load) -> None:
-    config = load(SMALLEST + '[score]\nscorers = ["clip:as=b32", "caption"]\n[cut]\nby = "b32"')
+    scorers = 'scorers = ["clip:as=b32,pretrained=a.pt", "caption"]\n'
+    config = load(SMALLEST.replace(WEIGHTS, f"[score]\n{scorers}") + '[cut]\nby = "b32"')
     assert config.cut.by == "b32"
     assert load(SMALLEST + '[cut]\nby = "caption_score"').cut.by == "caption_score"
+
+
+@pytest.mark.parametrize("scorers", ['["clip"]', '["caption", "clip:model=ViT-B-32"]'])
+def test_a_clip_scorer_without_weights_is_refused(load: Load, scorers: str) -> None:
+    text = SMALLEST.replace(WEIGHTS, f"[score]\nscorers = {scorers}\n")
+    with pytest.raises(InputError, match=r"'clip.*' has no weights .* add a section \[filter\]"):
+        load(text + '[cut]\nby = "clip"')
+
+
+def test_a_clip_scorer_has_weights_from_a_filter_or_from_its_model(load: Load) -> None:
+    bare = SMALLEST.replace(WEIGHTS, "")
+    assert load(bare + '[filter]\nshards = ["a.tar"]\nsamples_seen = 1000').score.scorers[0] == "clip"
+    for model in ("local-dir:here", "hf-hub:them/model"):
+        load(bare + f'[score]\nscorers = ["clip:model={model}"]')
 
 
 def test_a_config_takes_every_metric_that_can_be_evaluated(load: Load) -> None:
@@ -204,7 +221,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_commented_config_loads_and_says_the_defaults(load: Load) -> None:
     config = load(commented_config())
     bare = load(SMALLEST)
-    for name in ("score", "cut", "fit", "report", "device", "workdir"):
+    assert config.score.model_copy(update={"scorers": bare.score.scorers}) == bare.score
+    for name in ("cut", "fit", "report", "device", "workdir"):
         assert getattr(config, name) == getattr(bare, name)
     assert config.probe.model_copy(update={"checks": ()}) == bare.probe
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from tests.data.bad_pool import jpeg, write_tar
 from tests.models.small import TINY, VIT
 from thresher.data.images import decode
 from thresher.errors import InputError
-from thresher.evalsets import EvalSettings, load_tasks, prepare_tasks, tasks_digest
+from thresher.evalsets import EvalSettings, load_tasks, prepare_tasks, smallest_error, tasks_digest
 from thresher.evaluate import RetrievalTask, ZeroShotTask
 from thresher.models.towers import Towers, load_towers
 
@@ -110,6 +111,7 @@ def test_each_model_has_its_own_tokens(towers: Towers, tmp_path: Path) -> None:
     [
         ([{"class": "dog"}, {}], {}, "pair 1 in .* has no label 'class' in its json; set `label_key`"),
         ([{"class": "dog"}], {"classes": ("cat",)}, "label 'dog' of pair 0 in .* is none of the 1 classes"),
+        ([{"class": 3}], {}, "the labels of .* are numbers, .* list them in `classes`"),
         ([{"class": 3}], {"classes": ("cat", "dog")}, "label 3 of pair 0 in .* is none of the 2 classes"),
     ],
 )
@@ -129,7 +131,7 @@ def test_an_image_that_does_not_decode_is_named(towers: Towers, tmp_path: Path) 
 def test_a_pair_that_cannot_be_read_is_named(towers: Towers, tmp_path: Path) -> None:
     write_tar(tmp_path / "eval.tar", [("0.jpg", jpeg(0))])
     with pytest.raises(InputError, match=r"pair 0 in .* cannot be used \(no .txt .* has to be whole"):
-        prepare_tasks(EvalSettings(zeroshot=(str(tmp_path / "eval.tar"),)), towers, tmp_path)
+        prepare_tasks(EvalSettings(retrieval=(str(tmp_path / "eval.tar"),)), towers, tmp_path)
 
 
 def test_a_shard_without_pairs_or_none_at_all_is_named(towers: Towers, tmp_path: Path) -> None:
@@ -138,3 +140,22 @@ def test_a_shard_without_pairs_or_none_at_all_is_named(towers: Towers, tmp_path:
         prepare_tasks(EvalSettings(zeroshot=(str(tmp_path / "empty.tar"),)), towers, tmp_path / "cache")
     with pytest.raises(InputError, match=r"evaluation shard .*absent.tar cannot be read"):
         prepare_tasks(EvalSettings(zeroshot=(str(tmp_path / "absent.tar"),)), towers, tmp_path / "cache")
+
+
+def test_labelled_images_need_no_captions_and_equal_ones_all_count(towers: Towers, tmp_path: Path) -> None:
+    members = [
+        (f"{n}.{ext}", data) for n in range(3) for ext, data in (("jpg", jpeg(n % 2)), ("cls", b"%d" % n))
+    ]
+    write_tar(tmp_path / "eval.tar", members)
+    settings = EvalSettings(zeroshot=(str(tmp_path / "eval.tar"),), classes=("rat", "dog", "cat"))
+    path = prepare_tasks(settings, towers, tmp_path / "cache")
+    (task,) = load_tasks(path)
+    assert task.labels.tolist() == [0, 1, 2]
+    assert smallest_error(path) == 1 / 6
+
+
+def test_the_tokens_of_one_model_are_not_taken_for_those_of_another(towers: Towers, tmp_path: Path) -> None:
+    settings = EvalSettings(zeroshot=(shard(tmp_path / "eval.tar", {"class": "dog"}),))
+    other = dataclasses.replace(towers, name="another")
+    paths = {prepare_tasks(settings, model, tmp_path / "cache") for model in (towers, other)}
+    assert len(paths) == 2

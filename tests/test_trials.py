@@ -1,17 +1,22 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.killing import kill_when_ready
 from tests.probing import PROBE, make_source, open_small_bench, probe, shards
+from tests.small_pool import contents
 from thresher import trials as trials_module
 from thresher.errors import InputError
+from thresher.evalsets import smallest_error
+from thresher.executor.lock import folder_lock
 from thresher.pools import Pools
 from thresher.runs import read_runs
-from thresher.train.loop import train
-from thresher.trials import RESULT_FILE, Bench, Trial, run_trials
+from thresher.train.loop import Measurement
+from thresher.trials import RESULT_FILE, Bench, Trial, default_jobs, run_trials
 
 Open = tuple[Bench, list[Trial], Pools]
 
@@ -51,9 +56,8 @@ def test_the_ledger_has_every_measurement_in_the_order_of_the_trials(source: Pat
     runs = read_runs(finished / "runs.jsonl")
     assert [(run.run, run.samples_seen) for run in runs] == [(t.name, n) for t in trials for n in t.points]
     assert [run.role for run in runs] == ["fit"] * 4 + ["check"] * 2 + ["fit"] * 4
-    assert [run.pool for run in runs] == [*(2 * [p] for p in pools.names)][0] + [pools.names[1]] * 2 + [
-        None
-    ] * 2 + [name for name in pools.names for _ in range(2)]
+    best, worst = pools.names
+    assert [run.pool for run in runs[::2]] == [best, worst, None, best, worst]
 
 
 def test_a_line_says_how_many_pairs_there_were_and_what_it_cost(source: Path, finished: Path) -> None:
@@ -89,7 +93,7 @@ def test_a_lost_end_of_the_ledger_is_written_again(
 
 
 def test_only_what_is_new_is_trained(source: Path, finished: Path, no_training: list[str]) -> None:
-    with pytest.raises(RuntimeError, match="-s1-.* is trained"):
+    with pytest.raises(RuntimeError, match=r"-s1-.* is trained"):
         probe(source, finished, PROBE.model_copy(update={"seeds": (0, 1)}))
     assert len(no_training) == 1
 
@@ -97,7 +101,7 @@ def test_only_what_is_new_is_trained(source: Path, finished: Path, no_training: 
 def test_a_result_of_another_recipe_is_not_taken_for_this_one(
     source: Path, finished: Path, no_training: list[str]
 ) -> None:
-    with pytest.raises(RuntimeError, match="-s0-.* is trained"):
+    with pytest.raises(RuntimeError, match=r"-s0-.* is trained"):
         probe(source, finished, PROBE.model_copy(update={"lr": 1e-4}))
     assert len(no_training) == 1
 
@@ -160,14 +164,12 @@ def test_a_trial_is_known_by_all_that_makes_it() -> None:
 def test_threads_are_those_of_the_bench_while_it_trains_and_the_old_ones_after(
     source: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
     bench, trials, _ = open_small_bench(source, finished)
     seen = []
 
-    def look(*arguments: object, **named: object) -> object:
+    def look(*_: object, **__: object) -> tuple[None, list[Measurement]]:
         seen.append(torch.get_num_threads())
-        return train(*arguments, **named)
+        return None, [Measurement(samples_seen=160, flops=1.0, metrics={"zeroshot_acc1": 0.5})]
 
     monkeypatch.setattr(trials_module, "train", look)
     before = torch.get_num_threads()
@@ -186,8 +188,7 @@ def test_two_at_a_time_give_the_same_bytes(source: Path, finished: Path, tmp_pat
         run_trials(own, trials, tmp_path / f"{jobs}.jsonl", jobs=jobs)
         runs[jobs] = (tmp_path / f"{jobs}.jsonl").read_bytes()
     assert runs[1] == runs[2]
-    first, second = ({p.relative_to(tmp_path / str(jobs)): p.read_bytes() for p in (tmp_path / str(jobs)).glob("*/*.json*")
-                      if not p.name.endswith(".log.jsonl")} for jobs in (1, 2))  # fmt: skip
+    first, second = contents(tmp_path / "1"), contents(tmp_path / "2")
     assert first == second
 
 
@@ -215,8 +216,6 @@ def test_results_are_stable_json(finished: Path) -> None:
 
 def test_a_pair_whose_image_does_not_decode_is_in_no_pool(source: Path, tmp_path: Path) -> None:
     """Scoring by caption alone never looked at the image."""
-    import shutil
-
     shutil.copytree(source, tmp_path / "source")
     shard = Path(shards(tmp_path / "source")[0])
     data = shard.read_bytes()
@@ -226,3 +225,25 @@ def test_a_pair_whose_image_does_not_decode_is_in_no_pool(source: Path, tmp_path
     assert sum(map(len, bench.members.values())) == sum(pools.sizes.values()) - 1
     (run, _) = run_trials(bench, trials[2:3], tmp_path / "runs.jsonl", jobs=1)
     assert sum(run.unique_samples.values()) == 199
+
+
+def test_one_named_gpu_runs_one_trial_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert [default_jobs(device) for device in ("cuda", "cuda:1")] == [4, 1]
+
+
+def test_a_perfect_model_has_the_error_of_half_a_sample(
+    source: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, trials, _ = open_small_bench(source, finished)
+    perfect = [Measurement(samples_seen=160, flops=1.0, metrics={"zeroshot_acc1": 1.0})]
+    monkeypatch.setattr(trials_module, "train", lambda *_, **__: (None, perfect))
+    bench = dataclasses.replace(bench, folder=tmp_path)
+    (run,) = run_trials(bench, trials[-1:], tmp_path / "runs.jsonl", jobs=1)
+    assert run.error == smallest_error(bench.tasks) > 0
+
+
+def test_two_calls_on_one_ledger_are_refused(source: Path, finished: Path, tmp_path: Path) -> None:
+    bench, trials, _ = open_small_bench(source, finished)
+    with folder_lock(tmp_path / "trials"), pytest.raises(InputError, match="another run is writing into"):
+        run_trials(bench, trials, tmp_path / "runs.jsonl", jobs=1)

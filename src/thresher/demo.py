@@ -1,12 +1,14 @@
 """The demo: a small web pool with planted quality, and a config that walks the whole way over it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from thresher.data.synthetic import CLASS_TEMPLATES, write_demo_pool
-from thresher.data.writer import atomic_path
+from thresher.data.writer import atomic_path, write_json
+from thresher.errors import InputError
 from thresher.pipeline import Outcome, measured_order
 
 CONFIG = """\
@@ -19,7 +21,7 @@ paths = ["pool"]
 [filter]                       # a small network trained on curated pairs scores the pool
 shards = ["curated"]
 model = "thresher-tiny-32"
-samples_seen = 40_960
+samples_seen = 65_536
 batch_size = 64
 lr = 2e-3
 
@@ -53,21 +55,33 @@ format = "npy"
 [report]
 title = "Thresher demo"
 """
-EDGES = [0.125, 0.375, 0.6]
+EDGES = [0.1, 0.35, 0.42]
 SAMPLES = [4_096, 8_192, 16_384, 24_576]
-FRACTIONS = [0.5, 1.0]
+FRACTIONS = [0.6, 1.0]
 BUDGETS = [4_096, 16_384, 49_152, 98_304]
-POOL, CURATED, TEST = 8_000, 1_000, 3_000
+POOL, CURATED, TEST = 8_000, 2_000, 3_000
 
 
-def make_demo(folder: Path, *, seed: int = 0) -> Path:
+def make_demo(folder: Path, *, seed: int = 0, progress: Callable[[str], None] = lambda _: None) -> Path:
     """Draw the pool into `folder` and write its config; the path of the config.
 
-    A pool that is there already is kept.
+    A pool that is there already is kept, and so is a config, whatever it says.
+
+    Raises:
+        InputError: the pool that is there was drawn with another seed.
     """
-    config = folder / "config.toml"
-    if not (folder / "planted.json").exists():
+    config, mark = folder / "config.toml", folder / "demo.json"
+    if (folder / "planted.json").exists():
+        drawn = json.loads(mark.read_text())["seed"] if mark.exists() else seed
+        if drawn != seed:
+            raise InputError(
+                f"{folder} holds a pool of seed {drawn}; name another folder for seed {seed}, "
+                "or delete this one"
+            )
+    else:
+        write_json(mark, {"schema": "thresher.demo", "version": 1, "seed": seed})
         write_demo_pool(folder, pool=POOL, curated=CURATED, test=TEST, seed=seed)
+        progress(f"pool: {POOL} pairs drawn into {folder / 'pool'}")
     text = CONFIG.format(
         edges=EDGES,
         samples=SAMPLES,
@@ -75,8 +89,11 @@ def make_demo(folder: Path, *, seed: int = 0) -> Path:
         budgets=BUDGETS,
         templates=json.dumps(CLASS_TEMPLATES),
     )
-    with atomic_path(config) as temporary:
-        temporary.write_text(text)
+    if not config.exists():
+        with atomic_path(config) as temporary:
+            temporary.write_text(text)
+    elif config.read_text() != text:
+        progress(f"{config} is not the demo's own and is walked as it is; delete it to have the demo's back")
     return config
 
 

@@ -13,12 +13,13 @@ from thresher.data.index import build_index
 from thresher.data.shards import expand
 from thresher.models.flops import forward_flops, training_flops
 from thresher.models.towers import Towers, autocast, embed_images, embed_texts, load_towers, to_input
-from thresher.pools.edges import ends_of_edges, names_of
-from thresher.probe import jobs_of, plan_trials
-from thresher.recipes import filter_recipe, resolve_device, train_recipe
+from thresher.preflight import check_config, expected_sizes
+from thresher.probe import jobs_of, plan_trials, recipe_of
+from thresher.recipes import filter_recipe, probe_recipe, resolve_device, train_recipe
 from thresher.scores import parse_scorer
 from thresher.train.distributed import SINGLE
 from thresher.train.losses import forward_loss, make_loss
+from thresher.train.recipe import Recipe
 from thresher.trials import Trial
 
 ROW_BYTES = 200  # a row of the score table or of the index, caption included
@@ -46,42 +47,79 @@ def estimate(config: Config) -> list[StageCost]:
     exclude = read_exclude(config.shards.exclude)
     pairs = len(build_index(shards, cache=config.workdir / "cache" / "index", exclude=exclude))
     device = resolve_device(config.device)
+    check_config(config, pairs)
     costs = []
     if config.filter is not None:
-        seen = config.filter.samples_seen
-        costs.append(_training("filter", filter_recipe(config.filter).model, seen, config.filter.batch_size, device, 1))
+        cache = config.workdir / "cache" / "index"
+        curated = len(build_index(expand(config.filter.shards), cache=cache, exclude=exclude))
+        recipe = filter_recipe(config.filter)
+        costs.append(_training("filter", recipe, config.filter.samples_seen, device, pixels=curated))
     costs.append(_scoring(config, pairs, device))
-    costs.append(StageCost(stage="cut", seconds=pairs * 1e-6, disk_bytes=pairs * ROW_BYTES, flops=0, note="rows only"))
+    costs.append(
+        StageCost(stage="cut", seconds=pairs * 1e-6, disk_bytes=pairs * ROW_BYTES, flops=0, note="rows only")
+    )
     costs.append(_probing(config, pairs, device))
     costs.append(StageCost(stage="fit, plan", seconds=10, disk_bytes=10**6, flops=0, note="a few seconds"))
     if config.probe.verify:
         seen = 2 * len(config.probe.seeds) * max(config.plan.budgets)
-        jobs = jobs_of(config.probe, device)
-        costs.append(_training("verify", config.probe.model, seen, config.probe.batch_size, device, jobs))
+        recipe = probe_recipe(config.probe, [min(config.plan.budgets)])
+        costs.append(_training("verify", recipe, seen, device, jobs=jobs_of(config.probe, device)))
     size = pairs * 16 if config.subset.format == "npy" else pairs * 50
-    note = f"at most, as {config.subset.format}" if config.subset.format != "shards" else "plus the bytes of the pairs"
+    note = f"at most, as {config.subset.format}"
+    if config.subset.format == "shards":
+        note = "plus the bytes of the pairs"
     costs.append(StageCost(stage="subset", seconds=pairs * 1e-6, disk_bytes=size, flops=0, note=note))
     if config.train is not None:
         seen = config.train.samples_seen or config.subset.budget or max(config.plan.budgets)
         recipe = train_recipe(config.train, seen)
-        costs.append(_training("train", recipe.model, seen, recipe.batch_size, device, 1))
+        limit = config.train.cache_limit
+        costs.append(_training("train", recipe, seen, device, pixels=pairs, limit=limit))
     return costs
 
 
 def _training(
-    stage: str, model: str, samples_seen: int, batch_size: int, device: str, jobs: int, pixels: int = 0
+    stage: str,
+    recipe: Recipe,
+    samples_seen: int,
+    device: str,
+    *,
+    jobs: int = 1,
+    pixels: int = 0,
+    limit: int = 4 << 30,
 ) -> StageCost:
-    towers = load_towers(model, device=device, sigmoid=True)
-    rate = _samples_per_second(_training_step(towers, min(batch_size, 64)), min(batch_size, 64), jobs)
+    """Cost of training; `pixels` counts the images that are decoded and kept, within `limit` bytes."""
+    towers = load_towers(recipe.model, device=device, sigmoid=recipe.loss == "siglip")
+    batch_size = min(recipe.batch_size, 64)
+    rate = _samples_per_second(_training_step(towers, recipe.loss, batch_size), batch_size) * speedup(
+        jobs, device
+    )
     context = int(getattr(towers.tokenize, "context_length", 77))
     weights = sum(parameter.numel() for parameter in towers.model.parameters())
     return StageCost(
         stage=stage,
         seconds=samples_seen / rate,
-        disk_bytes=weights * 16 + pixels * towers.spec.size**2 * 3,
+        disk_bytes=weights * 16 + kept_bytes(pixels, towers.spec.size, limit),
         flops=training_flops(towers, context) * samples_seen,
-        note=f"{samples_seen} samples at {rate:.0f}/s with {model}" + (f", {jobs} at a time" if jobs > 1 else ""),
+        note=f"{samples_seen} samples at {rate:.0f}/s with {recipe.model}"
+        + (f", {jobs} at a time" if jobs > 1 else ""),
     )
+
+
+def kept_bytes(num_images: int, size: int, limit: int) -> int:
+    """Disk for decoded images of `size` pixels a side; 0 above the limit, where none are kept."""
+    needed = num_images * size**2 * 3
+    return needed if needed <= limit else 0
+
+
+def speedup(jobs: int, device: str) -> float:
+    """How much faster jobs at the same time are than one.
+
+    Each GPU has a job of its own. Jobs on a CPU share its cores: together they are seldom slower than one
+    that uses all of them.
+    """
+    if device.startswith("cuda"):
+        return min(jobs, max(1, torch.cuda.device_count()))
+    return 1 if jobs == 1 else min(jobs, 1.5)
 
 
 def _scoring(config: Config, pairs: int, device: str) -> StageCost:
@@ -92,23 +130,27 @@ def _scoring(config: Config, pairs: int, device: str) -> StageCost:
         options = dict(spec.options)
         if spec.name == "clip":
             towers = load_towers(options.get("model", "ViT-B-32"), device=device)
-            rate = _samples_per_second(_forward(towers, 32), 32, 1)
+            rate = _samples_per_second(_forward(towers, 32), 32)
             seconds += pairs / rate
             flops += forward_flops(towers, int(getattr(towers.tokenize, "context_length", 77))) * pairs
             notes.append(f"{towers.name} at {rate:.0f} pairs/s")
     return StageCost(
-        stage="score", seconds=seconds, disk_bytes=disk, flops=flops, note="; ".join([f"{pairs} pairs", *notes])
+        stage="score",
+        seconds=seconds,
+        disk_bytes=disk,
+        flops=flops,
+        note="; ".join([f"{pairs} pairs", *notes]),
     )
 
 
 def _probing(config: Config, pairs: int, device: str) -> StageCost:
-    names = names_of(config.cut.edges, config.cut.thresholds or ())
-    ends = [0, *ends_of_edges(config.cut.edges, pairs)] if not config.cut.thresholds else [0] * (len(names) + 1)
-    sizes = {name: max(1, ends[place + 1] - ends[place]) for place, name in enumerate(names)}
-    trials = plan_trials(names, config.probe, config.plan.budgets, sizes)
+    sizes = expected_sizes(config, pairs)
+    trials = plan_trials(list(sizes), config.probe, config.plan.budgets, sizes)
     seen = round(sum(_samples(trial, config.probe.cooldown) for trial in trials))
-    jobs = jobs_of(config.probe, device)
-    return _training("probe", config.probe.model, seen, config.probe.batch_size, device, jobs, pixels=pairs)
+    recipe = recipe_of(trials, config.probe)
+    jobs, limit = jobs_of(config.probe, device), config.probe.cache_limit
+    pooled = sum(sizes.values())
+    return _training("probe", recipe, seen, device, jobs=jobs, pixels=pooled, limit=limit)
 
 
 def _samples(trial: Trial, cooldown: float) -> float:
@@ -116,19 +158,18 @@ def _samples(trial: Trial, cooldown: float) -> float:
     return trial.points[-1] * (1 - cooldown) + cooldown * sum(trial.points)
 
 
-def _samples_per_second(step: Callable[[], object], batch_size: int, jobs: int) -> float:
+def _samples_per_second(step: Callable[[], object], batch_size: int) -> float:
     step()
     count, started = 0, time.monotonic()
     while (elapsed := time.monotonic() - started) < MEASURE_SECONDS:
         step()
         count += 1
-    # Several small jobs share the cores; together they are seldom slower than one that uses all of them.
-    return max(1, count) * batch_size / max(elapsed, 1e-9) * (1 if jobs == 1 else min(jobs, 1.5))
+    return max(1, count) * batch_size / max(elapsed, 1e-9)
 
 
-def _training_step(towers: Towers, batch_size: int) -> Callable[[], object]:
+def _training_step(towers: Towers, loss_name: str, batch_size: int) -> Callable[[], object]:
     images, tokens = _batch(towers, batch_size)
-    loss = make_loss("siglip", SINGLE)
+    loss = make_loss(loss_name, SINGLE)
     optimizer = torch.optim.AdamW(towers.model.parameters(), fused=True)
     pixels = to_input(towers, images)
 
@@ -148,6 +189,8 @@ def _forward(towers: Towers, batch_size: int) -> Callable[[], object]:
     return lambda: (embed_images(towers, images), embed_texts(towers, captions))
 
 
-def _batch(towers: Towers, batch_size: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], torch.Tensor]:
+def _batch(
+    towers: Towers, batch_size: int
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], torch.Tensor]:
     images = np.zeros((batch_size, towers.spec.size, towers.spec.size, 3), dtype=np.uint8)
     return images, towers.tokenize(["a caption of some words"] * batch_size).to(towers.device)

@@ -29,9 +29,9 @@ class EvalSettings:
     """Which shards to measure on, and how.
 
     Attributes:
-        zeroshot: shards of labelled images.
+        zeroshot: shards of labelled images; they need no captions.
         label_key: key of the label in the json of a pair (or its `.cls` member, as `cls`).
-        classes: class names in the order of number labels; empty takes the labels found, sorted.
+        classes: class names in the order of number labels; empty takes the names found, sorted.
         templates: prompts with {} for the class name.
         retrieval: shards of images with captions; several an image under `captions` in the json.
     """
@@ -50,7 +50,7 @@ def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
         InputError: a label is missing or not among the classes, or an image cannot be decoded.
     """
     context = getattr(towers.tokenize, "context_length", None)
-    key = json.dumps([asdict(settings), asdict(towers.spec), context, _states(settings)])
+    key = json.dumps([towers.name, asdict(settings), asdict(towers.spec), context, _states(settings)])
     path = cache / f"eval-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
     if path.exists():
         return path
@@ -72,6 +72,13 @@ def tasks_digest(path: Path) -> str:
     """What differs when anything in the tasks that `prepare_tasks` wrote differs, wherever they lie."""
     with np.load(path, allow_pickle=False) as stored:
         return str(stored["digest"])
+
+
+def smallest_error(path: Path) -> float:
+    """Half a sample of the tasks that `prepare_tasks` wrote: what a perfect model's error is taken for."""
+    with np.load(path, allow_pickle=False) as stored:
+        count = sum(len(stored[name]) for name in ("labels", "image_of") if name in stored)
+    return 1 / (2 * max(1, count))
 
 
 def load_tasks(path: Path) -> list[Task]:
@@ -103,8 +110,13 @@ def _states(settings: EvalSettings) -> list[str]:
 
 
 def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
-    pairs = _pairs(settings.zeroshot)
+    pairs = _pairs(settings.zeroshot, need_caption=False)
     labels = [_label(pair, settings) for pair in pairs]
+    if not settings.classes and any(isinstance(label, int) for label in labels):
+        raise InputError(
+            f"the labels of {', '.join(settings.zeroshot)} are numbers, and nothing tells their names; list "
+            "them in `classes`, in the order of the numbers"
+        )
     classes = list(settings.classes) or sorted({str(label) for label in labels})
     number = {name: place for place, name in enumerate(classes)}
     numbers = []
@@ -142,10 +154,10 @@ def _retrieval_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
     return {"photos": _decoded(pairs, towers), "captions": tokens, "image_of": image_of}
 
 
-def _pairs(shards: Sequence[str]) -> list[Pair]:
+def _pairs(shards: Sequence[str], *, need_caption: bool = True) -> list[Pair]:
     pairs = []
     for shard in shards:
-        for item in read_pairs(shard):
+        for item in read_pairs(shard, need_caption=need_caption):
             if not isinstance(item, Pair):
                 raise InputError(
                     f"evaluation pair {item.key or '?'} in {item.shard} cannot be used ({item.reason}); "

@@ -7,26 +7,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from thresher.config.sections import Config, Evaluate
+from thresher.aside import digest_of_settings, make_room
+from thresher.config.sections import Config, Evaluate, Filter
 from thresher.data.exclude import read_exclude
+from thresher.data.index import build_index
 from thresher.data.quarantine import merge_quarantine
 from thresher.data.shards import expand
-from thresher.data.writer import write_json
+from thresher.data.writer import atomic_path, write_json
 from thresher.executor.lock import folder_lock
 from thresher.laws.fit import fit
 from thresher.laws.result import Fit
 from thresher.laws.store import save_laws
 from thresher.models.saved import WEIGHTS_FILE
-from thresher.plan import Plan, make_plan
+from thresher.plan import Plan, make_plan, winner
 from thresher.plan_store import save_plan
 from thresher.pools import Pools, cut
+from thresher.preflight import check_config, check_probes
 from thresher.probe import plan_trials, recipe_of, run_probes
 from thresher.recipes import resolve_device
 from thresher.report import write_report
+from thresher.report.workdir import comparable
 from thresher.runs import Run, read_runs
 from thresher.scores import parse_scorer
-from thresher.scores.parts import list_quarantines
+from thresher.scores.parts import digest_of, list_quarantines
+from thresher.scores.resume import shard_state
 from thresher.scores.score import Progress, score_shards
+from thresher.scores.spec import OUTSIDE_FINGERPRINT
 from thresher.scores.summary import ScoreSummary
 from thresher.subset import subset_from_plan
 from thresher.training import train_filter, train_from_config
@@ -37,7 +43,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a finished run left behind."""
+    """What a finished run left behind; `runs` are those of the fit's metric, recipe and model."""
 
     workdir: Path
     scores: ScoreSummary
@@ -64,6 +70,7 @@ def run(config: Config, *, progress: Say) -> Outcome:
         shards = expand(config.shards.paths)
         device = resolve_device(config.device)
         exclude = read_exclude(config.shards.exclude)
+        check_config(config, len(build_index(shards, cache=_index_cache(work), exclude=exclude)))
         scores = _score(config, shards, exclude, device, progress)
         pools = cut(
             work / "scores",
@@ -75,12 +82,14 @@ def run(config: Config, *, progress: Say) -> Outcome:
         )
         progress("cut: " + ", ".join(f"{name} has {size} pairs" for name, size in pools.sizes.items()))
         _merge_quarantine(work)
+        check_probes(config, pools.sizes)
         _probe(config, shards, exclude, device, progress)
         fitted, plan = _plan(config, pools, progress)
         if config.probe.verify:
             _verify(config, plan, shards, exclude, device, progress)
-        _subset(config, shards, exclude, progress)
+        subset = _subset(config, plan, shards, exclude, progress)
         if config.train is not None:
+            _make_room_to_train(config, subset, shards, exclude, progress)
             train_from_config(config, progress=progress)
         report = write_report(
             work, work / "report.html", title=config.report.title, gallery=config.report.gallery
@@ -90,7 +99,7 @@ def run(config: Config, *, progress: Say) -> Outcome:
         workdir=work,
         scores=scores,
         pools=pools,
-        runs=tuple(read_runs(work / "runs.jsonl")),
+        runs=tuple(comparable(read_runs(work / "runs.jsonl"), fitted)),
         fit=fitted,
         plan=plan,
         report=report,
@@ -101,11 +110,16 @@ def _score(
     config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
 ) -> ScoreSummary:
     defaults = {"batch_size": str(config.score.batch_size), "device": device}
+    filter_made_of = None
     if config.filter is not None:
-        folder = train_filter(config, config.filter, device=device)
-        progress(f"filter: {config.filter.model} trained on {config.filter.samples_seen} samples")
+        folder, filter_made_of = _filter(config, config.filter, exclude, device, progress)
         defaults |= {"model": config.filter.model, "pretrained": str(folder / WEIGHTS_FILE)}
     specs = [parse_scorer(text, defaults) for text in config.score.scorers]
+    asked = [
+        (spec.column, spec.name, [option for option in spec.options if option[0] not in OUTSIDE_FINGERPRINT])
+        for spec in map(parse_scorer, config.score.scorers)
+    ]
+    _make_room(config.workdir / "scores", digest_of_settings(asked, filter_made_of), progress)
 
     def tell(state: Progress) -> None:
         if state.shards_done == state.num_shards:
@@ -115,13 +129,44 @@ def _score(
         shards,
         config.workdir / "scores",
         specs,
-        exclude=exclude,
         workers=config.score.workers,
         progress=tell,
     )
     for sentence in summary.status:
         progress(f"score: {sentence}")
     return summary
+
+
+def _filter(
+    config: Config, section: Filter, exclude: frozenset[str], device: str, progress: Say
+) -> tuple[Path, str]:
+    """The folder of the filter network, and a digest of what it was made of.
+
+    Only the part of the exclude list that is curated counts, so that the network outlives a list that grows.
+    """
+    curated = expand(section.shards)
+    index = build_index(curated, cache=_index_cache(config.workdir))
+    listed = sorted(exclude.intersection(index.table.column("uid").to_pylist())) if exclude else []
+    path = config.workdir / "cache" / "filter-exclude.txt"
+    if listed:
+        with atomic_path(path) as temporary:
+            temporary.write_text("\n".join(listed) + "\n")
+    made_of = digest_of_settings(section.model_dump(mode="json"), curated, listed)
+    _make_room(config.workdir / "filter", made_of, progress)
+    own = config.shards.model_copy(update={"exclude": path if listed else None})
+    folder = train_filter(config.model_copy(update={"shards": own}), section, device=device)
+    progress(f"filter: {section.model} trained on {section.samples_seen} samples")
+    return folder, made_of
+
+
+def _index_cache(work: Path) -> Path:
+    return work / "cache" / "index"
+
+
+def _make_room(folder: Path, made_of: str, progress: Say) -> None:
+    old = make_room(folder, made_of)
+    if old is not None:
+        progress(f"{folder.name}: what was made by other settings or of other pairs is in {old}")
 
 
 def _merge_quarantine(work: Path) -> None:
@@ -153,12 +198,14 @@ def _forget_other_probes(work: Path, evaluate: Evaluate) -> None:
     The ledger could not tell them from new ones: names of pools may be equal where their pairs are not.
     """
     digest = hashlib.blake2b(evaluate.model_dump_json(exclude={"metric"}).encode(), digest_size=8)
-    digest.update((work / "pools" / "pools.json").read_bytes())
-    digest.update((work / "pools" / "pools.parquet").read_bytes())
+    digest.update(_pools_bytes(work))
     mark = work / "trials" / "pools.json"
     now = {"schema": "thresher.trials", "version": 1, "pools": digest.hexdigest()}
-    if mark.exists() and json.loads(mark.read_text()) != now:
-        old = work / f"old-runs-{json.loads(mark.read_text())['pools']}"
+    then = json.loads(mark.read_text()) if mark.exists() else None
+    if then == now:
+        return
+    if then is not None:
+        old = work / f"old-runs-{then['pools']}"
         old.mkdir(exist_ok=True)
         if (work / "runs.jsonl").exists():
             (work / "runs.jsonl").replace(old / "runs.jsonl")
@@ -166,6 +213,13 @@ def _forget_other_probes(work: Path, evaluate: Evaluate) -> None:
         shutil.rmtree(old / "trials", ignore_errors=True)
         (work / "trials").rename(old / "trials")
     write_json(mark, now)
+
+
+def _pools_bytes(work: Path) -> bytes:
+    """What stands for the pools of a workdir."""
+    digest = hashlib.blake2b((work / "pools" / "pools.json").read_bytes())
+    digest.update((work / "pools" / "pools.parquet").read_bytes())
+    return digest.digest()
 
 
 def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
@@ -213,9 +267,21 @@ def _verify(
     )
 
 
-def _subset(config: Config, shards: list[str], exclude: frozenset[str], progress: Say) -> None:
+def _subset(config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], progress: Say) -> str:
+    """Write the subset; a digest of what it was made of."""
     work = config.workdir
     budget = config.subset.budget or max(config.plan.budgets)
+    chosen = next(winner(planned) for planned in plan.budgets if planned.samples_seen == budget)
+    states = [(shard, shard_state(shard)) for shard in shards] if config.subset.format == "shards" else []
+    made_of = digest_of_settings(
+        dict(chosen.weights),
+        budget,
+        config.subset.format,
+        states,
+        digest_of(exclude),
+        _pools_bytes(work).hex(),
+    )
+    _make_room(work / "subset", made_of, progress)
     summary = subset_from_plan(
         work / "plan.json",
         budget,
@@ -224,9 +290,19 @@ def _subset(config: Config, shards: list[str], exclude: frozenset[str], progress
         format=config.subset.format,
         shards=shards,
         exclude=exclude,
-        index_cache=work / "cache" / "index",
+        index_cache=_index_cache(work),
     )
     progress(f"subset: {summary.num_unique} pairs for {budget} samples, in {summary.folder}")
+    return made_of
+
+
+def _make_room_to_train(
+    config: Config, subset: str, shards: list[str], exclude: frozenset[str], progress: Say
+) -> None:
+    assert config.train is not None
+    how = config.train.model_dump(mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds"})
+    made_of = digest_of_settings(how, subset, shards, digest_of(exclude))
+    _make_room(config.workdir / "train", made_of, progress)
 
 
 def measured_order(runs: tuple[Run, ...], plan: Plan) -> Mapping[int, list[Run]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from thresher.config.sections import Evaluate, Probe
+from thresher.data.quarantine import write_quarantine
 from thresher.data.shards import expand
 from thresher.draws import Members, pool_members
 from thresher.errors import InputError
@@ -15,6 +16,7 @@ from thresher.pools import Pools, load_pools
 from thresher.recipes import probe_recipe, resolve_device
 from thresher.runs import Run
 from thresher.train.dataset import describe_dataset, open_dataset
+from thresher.train.distributed import is_first_rank
 from thresher.train.recipe import Recipe
 from thresher.trials import Bench, Trial, default_jobs, run_trials
 
@@ -125,7 +127,8 @@ def open_bench(
 ) -> Bench:
     """Decode and tokenise what the trials need, once for all of them.
 
-    Pairs whose image cannot be decoded belong to no pool here, nor do those in `exclude`. Trials lie in a
+    Pairs whose image cannot be decoded belong to no pool here, nor do those in `exclude`; what cannot be used
+    is listed in `trials/quarantine.parquet`. Trials lie in a
     folder of their own for every recipe, evaluation and set of pools, so that none is taken for another.
     """
     members = _without(pool_members(pools), exclude)
@@ -141,6 +144,8 @@ def open_bench(
     )
     with open_dataset(dataset) as opened:
         members = _without(members, {reject.uid for reject in opened.rejects})
+        if is_first_rank():
+            write_quarantine(work / "trials" / "quarantine.parquet", opened.quarantine)
     cores = len(os.sched_getaffinity(0))
     return Bench(
         dataset=dataset,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,16 +17,23 @@ from thresher.data.quarantine import write_quarantine
 from thresher.data.shards import expand
 from thresher.data.writer import write_json
 from thresher.errors import InputError
-from thresher.evalsets import load_tasks, prepare_tasks
+from thresher.evalsets import load_tasks, prepare_tasks, tasks_digest
 from thresher.evaluate import error_of, evaluate
+from thresher.executor.lock import folder_lock
 from thresher.models.saved import save_model
 from thresher.models.towers import Towers, load_towers
 from thresher.probe import eval_settings
 from thresher.recipes import filter_recipe, resolve_device, train_recipe
 from thresher.subset.npy import read_npy_subset
 from thresher.train.dataset import describe_dataset, open_dataset
-from thresher.train.distributed import device_of, ranks_from_environment
-from thresher.train.loop import train
+from thresher.train.distributed import (
+    barrier,
+    device_of,
+    is_first_rank,
+    main_first,
+    ranks_from_environment,
+)
+from thresher.train.loop import clear, train
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 
@@ -61,37 +69,48 @@ class Job:
 def run_job(job: Job, folder: Path) -> Path:
     """Train and leave a folder that `local-dir:FOLDER` loads in stock open_clip; its path.
 
-    A finished folder of the same job is left as it is.
+    A finished folder of the same job is left as it is, but measured again where the evaluation set changed.
+    Pairs that cannot be used are listed in `quarantine.parquet`.
 
     Raises:
-        InputError: the folder holds another job's result.
+        InputError: the folder holds another job's result, or another process is training into it.
     """
-    made_of = _digest(job)
-    done = folder / RESULT_FILE
-    if done.exists():
-        if json.loads(done.read_text())["made_of"] == made_of:
-            return folder
-        raise InputError(f"{folder} holds another training run; move it away, or train into another folder")
-    _claim(folder, made_of)
+    with folder_lock(folder) if is_first_rank() else nullcontext():
+        made_of = _digest(job)
+        done = folder / RESULT_FILE
+        if not done.exists():
+            _claim(folder, made_of)
+            _train(job, folder, made_of)
+        elif json.loads(done.read_text())["made_of"] != made_of:
+            raise InputError(
+                f"{folder} holds another training run; move it away, or train into another folder"
+            )
+        elif is_first_rank():
+            _measure_again(job, folder)
+    return folder
+
+
+def _train(job: Job, folder: Path, made_of: str) -> None:
     tasks = load_tasks(job.tasks) if job.tasks is not None else []
     towers = load_towers(job.recipe.model, sigmoid=job.recipe.loss == "siglip")
     with ranks_from_environment(job.device) as ranks:
         device = device_of(job.device, ranks.local if ranks.world > 1 else None)
-        dataset = describe_dataset(
-            job.shards,
-            towers,
-            cache=job.cache if ranks.world == 1 else job.cache / f"rank-{ranks.rank}",
-            uids=job.uids,
-            exclude=job.exclude,
-            limit_bytes=job.cache_limit,
-            workers=job.workers,
-        )
+        with main_first(ranks):
+            dataset = describe_dataset(
+                job.shards,
+                towers,
+                cache=job.cache,
+                uids=job.uids,
+                exclude=job.exclude,
+                limit_bytes=job.cache_limit,
+                workers=job.workers,
+            )
         with open_dataset(dataset) as opened:
-            places = np.arange(len(opened.uids)) if job.uids is None else opened.places(job.uids)
-            repeats = np.ones(len(places), dtype=np.int64)
-            if job.repeats is not None and job.uids is not None:
-                known = set(opened.uids.to_pylist())
-                repeats = job.repeats[[uid in known for uid in job.uids]]
+            if ranks.is_main:
+                write_quarantine(folder / "quarantine.parquet", opened.quarantine)
+            places = np.arange(len(opened.uids)) if job.uids is None else opened.find(job.uids)
+            repeats = np.ones(len(places), dtype=np.int64) if job.repeats is None else job.repeats
+            places, repeats = places[places >= 0], repeats[places >= 0]
             towers, measured = train(
                 job.recipe,
                 Pairs(images=opened.images, tokens=opened.tokens_nT, rows=places, repeats=repeats),
@@ -104,16 +123,32 @@ def run_job(job: Job, folder: Path) -> Path:
                 checkpoint_seconds=job.checkpoint_seconds,
             )
         if ranks.is_main:
-            write_quarantine(folder / "quarantine.parquet", opened.rejects)
             save_model(towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=job.samples_seen)
             content = {
                 "schema": "thresher.training",
                 "version": 1,
                 "made_of": made_of,
                 "recipe": job.recipe.label,
+                "tasks": _tasks_digest(job),
             }
-            write_json(done, content | {"measured": [asdict(point) for point in measured]})
-    return folder
+            write_json(folder / RESULT_FILE, content | {"measured": [asdict(point) for point in measured]})
+            clear(folder)
+        barrier(ranks)  # what comes back is finished, whichever process asks
+
+
+def _measure_again(job: Job, folder: Path) -> None:
+    """Measure a finished model on the tasks of `job`, unless its result is of these."""
+    content = json.loads((folder / RESULT_FILE).read_text())
+    if job.tasks is None or content.get("tasks") == _tasks_digest(job):
+        return
+    towers = load_towers(f"local-dir:{folder}", device=device_of(job.device, None))
+    metrics = evaluate(towers, load_tasks(job.tasks), precision=job.recipe.precision)
+    content["measured"][-1]["metrics"] = metrics
+    write_json(folder / RESULT_FILE, content | {"tasks": _tasks_digest(job)})
+
+
+def _tasks_digest(job: Job) -> str | None:
+    return None if job.tasks is None else tasks_digest(job.tasks)
 
 
 def _digest(job: Job) -> str:
@@ -169,7 +204,12 @@ def train_from_config(config: Config, *, progress: Callable[[str], None]) -> Pat
     if section is None:
         raise InputError("the config has no section [train]; add one (`thresher init` shows its keys)")
     subset = config.workdir / "subset"
+    exclude = read_exclude(config.shards.exclude)
     uids, repeats, budget = read_subset(subset) if (subset / "meta.json").exists() else (None, None, None)
+    if uids is not None and repeats is not None:
+        # The list may be younger than the subset.
+        repeats = repeats[[uid not in exclude for uid in uids]]
+        uids = tuple(uid for uid in uids if uid not in exclude)
     samples_seen = section.samples_seen or budget
     if samples_seen is None:
         raise InputError("there is no subset to take the length from; set [train] samples_seen")
@@ -185,7 +225,7 @@ def train_from_config(config: Config, *, progress: Callable[[str], None]) -> Pat
         tasks=prepare_tasks(eval_settings(config.evaluate), towers, config.workdir / "cache"),
         device=device,
         cache=config.workdir / "cache",
-        exclude=read_exclude(config.shards.exclude),
+        exclude=exclude,
         cache_limit=section.cache_limit,
         workers=section.workers,
         checkpoint_seconds=section.checkpoint_seconds,

@@ -4,8 +4,11 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -16,14 +19,15 @@ import torch
 from thresher.data.writer import write_json
 from thresher.draws import Members, draw_pairs, num_unique
 from thresher.errors import InputError
-from thresher.evalsets import load_tasks
+from thresher.evalsets import load_tasks, smallest_error
 from thresher.evaluate import error_of, evaluate
+from thresher.executor.lock import folder_lock
 from thresher.executor.parent import end_with_parent
 from thresher.models.towers import Towers
 from thresher.runs import Run, append_runs
 from thresher.train.dataset import Dataset, open_dataset
 from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
-from thresher.train.loop import train
+from thresher.train.loop import clear, train
 from thresher.train.recipe import Recipe
 
 RESULT_FILE = "result.json"
@@ -83,8 +87,14 @@ def run_trials(
     A finished trial leaves its result in its own folder first, so a killed run loses at most what lies
     after the last checkpoint of the trials under way. A measurement that the ledger holds is not added.
 
+    An error of 0 is written as half a sample of the evaluation set, since a law needs positive errors.
+
     Returns:
         The measurements of all trials.
+
+    Raises:
+        InputError: a pool is too small, two trials are the same, or another call is training into the folder
+            of the ledger.
     """
     for trial in trials:
         _check_size(bench, trial)
@@ -93,15 +103,16 @@ def run_trials(
         raise InputError("two probes are the same; remove one of the equal checks or seeds")
     results: dict[str, list[Run]] = {}
     waiting = list(trials)
-    for name, runs in _results(bench, trials, jobs):
-        results[name] = runs
-        if progress is not None:
-            last = runs[-1]
-            progress(f"{name}: {last.metric} {last.error:.3f} after {last.samples_seen} samples")
-        while waiting and waiting[0].name in results:
-            done = waiting.pop(0).name
-            if is_first_rank():
-                append_runs(ledger, results[done])
+    with folder_lock(ledger.parent / "trials") if is_first_rank() else nullcontext():
+        for name, runs in _results(bench, trials, jobs):
+            results[name] = runs
+            if progress is not None:
+                last = runs[-1]
+                progress(f"{name}: {last.metric} {last.error:.3f} after {last.samples_seen} samples")
+            while waiting and waiting[0].name in results:
+                done = waiting.pop(0).name
+                if is_first_rank():
+                    append_runs(ledger, results[done])
     return [run for name in names for run in results[name]]
 
 
@@ -128,13 +139,25 @@ def _results(bench: Bench, trials: Sequence[Trial], jobs: int) -> Iterator[tuple
     numbers = context.SimpleQueue()
     for number in range(jobs):
         numbers.put(number)
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(jobs, context, _start_worker, (bench, numbers)) as pool:
         futures = {pool.submit(_run_in_worker, trial): trial for trial in by_length}
         try:
             for future in as_completed(futures):
                 trial = futures[future]
                 yield trial.name, _runs(bench, trial, future.result())
-        except BaseException:
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a training process ended without a word (is the memory full?); run again with fewer [probe] "
+                "jobs, and what is finished is not trained again"
+            ) from error
+        except Exception:
+            pool.shutdown(cancel_futures=True)
+            raise
+        except BaseException:  # Ctrl-C, which the workers do not hear
+            for child in multiprocessing.active_children():
+                if child not in others:
+                    child.terminate()
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -144,6 +167,7 @@ _worker: dict[str, Bench] = {}
 
 def _start_worker(bench: Bench, numbers: "SimpleQueue[int]") -> None:
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     _worker["bench"] = replace(bench, device=device_of(bench.device, numbers.get()))
 
 
@@ -188,6 +212,7 @@ def _run_trial(bench: Bench, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]
             "trial": asdict(trial) | {"weights": dict(trial.weights)},
         }
         write_json(folder / RESULT_FILE, content | {"measured": records})
+        clear(folder)
     return records
 
 
@@ -205,6 +230,7 @@ def _runs(bench: Bench, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> 
     whole = {name: len(bench.members[name]) for name in trial.weights}
     unique = num_unique(bench.members, trial.weights, trial.fraction)
     pool = next(iter(trial.weights)) if single else None
+    floor = smallest_error(bench.tasks)
     return [
         Run(
             run=trial.name,
@@ -214,7 +240,7 @@ def _runs(bench: Bench, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> 
             unique_samples=unique[pool] if pool is not None else unique,
             pool_samples=whole[pool] if pool is not None else whole,
             samples_seen=int(m["samples_seen"]),
-            error=error_of(bench.metric, m["metrics"]),
+            error=max(error_of(bench.metric, m["metrics"]), floor),
             metric=bench.metric,
             metrics=m["metrics"],
             seed=trial.seed,
@@ -228,5 +254,7 @@ def _runs(bench: Bench, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> 
 
 
 def default_jobs(device: str) -> int:
-    """Trials at a time: one a GPU, or one a core where there is none."""
-    return torch.cuda.device_count() if device.startswith("cuda") else len(os.sched_getaffinity(0))
+    """Trials at a time: one a GPU (of all, or the one that is named), or one a core where there is none."""
+    if device.startswith("cuda"):
+        return torch.cuda.device_count() if device == "cuda" else 1
+    return len(os.sched_getaffinity(0))

@@ -67,7 +67,7 @@ def test_the_defaults_that_the_page_of_probe_states_are_those_of_a_config(call: 
     page = " ".join(call("probe", "--help").stdout.split())
     probe = Probe()
     assert f"[default: {probe.model}]" in page
-    assert f"[default: {probe.fractions[0]}]" in page
+    assert f"[default: {' and '.join(map(str, probe.fractions))}]" in page
     assert f"[default: {probe.seeds[0]}]" in page
     assert f"[default: {Evaluate.model_fields['label_key'].default}]" in page
     assert f"[default: {Evaluate.model_fields['templates'].default[0]}]" in page

@@ -122,11 +122,16 @@ def test_two_exclude_lists_are_refused(call: Call, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         '[shards]\npaths = ["a.tar"]\nexclude = "one.txt"\n[plan]\nbudgets = [1]\n'
-        '[evaluate]\nzeroshot = ["b.tar"]\n'
+        '[evaluate]\nzeroshot = ["b.tar"]\n[score]\nscorers = ["caption"]\n[cut]\nby = "caption_score"\n'
     )
-    done = call("run", config, "--exclude", tmp_path / "two.txt")
-    assert "one list" in done.stderr
-    assert done.exit_code == 2
+    for line in (
+        ("run", config),
+        ("train", config),
+        ("probe", "pools", "--config", config, "--out", "r.jsonl"),
+    ):
+        done = call(*line, "--exclude", tmp_path / "two.txt")
+        assert "put all uids into one list" in done.stderr
+        assert done.exit_code == 2
 
 
 def test_a_traceback_is_kept_for_our_own_mistakes() -> None:

@@ -86,6 +86,14 @@ def test_evaluate_names_the_pair_without_a_label(
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
 
 
+def test_scoring_by_random_weights_is_said(call: Call, small: SimpleNamespace, tmp_path: Path) -> None:
+    line = ("score", small.test, "--scorer", "clip:model=thresher-tiny-32,device=cpu", "--workers", "0")
+    done = call(*line, "--out", tmp_path, "--json")
+    assert done.exit_code == 0
+    assert "warning: the column clip comes from random weights" in done.stderr
+    assert "random weights" in json.loads(done.stdout)["status"][0]
+
+
 @pytest.mark.slow
 def test_probe_fills_the_ledger_once(call: Call, small: SimpleNamespace) -> None:
     line = ("probe", small.work / "pools", "--config", small.config, "--out", small.work / "runs.jsonl")

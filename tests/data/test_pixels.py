@@ -1,3 +1,5 @@
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +133,15 @@ def test_an_image_that_no_longer_decodes_ends_the_run_in_a_sentence(
         monkeypatch.setattr(pixels, "decode", fail)
         with pytest.raises(InputError, match="an image that decoded before no longer does: truncated"):
             images.submit(PLACES)()
+
+
+def test_a_decoding_process_that_dies_is_answered_in_a_sentence(index: Index) -> None:
+    class Dead:
+        def submit(self, *_: object) -> Future[None]:
+            future: Future[None] = Future()
+            future.set_exception(BrokenProcessPool("gone"))
+            return future
+
+    rows = np.arange(3)
+    with pytest.raises(InputError, match=r"a decoding process ended .* images .*0\.tar to .*0\.tar"):
+        pixels.Decoder(index, SPEC, Dead()).start(rows)()

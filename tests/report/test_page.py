@@ -53,6 +53,17 @@ def test_scores_alone_make_a_page(workdir: Path, tmp_path: Path) -> None:
     assert len(read.code) == 1  # no figures, so no figure library
 
 
+@pytest.mark.parametrize("label", ["recipe", "model"])
+def test_runs_of_another_recipe_or_model_than_the_fit_are_left_out(
+    workdir: Path, tmp_path: Path, label: str
+) -> None:
+    before = write_report(workdir, tmp_path / "before.html").read_bytes()
+    lines = (workdir / "runs.jsonl").read_text().splitlines()
+    others = [json.dumps(json.loads(line) | {label: "another", "error": 0.99}) for line in lines]
+    (workdir / "runs.jsonl").write_text("\n".join([*lines, *others]) + "\n")
+    assert write_report(workdir, tmp_path / "after.html").read_bytes() == before
+
+
 def test_html_in_captions_stays_text(page: str) -> None:
     read = Page(page)
     assert HOSTILE in read.text

@@ -16,7 +16,6 @@ from thresher.errors import InputError
 from thresher.subset import read_npy_subset, write_subset
 from thresher.subset.reshard import lay_out
 
-
 DRAWS = {1: 1, 4: 2, 5: 1, 9: 3}
 EXTS = ("jpg", "txt", "json")
 

@@ -75,3 +75,15 @@ def test_shards_without_a_pair_that_can_be_used_are_refused(towers: Towers, tmp_
     write_tar(tmp_path / "0.tar", pair_members("bad", jpeg(2)[:200], "a dog", uid(2)))
     with pytest.raises(InputError, match=r"no pair of .*0\.tar can be used"):
         describe_dataset([str(tmp_path / "0.tar")], towers, cache=tmp_path / "cache")
+
+
+def test_what_cannot_be_used_is_listed_whether_read_or_decoded(towers: Towers, tmp_path: Path) -> None:
+    members = pair_members("good", jpeg(1), "a red house", uid(1))
+    members += pair_members("bad", jpeg(2)[:200], "a dog", uid(2))
+    write_tar(tmp_path / "0.tar", [*members, ("bare.jpg", jpeg(3))])
+    with open_dataset(
+        describe_dataset([str(tmp_path / "0.tar")], towers, cache=tmp_path / "cache")
+    ) as opened:
+        rows = opened.quarantine.to_pylist()
+        assert {(row["key"], row["stage"]) for row in rows} == {("bad", "decode"), ("bare", "read")}
+        assert opened.find([uid(2), uid(1)]).tolist() == [-1, 0]

@@ -12,9 +12,9 @@ from tests.models.small import VIT
 from tests.train.small import BATCH, RECIPE, Stop, flat_pairs, measure, run, stopping
 from thresher.errors import InputError
 from thresher.models.towers import Towers, load_towers
-from thresher.train import trace
+from thresher.train import loop, trace
 from thresher.train.distributed import Ranks
-from thresher.train.loop import LOG_FILE, STATE_FILE, Measurement, make_optimizer, start_bias
+from thresher.train.loop import LOG_FILE, STATE_FILE, Measurement, clear, make_optimizer
 from thresher.train.pairs import Pairs
 
 POINTS = (20 * BATCH, 40 * BATCH)
@@ -65,6 +65,7 @@ def test_the_loss_falls(whole: tuple[bytes, list[Measurement]], tmp_path: Path) 
 
 def test_nothing_but_trace_and_log_is_left(pairs: Pairs, tmp_path: Path) -> None:
     run(tmp_path, pairs, 12 * BATCH, checkpoint_seconds=0)
+    clear(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {trace.FILE, LOG_FILE}
 
 
@@ -105,6 +106,18 @@ def test_a_run_stopped_again_and_again_goes_on_exactly(
             run(tmp_path, stopping(pairs, at, stop), *POINTS, checkpoint_seconds=0)
     measured = run(tmp_path, pairs, *POINTS)
     assert ((tmp_path / trace.FILE).read_bytes(), measured) == whole
+
+
+def test_a_run_whose_result_got_lost_goes_on_from_its_last_checkpoint(
+    pairs: Pairs, whole: tuple[bytes, list[Measurement]], tmp_path: Path
+) -> None:
+    """Also in the last cool-down, which may be long."""
+    recipe = dataclasses.replace(RECIPE, cooldown=0.5)
+    first = run(tmp_path, pairs, 40 * BATCH, recipe=recipe, checkpoint_seconds=0)
+    before = (tmp_path / trace.FILE).read_bytes()
+    few = stopping(pairs, 17, stop)
+    assert run(tmp_path, few, 40 * BATCH, recipe=recipe, checkpoint_seconds=0) == first
+    assert (tmp_path / trace.FILE).read_bytes() == before
 
 
 @pytest.mark.slow
@@ -176,18 +189,6 @@ def test_a_damaged_checkpoint_is_answered_in_a_sentence(pairs: Pairs, tmp_path: 
         run(tmp_path, pairs, BATCH)
 
 
-def test_the_sigmoid_starts_at_the_odds_of_a_positive_pair() -> None:
-    model = load_towers(RECIPE.model, sigmoid=True).model
-    start_bias(model, dataclasses.replace(RECIPE, batch_size=64))
-    assert torch.sigmoid(model.logit_bias).item() == pytest.approx(1 / 64)
-
-
-def test_pretrained_weights_keep_their_bias() -> None:
-    model = load_towers(RECIPE.model, sigmoid=True).model
-    start_bias(model, dataclasses.replace(RECIPE, pretrained="some"))
-    assert model.logit_bias.item() == -10
-
-
 def test_only_matrices_and_kernels_decay() -> None:
     model = load_towers(RECIPE.model, sigmoid=True).model
     decayed, plain = make_optimizer(model, RECIPE).param_groups
@@ -195,3 +196,43 @@ def test_only_matrices_and_kernels_decay() -> None:
     assert {p.ndim >= 2 for p in decayed["params"]} == {True}
     assert {p.ndim >= 2 for p in plain["params"]} == {False}
     assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
+
+
+def test_a_run_stopped_while_it_measures_trains_no_step_again(
+    pairs: Pairs, whole: tuple[bytes, list[Measurement]], tmp_path: Path
+) -> None:
+    """The checkpoint holds both the model that is measured and the trunk that the run goes on with."""
+
+    def stop_measuring(_: Towers) -> NoReturn:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run(tmp_path, pairs, *POINTS, evaluate=stop_measuring, checkpoint_seconds=0)
+    before = (tmp_path / trace.FILE).read_bytes()
+    few = stopping(pairs, 1, stop)
+    calls = []
+
+    def measure_once(towers: Towers) -> dict[str, float]:
+        calls.append(measure(towers))
+        return calls[-1]
+
+    with pytest.raises(Stop):  # at the first batch after the measurement
+        run(tmp_path, few, *POINTS, evaluate=measure_once, checkpoint_seconds=0)
+    assert calls == [whole[1][0].metrics]
+    assert (tmp_path / trace.FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("at", [12, 19, 45])
+def test_a_model_that_draws_random_numbers_goes_on_exactly(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """As dropout does; here it is noise on the images."""
+    augment = loop.augment
+    monkeypatch.setattr(loop, "augment", lambda *given: torch.dropout(augment(*given), 0.1, train=True))
+    measured = run(tmp_path / "whole", pairs, *POINTS)
+    with pytest.raises(Stop):
+        run(tmp_path / "stopped", stopping(pairs, at, stop), *POINTS, checkpoint_seconds=0)
+    torch.rand(3)
+    assert run(tmp_path / "stopped", pairs, *POINTS) == measured
+    traces = [(tmp_path / name / trace.FILE).read_bytes() for name in ("whole", "stopped")]
+    assert traces[0] == traces[1]

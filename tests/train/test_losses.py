@@ -1,11 +1,14 @@
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from tests.train.small import RECIPE
 from thresher.errors import InputError
+from thresher.models.towers import load_towers
 from thresher.train.distributed import SINGLE
-from thresher.train.losses import forward_loss, make_loss
+from thresher.train.losses import clamp_scale, forward_loss, make_loss, start_bias
 
 B, D, SCALE, BIAS = 6, 4, 5.0, -2.0
 torch.manual_seed(0)
@@ -59,3 +62,23 @@ def test_a_loss_of_half_precision_embeddings_is_computed_in_fp32() -> None:
 def test_an_unknown_loss_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="loss 'softmax' is unknown; take one of siglip, clip"):
         make_loss("softmax", SINGLE)
+
+
+def test_the_sigmoid_starts_at_the_odds_of_a_positive_pair() -> None:
+    model = load_towers(RECIPE.model, sigmoid=True).model
+    start_bias(model, dataclasses.replace(RECIPE, batch_size=64))
+    assert torch.sigmoid(model.logit_bias).item() == pytest.approx(1 / 64)
+
+
+def test_pretrained_weights_keep_their_bias() -> None:
+    model = load_towers(RECIPE.model, sigmoid=True).model
+    start_bias(model, dataclasses.replace(RECIPE, pretrained="some"))
+    assert model.logit_bias.item() == -10
+
+
+def test_the_scale_stays_between_1_and_100() -> None:
+    model = load_towers(RECIPE.model, sigmoid=True).model
+    for given, kept in ((-1.0, 0.0), (3.0, 3.0), (9.0, math.log(100))):
+        torch.nn.init.constant_(model.logit_scale, given)
+        clamp_scale(model)
+        assert model.logit_scale.item() == pytest.approx(kept)

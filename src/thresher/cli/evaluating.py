@@ -76,7 +76,8 @@ def evaluate(
     among the k nearest; retrieval_mrr is the mean reciprocal rank, retrieval_loss the softmax loss in nats.
 
     Reads the checkpoint and the evaluation shards, which have to be whole: a pair that cannot be used ends
-    the command. Writes nothing but what --work keeps.
+    the command, and none can be left out (to leave pairs out, write shards without them). Writes nothing but
+    what --work keeps.
 
     Examples:
         thresher evaluate work/train --config config.toml

@@ -13,7 +13,7 @@ Exclude = Annotated[
     typer.Option(
         metavar="UIDS",
         help="Pairs never to use (opt-outs, unsafe pairs, evaluation images): their uids as text, one a "
-        "line, as .npy (u8,u8) or as a Parquet column uid.",
+        "line, as .npy (u8,u8) or as a Parquet column uid. Refused beside a config that names a list.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

@@ -1,6 +1,7 @@
 """`thresher score` and `thresher cut`: pairs to scores to pools."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,8 @@ def score(
     The result has one row a pair and one column a scorer. `clip` is the cosine of image and caption under an
     open_clip model (a registry name with a pretrained tag, or a checkpoint file), `caption` a statistic of
     the caption's text; in both, higher is better. Images are decoded in worker processes while the model
-    computes.
+    computes. A clip scorer without `pretrained` has random weights, good for measuring speed and nothing
+    else; a warning says so.
 
     Reads the shards and leaves them as they are. Writes one Parquet table a shard into SCORES/parts and
     SCORES/scores.json. Called again, it goes on with the shards that are not finished; scores that were made
@@ -66,6 +68,7 @@ def score(
     from thresher.data.shards import expand
     from thresher.scores import parse_scorer
     from thresher.scores.score import score_shards
+    from thresher.scores.spec import is_random
 
     options = {"device": device, "batch_size": batch_size}
     defaults = {key: str(value) for key, value in options.items() if value is not None}
@@ -84,6 +87,13 @@ def score(
                 f"{at.pairs:,} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
             ),
         )
+    random = [
+        f"the column {spec.column} comes from random weights and means nothing; give the scorer clip "
+        "pretrained=TAG or pretrained=FILE"
+        for spec in specs
+        if is_random(spec)
+    ]
+    summary = replace(summary, status=(*summary.status, *random))
     warn(summary.status)
     if as_json:
         show_json(_score_record(out, summary))

@@ -9,7 +9,7 @@ from thresher.cli.evaluating import LabelKey, Retrieval, Template, Zeroshot, eva
 from thresher.cli.options import ConfigFile, Device, Exclude, Json, given
 from thresher.cli.output import show, show_json
 from thresher.cli.progress import is_first_rank, sentences
-from thresher.cli.whole import read_config
+from thresher.cli.whole import one_exclude_list, read_config
 from thresher.errors import InputError
 
 Shards = Annotated[list[str] | None, typer.Option(metavar="SHARDS", help="Where the pairs are.")]
@@ -24,7 +24,7 @@ def probe(
         typer.Option(
             metavar="CONFIG.toml",
             help="Take what no option says from its sections [probe] and [evaluate], the targets from "
-            "[plan], shards and exclude list from [shards].",
+            "[plan], shards and exclude list from [shards] (which --exclude may not be given beside).",
         ),
     ] = None,
     target: Annotated[
@@ -41,7 +41,7 @@ def probe(
             max=1,
             metavar="SHARE",
             help="Share of every pool and of every target that probes use; a second one lets `fit` tell how "
-            "half-lives grow with a pool.  [default: 0.0625]",
+            "half-lives grow with a pool.  [default: 0.0625 and 0.03125]",
         ),
     ] = None,
     model: Annotated[
@@ -125,7 +125,7 @@ def probe(
     if not targets and section.samples is None:
         raise InputError("say which budgets the probes stand for, such as --target 32M --target 128M")
     measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
-    left_out = exclude or (settings.shards.exclude if settings is not None else None)
+    left_out = one_exclude_list(config, settings, exclude)
 
     from thresher.probe import run_probes
     from thresher.runs import run_to_record

@@ -21,18 +21,23 @@ def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder for the pool and all results.")
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the pool.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Seed of the pool; a pool of another seed in DIR is refused."),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a small web pool and walk the whole way with it.
 
     Takes minutes on a laptop CPU. Draws procedural scenes with captions (right, vague and wrong ones,
     degraded images, pasted text, repeats), trains a small filter network on a clean part, scores and cuts the
-    pool, probes the pools, fits the laws, plans, writes the subset, trains on it and writes the report. Since
-    the quality is planted, it can say how well each pool was cut.
+    pool, probes the pools, fits the laws, plans, trains the winners of the smallest and the largest budget at
+    both to see whether the plan was right, writes the subset and the report. Since the quality is planted, it
+    can say how well each pool was cut.
 
     Writes DIR with the pool, a config to look at (DIR/config.toml) and the results of every stage. Prints the
-    plan and the path of the report. Called again, it goes on where it stopped.
+    plan and the path of the report. Called again, it goes on where it stopped, and walks the config as you
+    have changed it.
 
     Examples:
         thresher demo
@@ -43,7 +48,7 @@ def demo(
     from thresher.pipeline import run as walk
 
     with sentences("demo") as progress:
-        config = make_demo(folder, seed=seed)
+        config = make_demo(folder, seed=seed, progress=progress)
         outcome = walk(load_config(config), progress=progress)
     if as_json:
         show_json(_record(outcome))
@@ -81,7 +86,7 @@ def run(
     config: ConfigFile,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what each stage costs in time, disk and FLOPs; start nothing."),
+        typer.Option("--dry-run", help="Say what each stage costs in time, disk and FLOPs, and stop."),
     ] = False,
     device: Device = None,
     exclude: Exclude = None,
@@ -93,7 +98,11 @@ def run(
     [filter], a filter network is trained first. Reads the config (see `thresher init`) and the shards it
     names. Writes into its workdir: scores/, pools/, runs.jsonl, laws.json, plan.json, subset/, train/,
     report.html, and quarantine.parquet with every pair that was dropped and the reason. A stage whose results
-    are there is not run again; one that was stopped goes on.
+    are there is not run again; one that was stopped goes on. After a change of the config, what a stage made
+    before is set aside as WORKDIR/old-..., and the stage is run anew.
+
+    --dry-run counts the pairs, for which it builds the index of the shards (kept in WORKDIR/cache/index, the
+    run needs it too), and times a few steps of each model; it writes nothing else.
 
     Prints the plan and the path of the report.
 
@@ -180,13 +189,23 @@ def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Con
         config = config.model_copy(update={"device": device})
     if exclude is None:
         return config
-    if config.shards.exclude is not None:
-        raise InputError(
-            f"{path} names the exclude list {config.shards.exclude}, and --exclude another; put all uids "
-            "into one list"
-        )
-    shards = config.shards.model_copy(update={"exclude": exclude.absolute()})
+    chosen = one_exclude_list(path, config, exclude.absolute())
+    shards = config.shards.model_copy(update={"exclude": chosen})
     return config.model_copy(update={"shards": shards})
+
+
+def one_exclude_list(path: Path | None, config: "Config | None", exclude: Path | None) -> Path | None:
+    """The exclude list of the command line, or else of the config in the file `path`.
+
+    Raises:
+        InputError: both name one.
+    """
+    named = config.shards.exclude if config is not None else None
+    if named is not None and exclude is not None:
+        raise InputError(
+            f"{path} names the exclude list {named}, and --exclude another; put all uids into one list"
+        )
+    return exclude or named
 
 
 def _record(outcome: "Outcome") -> dict[str, object]:

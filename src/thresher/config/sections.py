@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from thresher.config.kinds import Count, FilePath, Mix, ModelName, Pattern, ScorerText, Share
 from thresher.laws import LAWS
-from thresher.scores.spec import ScorerSpec
+from thresher.scores.spec import ScorerSpec, is_random
 
 Metric = Literal[
     "zeroshot_error", "retrieval_error", "recall_error", "mrr_error", "retrieval_loss", "average_error"
@@ -62,7 +62,9 @@ class Score(Section):
     scorers: tuple[ScorerText, ...] = Field(
         default=("clip", "caption"),
         min_length=1,
-        description="Scorers, each NAME or NAME:key=value,key=value.",
+        examples=[["clip:model=ViT-B-32,pretrained=laion2b_s34b_b79k", "caption"]],
+        description="Scorers, each NAME or NAME:key=value,key=value. clip needs weights: `pretrained`, a tag "
+        "or a file, or the section [filter], whose network a bare clip takes.",
     )
     batch_size: int = Field(default=256, gt=0, description="Pairs a forward pass.")
     workers: int = Field(
@@ -108,9 +110,8 @@ class Probe(Section):
         description="Budgets whose repetition the probes copy; the budgets of [plan] when left out.",
     )
     fractions: tuple[Share, ...] = Field(
-        default=(1 / 16,),
+        default=(1 / 16, 1 / 32),
         min_length=1,
-        examples=[[0.0625, 0.03125]],
         description="Shares of every pool, and of every target, that probes use, so repeats stay the same; "
         "two shares let `fit` estimate how half-lives grow with pool size (gamma).",
     )
@@ -128,8 +129,8 @@ class Probe(Section):
     )
     verify: bool = Field(
         default=False,
-        description="Also train the winners of the smallest and the largest budget at both, on whole pools, to "
-        "see whether the order is right. Costs what the budgets cost.",
+        description="Also train the winners of the smallest and the largest budget at both, on whole pools, "
+        "to see whether the order is right. Costs what the budgets cost.",
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(0,),
@@ -147,13 +148,16 @@ class Probe(Section):
     )
     flip: bool = Field(default=False, description="Mirror half of the images (captions must not name sides).")
     crop: int = Field(default=0, ge=0, description="Largest random shift of an image, in pixels.")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the smallest measuring point spent warming up.")
+    warmup: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the smallest measuring point spent warming up."
+    )
     cooldown: Share = Field(default=0.2, description="Share of each run spent cooling down to zero.")
     jobs: int | None = Field(
         default=None, gt=0, description="Probes at the same time; one a core, or one a GPU, when left out."
     )
     cache_limit: Count = Field(
-        default=4_000_000_000, description="Most bytes of decoded images to keep; above it, decode on the way."
+        default=4_000_000_000,
+        description="Most bytes of decoded images to keep; above it, decode on the way.",
     )
 
     @model_validator(mode="after")
@@ -198,7 +202,6 @@ class Evaluate(Section):
         examples=[["eval/retrieval.tar"]],
         description="Shards for retrieval recall; an image may have several captions.",
     )
-    batch_size: int = Field(default=256, gt=0, description="Images a forward pass.")
 
     @model_validator(mode="after")
     def _can_measure(self) -> Self:
@@ -272,7 +275,8 @@ class Train(Section):
     cooldown: Share = Field(default=0.2, description="Share of each run spent cooling down to zero.")
     checkpoint_seconds: float = Field(default=300.0, gt=0, description="Time between two checkpoints.")
     cache_limit: Count = Field(
-        default=4_000_000_000, description="Most bytes of decoded images to keep; above it, decode on the way."
+        default=4_000_000_000,
+        description="Most bytes of decoded images to keep; above it, decode on the way.",
     )
     workers: int = Field(
         default=2, ge=0, description="Processes that decode images; 0 decodes in the main process."
@@ -311,21 +315,30 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        columns = [_column(scorer) for scorer in self.score.scorers]
+        specs = [_spec(scorer) for scorer in self.score.scorers]
+        columns = [spec.column for spec in specs]
         if self.cut.by not in columns:
             raise ValueError(
                 f"[cut] by = '{self.cut.by}' is no column of [score], which has {', '.join(columns)}"
             )
+        for text, spec in zip(self.score.scorers, specs, strict=True):
+            if self.filter is None and is_random(spec):
+                raise ValueError(
+                    f"[score] scorers: '{text}' has no weights and would rank pairs at random; name some, "
+                    "as in clip:model=ViT-B-32,pretrained=laion2b_s34b_b79k, or add a section [filter]"
+                )
         if self.subset.budget is not None and self.subset.budget not in self.plan.budgets:
             raise ValueError(f"[subset] budget = {self.subset.budget} is none of the budgets of [plan]")
         return self
 
 
-def _column(scorer: str) -> str:
-    """Column of the score table that a scorer writes; `as=NAME` renames it."""
-    name, _, options = scorer.partition(":")
-    given = dict(option.partition("=")[::2] for option in options.split(","))
-    return ScorerSpec(name, column=given.get("as", "")).column
+def _spec(scorer: str) -> ScorerSpec:
+    """A scorer as it is written, its options unchecked; `as=NAME` names its column."""
+    name, _, rest = scorer.partition(":")
+    pairs = (option.partition("=") for option in rest.split(","))
+    given = {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
+    column = given.pop("as", "")
+    return ScorerSpec(name, tuple(given.items()), column)
 
 
 def sections() -> dict[str, type[Section]]:

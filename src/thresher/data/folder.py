@@ -12,7 +12,7 @@ _IS_FOLDER = -2
 _UNREADABLE = -3
 
 
-def read_folder(folder: str, *, with_images: bool) -> Iterator[Pair | Reject]:
+def read_folder(folder: str, *, with_images: bool, need_caption: bool = True) -> Iterator[Pair | Reject]:
     """Every name with an image or a caption as a pair or a reject, sorted by key.
 
     The key is the path below the folder without the last extension. Hidden files, files of other kinds and a
@@ -29,7 +29,7 @@ def read_folder(folder: str, *, with_images: bool) -> Iterator[Pair | Reject]:
         members = groups[key]
         if all(member.ext in ("json", "cls") for member in members):
             continue
-        yield _verdict(folder, key, members, with_images=with_images)
+        yield _verdict(folder, key, members, with_images=with_images, need_caption=need_caption)
 
 
 def fingerprint_folder(folder: str) -> str:
@@ -73,7 +73,9 @@ def _wanted(name: str) -> bool:
     return bool(stem) and not last.startswith(".") and ext.lower() in _EXTS
 
 
-def _verdict(folder: str, key: str, members: list[Member], *, with_images: bool) -> Pair | Reject:
+def _verdict(
+    folder: str, key: str, members: list[Member], *, with_images: bool, need_caption: bool
+) -> Pair | Reject:
     def read(member: Member) -> bytes:
         return read_bytes(member.path)
 
@@ -87,7 +89,9 @@ def _verdict(folder: str, key: str, members: list[Member], *, with_images: bool)
                 raise BadPair(
                     f"the member .{member.ext} is no file that can be read (a pipe or a broken link)"
                 )
-        return pair_from_members(folder, key, members, read, with_images=with_images)
+        return pair_from_members(
+            folder, key, members, read, with_images=with_images, need_caption=need_caption
+        )
     except BadPair as error:
         reason = str(error)
     except OSError as error:

@@ -98,10 +98,12 @@ def pair_from_members(
     read: Callable[[Member], bytes],
     *,
     with_images: bool,
+    need_caption: bool = True,
 ) -> Pair:
     """The pair of the files that share `key`: one image, one `.txt`, perhaps `.json` and `.cls`.
 
     `read` returns the bytes of a member. The image is read when it is asked for or when its uid needs it.
+    Without `need_caption` a missing `.txt` is an empty caption.
 
     Raises:
         BadPair: the files do not make a pair.
@@ -113,9 +115,11 @@ def pair_from_members(
             raise BadPair(f"two members with the extension .{member.ext}")
         by_ext[member.ext] = member
     image = _only_image(by_ext)
-    if "txt" not in by_ext:
+    if "txt" not in by_ext and need_caption:
         raise BadPair(f"no .txt member beside .{image.ext}")
-    caption = decode_caption(_read_text(by_ext["txt"], read))
+    caption = decode_caption(_read_text(by_ext["txt"], read)) if "txt" in by_ext else ""
+    if need_caption:
+        check_caption(caption)
     meta = _read_json(by_ext["json"], read) if "json" in by_ext else {}
     if "cls" in by_ext:
         meta["cls"] = _read_label(by_ext["cls"], read)
@@ -135,12 +139,11 @@ def finish_pair(
     *,
     with_images: bool,
 ) -> Pair:
-    """Check the caption and the image's size, find the uid and build the pair; `load` gives the image bytes.
+    """Check the image's size, find the uid and build the pair; `load` gives the image bytes.
 
     Raises:
-        BadPair: the caption is empty or too long, or the image is empty or too large.
+        BadPair: the image is empty or too large.
     """
-    check_caption(caption)
     if image.length >= 0:
         check_image_size(image.length)
     stored = meta.get("uid")

@@ -7,9 +7,11 @@ file costs one copy of the pixels in memory for all of them.
 import hashlib
 import json
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,7 +192,28 @@ class Decoder:
         """Start decoding; the call of what comes back waits for it."""
         if self.pool is None:
             return lambda: _decode_rows(self.index, self.spec, rows)
-        return self.pool.submit(_decode_in_worker, rows).result
+        try:
+            future = self.pool.submit(_decode_in_worker, rows)
+        except BrokenProcessPool as error:
+            raise self._broken(rows) from error
+
+        def wait() -> Decoded:
+            try:
+                return future.result()
+            except BrokenProcessPool as error:
+                raise self._broken(rows) from error
+
+        return wait
+
+    def _broken(self, rows: Rows) -> InputError:
+        ends = [
+            " of ".join(self.index.table.column(name)[int(row)].as_py() for name in ("key", "shard"))
+            for row in (rows[0], rows[-1])
+        ]
+        return InputError(
+            f"a decoding process ended without a word at or before the images {ends[0]} to {ends[1]} (is the "
+            "memory full, or an image malicious?); exclude the image, or set workers to 0 to see it fail here"
+        )
 
 
 @contextmanager
@@ -208,6 +231,7 @@ _worker: dict[str, tuple[Index, ImageSpec]] = {}
 
 def _start_worker(index: Index, spec: ImageSpec) -> None:
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, with which this process ends
     _worker["work"] = index, spec
 
 

@@ -106,11 +106,22 @@ def render(scene: Scene, random: np.random.Generator) -> Image.Image:
     _pattern(picture, scene.pattern, ground, random)
     if random.random() < 0.25:
         red, green, blue = (int(part) for part in random.integers(0, 256, size=3))
-        _paste(picture, str(random.choice(SHAPES)), (red, green, blue), 13, random.uniform(8, PIXELS - 8, 2), 0)
-    dx, dy = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1), "middle": (0, 0)}[scene.place]
+        _paste(
+            picture, str(random.choice(SHAPES)), (red, green, blue), 13, random.uniform(8, PIXELS - 8, 2), 0
+        )
+    dx, dy = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1), "middle": (0, 0)}[
+        scene.place
+    ]
     reach = (PIXELS - scene.width) / 2
     centre = PIXELS / 2 + reach * np.clip(np.asarray([dx, dy]) + random.uniform(-0.4, 0.4, size=2), -1, 1)
-    _paste(picture, scene.shape, _near(COLOURS[scene.colour], COLOUR_SPREAD, random), scene.width, centre, scene.angle)
+    _paste(
+        picture,
+        scene.shape,
+        _near(COLOURS[scene.colour], COLOUR_SPREAD, random),
+        scene.width,
+        centre,
+        scene.angle,
+    )
     pixels = np.asarray(picture, dtype=np.float32) * random.uniform(0.75, 1.25, size=3)
     pixels += random.normal(0, 30 * random.random(), size=pixels.shape)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -13,13 +13,18 @@ __all__ = ["BadPair", "Member", "Pair", "Reject", "expand", "read_pairs", "uid_o
 
 
 def read_pairs(
-    shard: str, *, with_images: bool = True, exclude: frozenset[str] = frozenset()
+    shard: str,
+    *,
+    with_images: bool = True,
+    exclude: frozenset[str] = frozenset(),
+    need_caption: bool = True,
 ) -> Iterator[Pair | Reject]:
     """Every pair of a shard (one name from `expand`) in a fixed order, and a reject for whatever is no pair.
 
     Bad content never raises: a shard that cannot be read at all is one reject with an empty key. Of pairs
     with equal uids the first is kept. Pairs whose uid is in `exclude` come as rejects of the stage `exclude`.
-    Without images the bytes are read only where a uid has to be derived from them.
+    Without images the bytes are read only where a uid has to be derived from them. Without `need_caption` a
+    missing `.txt` is an empty caption (labelled images of tar files and folders), and equal images all come.
 
     Raises:
         OSError: a remote file system fails in a way that trying again may mend.
@@ -28,8 +33,10 @@ def read_pairs(
     seen: set[int] = set()
     empty = True
     try:
-        for item in _read(shard, with_images=with_images):
+        for item in _read(shard, with_images=with_images, need_caption=need_caption):
             empty = False
+            if not need_caption:
+                seen.clear()
             yield item if isinstance(item, Reject) else _admit(item, seen, exclude)
     except OSError as error:
         if is_remote(shard) and not isinstance(error, FileNotFoundError | PermissionError):
@@ -40,9 +47,12 @@ def read_pairs(
         yield Reject(shard, "", None, "read", "the shard holds no pairs", 0)
 
 
-def _read(shard: str, *, with_images: bool) -> Iterator[Pair | Reject]:
-    readers = {"tar": read_tar, "table": read_table, "folder": read_folder}
-    return readers[kind_of(shard)](shard, with_images=with_images)
+def _read(shard: str, *, with_images: bool, need_caption: bool) -> Iterator[Pair | Reject]:
+    kind = kind_of(shard)
+    if kind == "table":
+        return read_table(shard, with_images=with_images)
+    reader = {"tar": read_tar, "folder": read_folder}[kind]
+    return reader(shard, with_images=with_images, need_caption=need_caption)
 
 
 def _admit(pair: Pair, seen: set[int], exclude: frozenset[str]) -> Pair | Reject:

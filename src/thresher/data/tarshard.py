@@ -29,7 +29,7 @@ class _Group:
     problem: str | None = None
 
 
-def read_tar(shard: str, *, with_images: bool) -> Iterator[Pair | Reject]:
+def read_tar(shard: str, *, with_images: bool, need_caption: bool = True) -> Iterator[Pair | Reject]:
     """Every key of the tar file as a pair or a reject, in the order of their first members.
 
     Raises:
@@ -46,7 +46,7 @@ def read_tar(shard: str, *, with_images: bool) -> Iterator[Pair | Reject]:
             if times > 1:
                 places[group.key] = 0  # one reject for all its places
                 group.problem = f"the members of this key are not adjacent: they stand in {times} places"
-            yield _verdict(descriptor, shard, group, with_images=with_images)
+            yield _verdict(descriptor, shard, group, with_images=with_images, need_caption=need_caption)
         if damage is not None:
             yield Reject(shard, "", None, "read", printable(str(damage)), damage.offset)
 
@@ -118,7 +118,9 @@ def _problem(entry: Entry, ext: str) -> str | None:
     return None
 
 
-def _verdict(descriptor: int, shard: str, group: _Group, *, with_images: bool) -> Pair | Reject:
+def _verdict(
+    descriptor: int, shard: str, group: _Group, *, with_images: bool, need_caption: bool
+) -> Pair | Reject:
     def read(member: Member) -> bytes:
         return os.pread(descriptor, member.length, member.offset)
 
@@ -126,7 +128,9 @@ def _verdict(descriptor: int, shard: str, group: _Group, *, with_images: bool) -
     try:
         if group.problem is not None:
             raise BadPair(group.problem)
-        return pair_from_members(shard, key, group.members, read, with_images=with_images)
+        return pair_from_members(
+            shard, key, group.members, read, with_images=with_images, need_caption=need_caption
+        )
     except BadPair as error:
         reason = str(error)
     except OSError as error:

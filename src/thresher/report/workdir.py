@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from thresher.runs import Run, read_runs
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Workdir:
-    """The parsed files of one workdir; None or empty where a file is absent."""
+    """The parsed files of one workdir; None or empty where a file is absent.
+
+    `runs` are those that `laws` can be compared with.
+    """
 
     root: Path
     score_parts: tuple[Path, ...]
@@ -41,13 +45,15 @@ def read_workdir(root: Path) -> Workdir:
     if not root.is_dir():
         raise InputError(f"there is no folder {root}; give the workdir of a run")
     parts = sorted(p for p in (root / "scores" / "parts").glob("*.parquet") if ".quarantine." not in p.name)
+    laws = load_laws(root / "laws.json") if (root / "laws.json").is_file() else None
+    runs = read_runs(root / "runs.jsonl") if (root / "runs.jsonl").is_file() else []
     workdir = Workdir(
         root=root,
         score_parts=tuple(parts),
         pools=load_pools(root / "pools") if (root / "pools" / POOLS_FILE).is_file() else None,
         pools_table=_existing(root / "pools" / TABLE_FILE),
-        runs=tuple(read_runs(root / "runs.jsonl")) if (root / "runs.jsonl").is_file() else (),
-        laws=load_laws(root / "laws.json") if (root / "laws.json").is_file() else None,
+        runs=tuple(comparable(runs, laws)),
+        laws=laws,
         plan=load_plan(root / "plan.json") if (root / "plan.json").is_file() else None,
         subset=_existing(root / "subset" / "meta.json"),
         quarantine=_existing(root / "quarantine.parquet"),
@@ -60,6 +66,16 @@ def read_workdir(root: Path) -> Workdir:
             "subset/ or quarantine.parquet; run a stage first, or give the workdir of a run"
         )
     return workdir
+
+
+def comparable(runs: Iterable[Run], fit: Fit | None) -> list[Run]:
+    """The runs of a fit's metric, recipe and model; a run that does not name one of them is taken for it."""
+    return [run for run in runs if fit is None or _is_comparable(run, fit)]
+
+
+def _is_comparable(run: Run, fit: Fit) -> bool:
+    pairs = ((run.metric, fit.metric), (run.recipe, fit.recipe), (run.model, fit.model))
+    return all(of_run == of_fit or None in (of_run, of_fit) for of_run, of_fit in pairs)
 
 
 def open_table(path: Path) -> Any:

@@ -46,11 +46,12 @@ def clip_similarity(
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     try:
         from thresher.models.towers import load_towers, resolve_precision
+        from thresher.recipes import resolve_device
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "open_clip"):
             raise
         raise MissingExtra("train", "the scorer clip") from error
-    towers = load_towers(model, pretrained=pretrained, device=_device(device), seed=RANDOM_SEED)
+    towers = load_towers(model, pretrained=pretrained, device=resolve_device(device), seed=RANDOM_SEED)
     used = resolve_precision(towers.device, precision)
     digest = hashlib.blake2b(f"clip-1 {towers.fingerprint} {used}".encode(), digest_size=16)
     return Scorer(
@@ -60,18 +61,6 @@ def clip_similarity(
         prepare=lambda captions: towers.tokenize(list(captions)),
         score=_similarity(towers, batch_size, used),
     )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
-        raise InputError(f"device {name!r} is unknown; take auto, cpu, cuda or cuda:0")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r}: torch sees no CUDA device here; take cpu")
-    return name
 
 
 def _similarity(towers: "Towers", batch_size: int, precision: str) -> Callable[[Images | None, Any], Pending]:

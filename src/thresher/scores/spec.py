@@ -97,6 +97,17 @@ def check_columns(specs: Sequence[ScorerSpec]) -> None:
         seen.add(spec.column)
 
 
+def is_random(spec: ScorerSpec) -> bool:
+    """Whether a scorer has a model without weights: its ranking means nothing.
+
+    >>> is_random(ScorerSpec("clip")), is_random(ScorerSpec("clip", (("pretrained", "dfn.pt"),)))
+    (True, False)
+    """
+    options = dict(spec.options)
+    own_weights = options.get("model", "").startswith(("local-dir:", "hf-hub:"))
+    return spec.name == "clip" and "pretrained" not in options and not own_weights
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """`did you mean X? known: ...`, for the end of an error's text."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

@@ -16,8 +16,9 @@ import pyarrow as pa
 import torch
 
 from thresher.data.images import ImageSpec
-from thresher.data.index import Index, build_index
+from thresher.data.index import Index, build_index, uid_bytes
 from thresher.data.pixels import Images, open_images
+from thresher.data.quarantine import from_rejects
 from thresher.data.shards import Reject
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
@@ -54,18 +55,36 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDataset:
-    """Images and tokens by place 0..n-1, and the uid of each place."""
+    """Images and tokens by place 0..n-1, and the uid of each place.
+
+    Attributes:
+        rejects: pairs whose image does not decode.
+        unread: what the index of the shards refused, a quarantine table.
+    """
 
     images: Images
     tokens_nT: torch.Tensor
     uids: pa.ChunkedArray
     rejects: list[Reject]
+    unread: pa.Table
 
     def places(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
         """Place of each uid; those whose image does not decode are left out."""
-        known = {uid: place for place, uid in enumerate(self.uids.to_pylist())}
-        wanted = uids.to_pylist() if isinstance(uids, pa.ChunkedArray) else uids
-        return np.asarray([known[uid] for uid in wanted if uid in known], dtype=np.int64)
+        places = self.find(uids)
+        return places[places >= 0]
+
+    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
+        """Place of each uid, int64; -1 where its image does not decode or it was not asked for."""
+        keys, wanted = uid_bytes(self.uids), uid_bytes(uids)
+        order = np.argsort(keys, kind="stable")
+        near = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+        places: Rows = np.where(keys[order[near]] == wanted, order[near], -1).astype(np.int64)
+        return places
+
+    @property
+    def quarantine(self) -> pa.Table:
+        """All that is not trained on: what the index refused and what does not decode."""
+        return pa.concat_tables([self.unread, from_rejects(self.rejects)])
 
 
 def describe_dataset(
@@ -94,9 +113,11 @@ def describe_dataset(
         limit_bytes=limit_bytes,
         workers=workers,
     )
-    with _opened(dataset) as (index, _, rows, _):
+    with _opened(dataset) as (index, _, rows, rejects):
         if not len(rows):
-            raise InputError(f"no pair of {', '.join(shards)} can be used; see the quarantine")
+            reasons = [*(reject.reason for reject in rejects), *index.rejects.column("reason").to_pylist()]
+            first = f" (the first: {reasons[0]})" if reasons else ""
+            raise InputError(f"no pair of {', '.join(shards)} can be used{first}; give other shards")
         path = _write_tokens(towers, index.table.column("caption").take(rows).to_pylist(), cache)
     return replace(dataset, tokens=path)
 
@@ -118,9 +139,10 @@ def _write_tokens(towers: Towers, captions: Sequence[str], cache: Path) -> Path:
 def open_dataset(dataset: Dataset) -> Iterator[OpenDataset]:
     """Images and tokens of a described dataset, as long as the block lasts."""
     with _opened(dataset) as (index, images, rows, rejects):
-        tokens = torch.from_numpy(np.load(dataset.tokens, allow_pickle=False))
+        # Mapped copy-on-write, since torch warns of read-only memory; nothing is written.
+        tokens = torch.from_numpy(np.load(dataset.tokens, mmap_mode="c", allow_pickle=False))
         uids = index.table.column("uid").take(rows)
-        yield OpenDataset(images=images, tokens_nT=tokens, uids=uids, rejects=rejects)
+        yield OpenDataset(images=images, tokens_nT=tokens, uids=uids, rejects=rejects, unread=index.rejects)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -48,15 +49,20 @@ def device_of(device: str, number: int | None) -> str:
 def ranks_from_environment(device: str) -> Iterator[Ranks]:
     """Join the process group that `torchrun` describes; without one, the single process.
 
-    Backend: nccl where `device` is cuda, else gloo.
+    Backend: nccl where `device` is cuda (then each process is on its own GPU), else gloo.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield SINGLE
         return
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(device_of(device, local))
+    # The others wait for rank 0 while it decodes, which may take hours.
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=12))
     try:
-        yield Ranks(rank=dist.get_rank(), world=world, local=int(os.environ.get("LOCAL_RANK", "0")))
+        yield Ranks(rank=dist.get_rank(), world=world, local=local)
     finally:
         dist.destroy_process_group()
 
@@ -78,6 +84,16 @@ def barrier(ranks: Ranks) -> None:
     """Wait until every rank is here."""
     if ranks.world > 1:
         dist.barrier()
+
+
+@contextmanager
+def main_first(ranks: Ranks) -> Iterator[None]:
+    """Run the block on rank 0, then on the others, which find the files that it wrote."""
+    if not ranks.is_main:
+        barrier(ranks)
+    yield
+    if ranks.is_main:
+        barrier(ranks)
 
 
 def mean(value: torch.Tensor, ranks: Ranks) -> torch.Tensor:

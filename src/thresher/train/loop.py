@@ -3,10 +3,9 @@
 Shapes: B pairs a batch (this rank's share), H x W pixels, T tokens.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from thresher.models.towers import Towers, autocast, load_towers
 from thresher.train import checkpoint, trace
 from thresher.train.augment import augment
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
-from thresher.train.losses import forward_loss, make_loss
+from thresher.train.losses import clamp_scale, forward_loss, make_loss, start_bias
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 from thresher.train.schedule import Branch, branches, learning_rate
@@ -57,6 +56,7 @@ class State:
             "optimizer": _clone(self.optimizer.state_dict()),
             "stream": self.stream_state,
             "step": self.step,
+            "random": torch.get_rng_state(),
         }
 
     def restore(self, content: dict[str, Any]) -> None:
@@ -65,6 +65,8 @@ class State:
         self.optimizer.load_state_dict(_clone(content["optimizer"]))
         self.stream_state = content["stream"]
         self.step = int(content["step"])
+        if "random" in content:  # absent from checkpoints that know no dropout
+            torch.set_rng_state(content["random"].cpu())
 
 
 def train(
@@ -81,8 +83,8 @@ def train(
 ) -> tuple[Towers, list[Measurement]]:
     """Train on `pairs` and measure at each of `points`.
 
-    A killed run goes on from its last checkpoint in `folder` with the same losses to the last bit (same
-    machine, same number of threads).
+    A killed run goes on from its last checkpoint in `folder`, in the trunk or in a branch; on a CPU with the
+    same losses to the last bit (same machine, same number of threads). The checkpoint stays until `clear`.
 
     Args:
         recipe: model and optimiser settings.
@@ -93,7 +95,7 @@ def train(
         evaluate: called with the towers in eval mode at every point.
         ranks: this process among those of torchrun.
         device: `cpu` or `cuda[:n]`.
-        checkpoint_seconds: time between checkpoints.
+        checkpoint_seconds: time between checkpoints; a tenth of it before a branch or a measurement.
 
     Returns:
         The towers as they are after the last point, and a measurement a point.
@@ -116,28 +118,35 @@ def train(
         stream_state=stream.state(),
     )
     flops = training_flops(towers, pairs.tokens.shape[1])
-    measured: list[Measurement] = _resume(state, folder, device)
-    plan = branches(points, recipe.batch_size, recipe.cooldown)
     run = Run(recipe, pairs, folder, seed, ranks, state, checkpoint_seconds)
-    for branch in plan[len(measured) :]:
-        run.advance(to=branch.start, branch=None, measured=measured)
-        trunk = state.snapshot() if branch is not plan[-1] else None
-        run.advance(to=branch.end, branch=branch, measured=measured)
+    run.resume(device)
+    plan = branches(points, recipe.batch_size, recipe.cooldown)
+    for branch in plan[len(run.measured) :]:
+        if run.trunk is None:  # else the checkpoint was taken in this branch
+            run.advance(to=branch.start, branch=None)
+            run.save(after_seconds=checkpoint_seconds / 10)
+            run.trunk = state.snapshot() if branch is not plan[-1] else None
+        run.advance(to=branch.end, branch=branch)
+        run.save(after_seconds=checkpoint_seconds / 10)
         towers.model.eval()
         seen = branch.end * recipe.batch_size
-        measured.append(Measurement(samples_seen=seen, flops=flops * seen, metrics=evaluate(towers)))
-        if trunk is not None:
-            state.restore(trunk)
-            run.save(measured)
+        run.measured.append(Measurement(samples_seen=seen, flops=flops * seen, metrics=evaluate(towers)))
+        if run.trunk is not None:
+            state.restore(run.trunk)
+            run.trunk = None
+            run.save(after_seconds=0)
     barrier(ranks)
-    if ranks.is_main:
-        (folder / STATE_FILE).unlink(missing_ok=True)
-    return towers, measured
+    return towers, run.measured
+
+
+def clear(folder: Path) -> None:
+    """Remove the checkpoint of a run whose result is on disk."""
+    (folder / STATE_FILE).unlink(missing_ok=True)
 
 
 @dataclass(slots=True)
 class Run:
-    """One run between its checkpoints."""
+    """One run between its checkpoints; `trunk` is where it goes on after the branch that it is in."""
 
     recipe: Recipe
     pairs: Pairs
@@ -146,15 +155,18 @@ class Run:
     ranks: Ranks
     state: State
     checkpoint_seconds: float
+    measured: list[Measurement] = field(default_factory=list)
+    trunk: dict[str, Any] | None = None
+    saved: float = field(default_factory=time.monotonic)
 
-    def advance(self, *, to: int, branch: Branch | None, measured: list[Measurement]) -> None:
-        """Train until step `to`; in the trunk, checkpoint from time to time."""
+    def advance(self, *, to: int, branch: Branch | None) -> None:
+        """Train until step `to`, in the trunk or in `branch`; write a checkpoint from time to time."""
         recipe, state, towers = self.recipe, self.state, self.state.towers
         if state.step >= to:
             return
         model, loss = wrap(towers.model, self.ranks), make_loss(recipe.loss, self.ranks)
         warmup = recipe.warmup_samples // recipe.batch_size
-        losses, saved, started, first = [], time.monotonic(), time.monotonic(), state.step
+        losses, started, first = [], time.monotonic(), state.step
         model.train()
         state.stream.restore(state.stream_state)
         feed = self.pairs.feed(state.stream, lambda rows: share(rows, self.ranks))
@@ -170,15 +182,14 @@ class Run:
             value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             state.optimizer.step()
+            clamp_scale(towers.model)
             state.optimizer.zero_grad()
             state.step, state.stream_state = state.step + 1, stream_state
             losses.append(mean(value.detach(), self.ranks))
             if state.step >= to or len(losses) >= trace.EVERY:
                 self._write_trace(losses, branch)
                 losses = []
-                if branch is None and time.monotonic() - saved > self.checkpoint_seconds:
-                    self.save(measured)
-                    saved = time.monotonic()
+                self.save(after_seconds=self.checkpoint_seconds)
             if state.step >= to:
                 break
         feed.close()
@@ -197,25 +208,25 @@ class Run:
         if self.ranks.is_main:
             trace.append(self.folder, self.state.step, values, cooldown=branch.end if branch else None)
 
-    def save(self, measured: list[Measurement]) -> None:
-        """Write a checkpoint of the trunk; ranks differ in their clocks, so no one waits for another."""
-        if self.ranks.is_main:
-            done = [
-                {"samples_seen": m.samples_seen, "flops": m.flops, "metrics": m.metrics} for m in measured
-            ]
-            content = self.state.snapshot() | {"measured": done, "trace": trace.length(self.folder)}
-            checkpoint.save(self.folder / STATE_FILE, content)
+    def save(self, *, after_seconds: float) -> None:
+        """Write a checkpoint, unless the last is younger; clocks differ, so no rank waits for another."""
+        if not self.ranks.is_main or time.monotonic() - self.saved < after_seconds:
+            return
+        done = [asdict(measurement) for measurement in self.measured]
+        place = {"measured": done, "trace": trace.length(self.folder), "trunk": self.trunk}
+        checkpoint.save(self.folder / STATE_FILE, self.state.snapshot() | place)
+        self.saved = time.monotonic()
 
-
-def start_bias(model: torch.nn.Module, recipe: Recipe) -> None:
-    """Start the sigmoid loss at the odds of a positive in a batch, one in `batch_size`.
-
-    SigLIP's -10 is close to that for its batch of 32,768; with a batch of 64 it would take thousands of
-    steps to unlearn.
-    """
-    if recipe.loss == "siglip" and recipe.pretrained is None:
-        with torch.no_grad():
-            model.logit_bias.fill_(-math.log(max(1, recipe.batch_size - 1)))  # type: ignore[operator]
+    def resume(self, device: str) -> None:
+        """Go to the last checkpoint of the folder, or leave the run at its start where there is none."""
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            trace.truncate(self.folder, 0)
+            return
+        content = checkpoint.load(path, torch.device(device))
+        self.state.restore(content)
+        self.measured, self.trunk = [Measurement(**m) for m in content["measured"]], content.get("trunk")
+        trace.truncate(self.folder, int(content["trace"]))
 
 
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -227,17 +238,6 @@ def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimi
         {"params": plain, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
-
-
-def _resume(state: State, folder: Path, device: str) -> list[Measurement]:
-    path = folder / STATE_FILE
-    if not path.exists():
-        trace.truncate(folder, 0)
-        return []
-    content = checkpoint.load(path, torch.device(device))
-    state.restore(content)
-    trace.truncate(folder, int(content["trace"]))
-    return [Measurement(**m) for m in content["measured"]]
 
 
 def _clone(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Contrastive losses, as open_clip computes them on one process or many."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from open_clip.loss import ClipLoss, SigLipLoss
 
 from thresher.errors import InputError
 from thresher.train.distributed import Ranks
+from thresher.train.recipe import Recipe
 
 LOSSES = {"siglip": SigLipLoss, "clip": ClipLoss}
 
@@ -40,3 +42,20 @@ def forward_loss(
         arguments["logit_bias"] = output["logit_bias"].float()
     value: torch.Tensor = loss(**arguments)
     return value
+
+
+def clamp_scale(model: torch.nn.Module) -> None:
+    """Keep the scale of the similarities in [1, 100], as open_clip does after each step."""
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(100))  # type: ignore[operator]
+
+
+def start_bias(model: torch.nn.Module, recipe: Recipe) -> None:
+    """Start the sigmoid loss at the odds of a positive in a batch, one in `batch_size`.
+
+    SigLIP's -10 is close to that for its batch of 32,768; with a batch of 64 it would take thousands of
+    steps to unlearn.
+    """
+    if recipe.loss == "siglip" and recipe.pretrained is None:
+        with torch.no_grad():
+            model.logit_bias.fill_(-math.log(max(1, recipe.batch_size - 1)))  # type: ignore[operator]

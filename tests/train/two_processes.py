@@ -1,0 +1,54 @@
+"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is a loss, `job` or `probe`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from tests.models.small import TINY, VIT
+from tests.probing import PROBE, probe
+from tests.train.small import BATCH, RECIPE, flat_pairs, run
+from thresher.train.distributed import ranks_from_environment
+from thresher.train.pairs import Pairs
+from thresher.train.recipe import Recipe
+from thresher.training import RESULT_FILE, Job, run_job
+
+SAMPLES = 12 * BATCH
+
+
+def pairs_of(model: str) -> Pairs:
+    return flat_pairs(48, model=model)
+
+
+def recipe_of(loss: str) -> Recipe:
+    return dataclasses.replace(RECIPE, model=VIT, loss=loss)
+
+
+def job_of(folder: Path) -> Job:
+    return Job(
+        shards=(str(folder / "pool" / "00000.tar"),),
+        uids=None,
+        repeats=None,
+        recipe=dataclasses.replace(RECIPE, model=TINY),
+        samples_seen=SAMPLES,
+        seed=0,
+        tasks=None,
+        device="cpu",
+        cache=folder / "cache",
+        checkpoint_seconds=0,
+    )
+
+
+def main(what: str, folder: Path) -> None:
+    if what == "job":
+        run_job(job_of(folder), folder / "model")
+        assert (folder / "model" / RESULT_FILE).exists()  # for every process
+    elif what == "probe":
+        settings = PROBE.model_copy(update={"fractions": (1.0,), "checks": ()})
+        probe(folder / "source", folder, settings)
+    else:
+        with ranks_from_environment("cpu") as ranks:
+            run(folder, pairs_of(VIT), SAMPLES, recipe=recipe_of(what), ranks=ranks, checkpoint_seconds=0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
