@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+import torch
 
 from thresher.config.sections import Config, Evaluate, Filter
 from thresher.data.exclude import read_exclude
@@ -20,6 +21,7 @@ from thresher.errors import InputError
 from thresher.evalsets import load_tasks, prepare_tasks, tasks_digest
 from thresher.evaluate import error_of, evaluate
 from thresher.executor.lock import folder_lock
+from thresher.models.flops import training_flops
 from thresher.models.saved import save_model
 from thresher.models.towers import Towers, load_towers
 from thresher.probe import eval_settings
@@ -38,6 +40,7 @@ from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 
 RESULT_FILE = "result.json"
+SMALL_STEP_FLOPS = 2e10  # below this a training step on a CPU takes one thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,7 @@ def _train(job: Job, folder: Path, made_of: str) -> None:
                 limit_bytes=job.cache_limit,
                 workers=job.workers,
             )
-        with open_dataset(dataset) as opened:
+        with open_dataset(dataset) as opened, _threads(towers, job.recipe, opened.tokens_nT.shape[1]):
             if ranks.is_main:
                 write_quarantine(folder / "quarantine.parquet", opened.quarantine)
             places = np.arange(len(opened.uids)) if job.uids is None else opened.find(job.uids)
@@ -134,6 +137,18 @@ def _train(job: Job, folder: Path, made_of: str) -> None:
             write_json(folder / RESULT_FILE, content | {"measured": [asdict(point) for point in measured]})
             clear(folder)
         barrier(ranks)  # what comes back is finished, whichever process asks
+
+
+@contextmanager
+def _threads(towers: Towers, recipe: Recipe, num_tokens: int) -> Iterator[None]:
+    """One thread for a model so small that threads wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    if training_flops(towers, num_tokens) * recipe.batch_size < SMALL_STEP_FLOPS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _measure_again(job: Job, folder: Path) -> None:
