@@ -106,7 +106,10 @@ class Candidate:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure the data sets asked for, one after the other."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with cifar10/ and flickr8k/")
     parser.add_argument("--out", type=Path, default=Path("runs/real_pairs"), help="ledgers and results")
     parser.add_argument("--dataset", choices=["cifar10", "flickr8k", "both"], default="both")
@@ -123,7 +126,9 @@ def measure(name: str, data: Path, out: Path) -> None:
     plant(name, data, out)
     config = load_config(write_config(name, data, out))
     announce(config)
-    outcome = run(config, progress=lambda sentence: print(f"[{time.monotonic() - started:6.0f} s] {sentence}"))
+    outcome = run(
+        config, progress=lambda sentence: print(f"[{time.monotonic() - started:6.0f} s] {sentence}")
+    )
     print(f"mean absolute error on check mixes: {describe_check(outcome)}")
     score_quality(out, outcome)
     candidates = train_candidates(config, outcome)
@@ -166,12 +171,19 @@ def wrong_caption(pair: Pair, pool: list[Pair], random: np.random.Generator) -> 
 
 
 def write_tars(folder: Path, pairs: list[tuple[Pair, str]], per_shard: int = 1000) -> None:
+    """Write pairs with the captions given as WebDataset tars."""
     folder.mkdir(parents=True, exist_ok=True)
     for shard, start in enumerate(range(0, len(pairs), per_shard)):
         with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:
             for number, (pair, caption) in enumerate(pairs[start : start + per_shard]):
-                meta = {key: value for key, value in pair.meta.items() if key != "captions"} | {"uid": pair.uid}
-                members = {"jpg": pair.image_bytes, "txt": caption.encode(), "json": json.dumps(meta).encode()}
+                meta = {key: value for key, value in pair.meta.items() if key != "captions"} | {
+                    "uid": pair.uid
+                }
+                members = {
+                    "jpg": pair.image_bytes,
+                    "txt": caption.encode(),
+                    "json": json.dumps(meta).encode(),
+                }
                 for extension, content in members.items():
                     info = tarfile.TarInfo(f"{shard:05d}{number:04d}.{extension}")
                     info.size = len(content or b"")
@@ -179,6 +191,7 @@ def write_tars(folder: Path, pairs: list[tuple[Pair, str]], per_shard: int = 100
 
 
 def write_config(name: str, data: Path, out: Path) -> Path:
+    """Write the config of a data set; its path."""
     data = data.resolve()
     if name == "cifar10":
         evaluate = f'metric = "zeroshot_error"\nzeroshot = ["{data}/cifar10/test"]\n'
@@ -196,7 +209,9 @@ def announce(config: Config) -> None:
     costs = estimate(config)
     stages = {cost.stage: cost.seconds for cost in costs}
     probes = next(cost for cost in costs if cost.stage == "probe")
-    trials = plan_trials(["a", "b", "c", "d", "e"], config.probe, config.plan.budgets, dict.fromkeys("abcde", 1))
+    trials = plan_trials(
+        ["a", "b", "c", "d", "e"], config.probe, config.plan.budgets, dict.fromkeys("abcde", 1)
+    )
     probe_samples = sum(0.8 * trial.points[-1] + 0.2 * sum(trial.points) for trial in trials)
     candidates = 6 * len(SEEDS) * max(config.plan.budgets)
     stages["candidates"] = probes.seconds * candidates / probe_samples
@@ -205,6 +220,7 @@ def announce(config: Config) -> None:
 
 
 def describe_check(outcome: Outcome) -> str:
+    """The error on check mixes as text."""
     check = outcome.fit.check
     return f"{check.mae:.4f}, predicting their mean {check.mae_of_mean:.4f}"
 
@@ -227,7 +243,9 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[place]
     num_positive = positive.sum()
-    return float((rank[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * (~positive).sum()))
+    return float(
+        (rank[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * (~positive).sum())
+    )
 
 
 def train_candidates(config: Config, outcome: Outcome) -> list[Candidate]:

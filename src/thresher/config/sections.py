@@ -153,7 +153,10 @@ class Probe(Section):
     )
     cooldown: Share = Field(default=0.2, description="Share of each run spent cooling down to zero.")
     jobs: int | None = Field(
-        default=None, gt=0, description="Probes at the same time; one a core, or one a GPU, when left out."
+        default=None,
+        gt=0,
+        examples=[2],
+        description="Probes at the same time; one a core, or one a GPU, when left out.",
     )
     cache_limit: Count = Field(
         default=4_000_000_000,
