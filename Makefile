@@ -39,7 +39,7 @@ demo: $(STAMP)
 	$(BIN)/thresher demo $(DEMO)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 0
+	$(BIN)/python -m pytest -n 2
 
 static: $(STAMP)
 	$(BIN)/ruff check .

@@ -124,7 +124,7 @@ def test_train_leaves_a_checkpoint_that_evaluate_takes(call: Call, small: Simple
 @pytest.mark.slow
 def test_a_dry_run_says_what_each_stage_costs(call: Call, small: SimpleNamespace) -> None:
     config = small.config.with_name("longer.toml")
-    config.write_text(small.config.read_text().replace("samples = [16]", "samples = [16, 32, 48]"))
+    config.write_text(small.config.read_text().replace("samples = [16]", "samples = [16, 32, 48, 64]"))
     done = call("run", config, "--dry-run", "--json")
     assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)
