@@ -17,9 +17,9 @@ def kill_when_ready(module: str, *arguments: str) -> None:
     """Run `python -m module arguments` until it calls `wait_for_kill`, and kill it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == "now\n", f"{module} {' '.join(arguments)} ended too early"
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        process.kill()
+    assert said == "now\n", f"{module} {' '.join(arguments)} ended too early"
+    assert process.returncode == -signal.SIGKILL
