@@ -1,4 +1,4 @@
-"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is a loss, `job` or `probe`."""
+"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is `losses`, `job` or `probe`."""
 
 import dataclasses
 import sys
@@ -8,6 +8,7 @@ from tests.models.small import TINY, VIT
 from tests.probing import PROBE, probe
 from tests.train.small import BATCH, RECIPE, flat_pairs, run
 from thresher.train.distributed import ranks_from_environment
+from thresher.train.losses import LOSSES
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 from thresher.training import RESULT_FILE, Job, run_job
@@ -47,7 +48,9 @@ def main(what: str, folder: Path) -> None:
         probe(folder / "source", folder, settings)
     else:
         with ranks_from_environment("cpu") as ranks:
-            run(folder, pairs_of(VIT), SAMPLES, recipe=recipe_of(what), ranks=ranks, checkpoint_seconds=0)
+            for loss in LOSSES:
+                recipe = recipe_of(loss)
+                run(folder / loss, pairs_of(VIT), SAMPLES, recipe=recipe, ranks=ranks, checkpoint_seconds=0)
 
 
 if __name__ == "__main__":
