@@ -28,7 +28,7 @@ from thresher.config.sections import Config
 from thresher.data.shards import Pair, expand, read_pairs
 from thresher.estimate import estimate
 from thresher.pipeline import Outcome, run
-from thresher.plan import BudgetPlan, winner
+from thresher.plans import BudgetPlan, winner
 from thresher.probe import open_bench, plan_trials, recipe_of
 from thresher.recipes import resolve_device
 from thresher.runs import Run, read_runs
@@ -66,7 +66,7 @@ edges = [0.1, 0.2, 0.3, 0.4, 1.0]
 [probe]
 model = "thresher-tiny-32"
 samples = {samples}
-fractions = [1.0, 0.5]
+fractions = [1.0, 0.25]
 seeds = {seeds}
 batch_size = 64
 lr = 2e-3
@@ -221,7 +221,7 @@ def announce(config: Config) -> None:
 
 def describe_check(outcome: Outcome) -> str:
     """The error on check mixes as text."""
-    check = outcome.fit.check
+    check = outcome.laws.check
     return f"{check.mae:.4f}, predicting their mean {check.mae_of_mean:.4f}"
 
 

@@ -2,7 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.budget import Budget, budget_from_flops, epochs, format_count, parse_count, total_flops
+from thresher.budget import (
+    DEVICES,
+    Budget,
+    Price,
+    budget_from_flops,
+    epochs,
+    format_count,
+    parse_budget,
+    parse_count,
+    parse_flops,
+    total_flops,
+)
 from thresher.errors import InputError
 
 
@@ -76,3 +87,64 @@ def test_a_budget_needs_samples_and_a_price():
         budget_from_flops(10.0, 20.0)
     with pytest.raises(InputError, match="must be positive"):
         budget_from_flops(float("nan"), 20.0)
+
+
+PRICE = Price(flops_per_sample=1e10, device_flops=1e14, mfu=0.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "samples"),
+    [
+        ("32M", 32_000_000),
+        ("32M samples", 32_000_000),
+        (12_800, 12_800),
+        ("1e18FLOPs", 100_000_000),
+        ("3.2 EFLOPs", 320_000_000),
+        ("5 pflop", 500_000),
+        ("1 PFLOP/s-day", 8_640_000_000),
+        ("0.5 PFLOP/s-days", 4_320_000_000),
+        ("100gpu-h", 1_440_000_000),
+        ("100 GPU-hours", 1_440_000_000),
+        ("0.1k gpu hours", 1_440_000_000),
+    ],
+)
+def test_budgets_are_read_in_samples_flops_and_gpu_hours(text, samples):
+    assert parse_budget(text, PRICE) == samples
+
+
+def test_a_budget_in_another_unit_says_what_it_needs():
+    with pytest.raises(InputError, match="'1e18FLOPs' needs the FLOPs of one sample seen"):
+        parse_budget("1e18FLOPs")
+    with pytest.raises(InputError, match=r"'3gpu-h' needs the peak FLOP/s of the device; .* A100, H100"):
+        parse_budget("3gpu-h", Price(flops_per_sample=1e10))
+    with pytest.raises(InputError, match="do not pay for one sample"):
+        parse_budget("5FLOPs", PRICE)
+    with pytest.raises(InputError, match="'100 cows' is not a count"):
+        parse_budget("100 cows", PRICE)
+
+
+@pytest.mark.parametrize("text", ["", "FLOPs", "0FLOPs", "-1e18FLOPs", "1e999FLOPs", "3 cows", "nan"])
+def test_a_text_that_is_no_number_of_flops_is_named(text):
+    with pytest.raises(InputError, match="is no number of FLOPs") as caught:
+        parse_flops(text)
+    assert repr(text) in str(caught.value)
+
+
+@given(st.floats(1e3, 1e30))
+def test_flops_without_a_unit_are_flops(flops):
+    assert parse_flops(flops) == pytest.approx(flops, rel=1e-12)
+    assert parse_flops(f"{flops!r}FLOPs") == parse_flops(flops)
+
+
+def test_prices_are_checked():
+    with pytest.raises(InputError, match="flops_per_sample is 0"):
+        Price(flops_per_sample=0)
+    with pytest.raises(InputError, match="device_flops is inf"):
+        Price(device_flops=float("inf"))
+    with pytest.raises(InputError, match=r"mfu is 1\.2; give the share"):
+        Price(mfu=1.2)
+
+
+def test_a_known_device_has_its_peak():
+    price = Price(flops_per_sample=1e12, device_flops=DEVICES["A100"], mfu=1.0)
+    assert parse_budget("1gpu-h", price) == 312 * 3600

@@ -12,7 +12,10 @@ import pytest
 import thresher
 
 ROOT = Path(__file__).parent.parent
-PLANNING = ["pools", "runs", "budget", "laws", "plan", "subset", "data", "config", "errors", "cli"]
+PLANNING = [
+    *("api", "budget", "cli", "config", "data", "display", "errors", "frames", "importers", "laws.fit"),
+    *("next_run", "pictures", "plans", "pools", "report", "runs", "subset"),
+]
 HEAVY = ["torch", "open_clip", "timm", "torchvision", "ray"]
 PIN = re.compile(r"[a-z0-9][a-z0-9.-]*==[0-9][0-9a-z.]*")
 OWN_MACHINE = re.compile(r"(?<![\w.:])/(?:home|root|Users|work|mnt)/")

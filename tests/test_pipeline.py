@@ -127,7 +127,7 @@ def test_other_pools_set_the_old_runs_aside(changeable: Path) -> None:
     assert (aside / "runs.jsonl").read_bytes() == old
     assert list((aside / "trials").rglob("result.json"))
     assert {run.pool for run in outcome.runs if run.pool} == {"0-50%", "50-100%"}
-    assert {pool.name for pool in outcome.fit.pools} == {"0-50%", "50-100%"}
+    assert {pool.name for pool in outcome.laws.pools} == {"0-50%", "50-100%"}
 
 
 @pytest.mark.slow
@@ -136,9 +136,9 @@ def test_another_recipe_is_fitted_on_its_own_runs(changeable: Path) -> None:
     outcome = walk(changeable)
     recipes = {run.recipe for run in read_runs(changeable.parent / "work" / "runs.jsonl")}
     assert len(recipes) == 2
-    assert outcome.fit.recipe in recipes
-    assert {run.recipe for run in outcome.runs} == {outcome.fit.recipe}
-    assert len(outcome.fit.points) == 12
+    assert outcome.laws.recipe in recipes
+    assert {run.recipe for run in outcome.runs} == {outcome.laws.recipe}
+    assert len(outcome.laws.points) == 12
 
 
 @pytest.mark.slow

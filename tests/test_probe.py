@@ -26,8 +26,8 @@ def test_every_pool_is_probed_at_every_share_and_checks_at_the_first() -> None:
     found = [(trial.seed, trial.fraction, trial.role, tuple(trial.weights)) for trial in trials]
     one_seed = [
         *((0.5, "fit", (name,)) for name in NAMES),
+        (0.5, "fit", NAMES),
         (0.5, "check", ("best", "middle")),
-        (0.5, "check", NAMES),
         *((0.25, "fit", (name,)) for name in NAMES),
     ]
     assert found == [(seed, *one) for seed in (0, 1) for one in one_seed]
@@ -35,9 +35,15 @@ def test_every_pool_is_probed_at_every_share_and_checks_at_the_first() -> None:
 
 
 def test_check_mixes_are_drawn_by_the_sizes_of_their_pools() -> None:
-    checks = [trial for trial in plan_trials(NAMES, settings(), [10_000], SIZES) if trial.role == "check"]
-    assert checks[0].weights == {"best": 0.25, "middle": 0.75}
-    assert checks[1].weights == pytest.approx({"best": 0.1, "middle": 0.3, "worst": 0.6})
+    mixes = [trial for trial in plan_trials(NAMES, settings(), [10_000], SIZES) if len(trial.weights) > 1]
+    assert [trial.role for trial in mixes] == ["fit", "check"]
+    assert mixes[0].weights == pytest.approx({"best": 0.1, "middle": 0.3, "worst": 0.6})
+    assert mixes[1].weights == {"best": 0.25, "middle": 0.75}
+
+
+def test_of_two_pools_the_one_mix_is_a_check() -> None:
+    trials = plan_trials(NAMES[:2], settings(), [10_000], SIZES)
+    assert [trial.role for trial in trials if len(trial.weights) > 1] == ["check"]
 
 
 def test_given_check_mixes_are_normalised_in_the_order_of_the_pools() -> None:
@@ -54,19 +60,18 @@ def test_a_check_mix_of_an_unknown_pool_is_refused_with_the_known_ones() -> None
 
 
 def test_a_probe_measures_at_its_share_of_every_target_so_that_pairs_repeat_as_often() -> None:
-    probe = settings(fractions=(0.5, 0.125))
-    assert measuring_points(probe, [4000, 1000, 1000], 0.5) == (500, 2000)
-    assert measuring_points(probe, [4000, 1000], 0.125) == (125, 500)
-    assert measuring_points(probe, [4000, 8], 0.125) == (16, 500)  # a batch at least
+    assert measuring_points(settings(scale=0.5), [4000, 1000, 1000]) == (500, 2000)
+    assert measuring_points(settings(scale=0.125), [4000, 1000]) == (125, 500)
+    assert measuring_points(settings(scale=0.125), [4000, 8]) == (16, 500)  # a batch at least
 
 
 def test_targets_and_samples_of_the_section_come_before_the_budgets() -> None:
-    assert measuring_points(settings(targets=(800,)), [4000], 0.5) == (400,)
-    assert measuring_points(settings(samples=(64, 32, 64)), [4000], 0.5) == (32, 64)
+    assert measuring_points(settings(targets=(800,), scale=0.5), [4000]) == (400,)
+    assert measuring_points(settings(samples=(64, 32, 64)), [4000]) == (32, 64)
 
 
 def test_warm_up_is_a_share_of_the_smallest_point_of_all_probes() -> None:
-    probe = settings(fractions=(0.5, 0.25), warmup=0.1, lr=0.01, flip=True)
+    probe = settings(scale=0.25, warmup=0.1, lr=0.01, flip=True)
     recipe = recipe_of(plan_trials(NAMES, probe, [4000, 800], SIZES), probe)
     assert recipe.warmup_samples == 20
     assert (recipe.lr, recipe.flip, recipe.batch_size) == (0.01, True, 16)

@@ -44,6 +44,8 @@ def a_full_mix(**changes):
         "model": "vit",
         "flops": 1.25e12,
         "final": True,
+        "params": 151_277_313.0,
+        "replacement": True,
     }
     return Run(**{**fields, **changes})
 
@@ -74,6 +76,36 @@ def test_a_csv_holds_mixes_and_flags(tmp_path):
     assert mix_unique(run) == {"a": 300.0, "b": 100.0}
     assert run.final is False
     assert run.role == "check"
+
+
+def test_a_csv_holds_model_size_and_the_way_of_drawing(tmp_path):
+    header = HEADER.replace("error", "error,params,replacement")
+    first, second = read_runs(write(tmp_path, header + "top,128,256,0.5,151M,true\nrest,128,256,0.6,,\n"))
+    assert (first.params, first.replacement) == (151e6, True)
+    assert (second.params, second.replacement) == (None, None)
+
+
+def test_model_sizes_and_ways_of_drawing_tell_runs_apart(tmp_path):
+    header = HEADER.replace("error", "error,params,replacement")
+    rows = "top,128,256,0.5,1e8,yes\ntop,128,256,0.5,1e8,no\ntop,128,256,0.4,2e8,no\n"
+    assert len(read_runs(write(tmp_path, header + rows))) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("params", "0", "`params` is 0; give a positive number"),
+        ("params", "-1e6", "`params` is -1e\\+06; give a positive number"),
+        ("params", "nan", "`params` is nan"),
+        ("params", "big", "`params` is 'big'; write a number"),
+        ("flops", "inf", "`flops` is inf"),
+        ("replacement", "perhaps", "`replacement` is 'perhaps'; write true or false"),
+    ],
+)
+def test_a_bad_label_is_named(tmp_path, column, cell, message):
+    path = write(tmp_path, f"{HEADER.strip()},{column}\ntop,128,256,0.5,{cell}\n")
+    with pytest.raises(InputError, match=rf"row 2: {message}"):
+        read_runs(path)
 
 
 def test_another_error_column_names_the_metric(tmp_path):

@@ -1,4 +1,4 @@
-from thresher.plan import BudgetPlan, Candidate, Plan
+from thresher.plans import BudgetPlan, Candidate, Plan
 from thresher.verify import verification_trials
 
 

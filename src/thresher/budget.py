@@ -1,7 +1,7 @@
-"""Budgets: how many samples a run sees, as people write them, as passes over a pool, and as FLOPs.
+"""Budgets: how many samples a run sees, as people write them, as passes over a pool, as FLOPs and GPU-hours.
 
-This is the only place where samples, epochs and FLOPs are turned into each other. FLOPs per sample are
-measured where models live (`probe`, `train`) and only read here.
+This is the only place where samples, epochs, FLOPs and GPU-hours are turned into each other. FLOPs per sample
+are measured where models live (`probe`, `train`) and only read here.
 """
 
 import math
@@ -16,6 +16,16 @@ _COUNT = re.compile(
 )
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 _LARGEST_COUNT = 10**18
+_NUMBER = r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)"
+_FLOPS = re.compile(_NUMBER + r"\s*(?P<prefix>[kmgtpezy]?)flops?(?P<days>/s-?days?)?", re.IGNORECASE)
+_GPU_HOURS = re.compile(_NUMBER + r"\s*(?P<prefix>[km]?)\s*gpu[- ]?h(?:ours?)?", re.IGNORECASE)
+_SAMPLES = re.compile(r"\s*samples?$", re.IGNORECASE)
+_PREFIXES = {name: 1e3**power for power, name in enumerate(("", "k", "m", "g", "t", "p", "e", "z", "y"))}
+
+DEVICES = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "V100": 125e12}
+"""Peak FLOP/s of a device in 16-bit precision, without sparsity, from the makers' data sheets."""
+USUAL_MFU = 0.35
+"""Share of the peak that training is taken to reach where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,93 @@ class Budget:
             raise InputError(f"a budget of {self.samples_seen} samples seen trains nothing; give at least 1")
         if not (math.isfinite(self.flops_per_sample) and self.flops_per_sample > 0):
             raise InputError(f"flops_per_sample is {self.flops_per_sample}; give a positive number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What turns FLOPs and GPU-hours into samples seen; what is None is not known.
+
+    Attributes:
+        flops_per_sample: Training FLOPs for one sample seen.
+        device_flops: Peak FLOP/s of one device.
+        mfu: Share of the peak that training reaches, in (0, 1].
+    """
+
+    flops_per_sample: float | None = None
+    device_flops: float | None = None
+    mfu: float = USUAL_MFU
+
+    def __post_init__(self) -> None:
+        for name in ("flops_per_sample", "device_flops"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} is {value}; give a positive number")
+        if not 0 < self.mfu <= 1:
+            raise InputError(
+                f"mfu is {self.mfu}; give the share of the peak that training reaches, like 0.35"
+            )
+
+
+def parse_budget(text: str | int, price: Price | None = None) -> int:
+    """Samples seen of a budget that a person wrote.
+
+    Samples are written as in `parse_count`, FLOPs as `1e18FLOPs`, `3.2 EFLOPs` or `2 PFLOP/s-days`, GPU-hours
+    as `100gpu-h` or `100 GPU-hours`. The budget in samples is the largest that the FLOPs pay for.
+
+    Raises:
+        InputError: for another text, or where the price does not say what the unit needs.
+
+    >>> parse_budget("32M")
+    32000000
+    >>> parse_budget("2 PFLOPs", Price(flops_per_sample=1e9))
+    2000000
+    >>> parse_budget("10gpu-h", Price(flops_per_sample=36e9, device_flops=100e12, mfu=0.5))
+    50000000
+    """
+    price = price or Price()
+    written = str(text).strip()
+    hours = _GPU_HOURS.fullmatch(written)
+    if hours is None and _FLOPS.fullmatch(written) is None:
+        return parse_count(_SAMPLES.sub("", written))
+    if price.flops_per_sample is None:
+        raise InputError(
+            f"{text!r} needs the FLOPs of one sample seen; give them (flops_per_sample, --flops-per-sample), "
+            "or runs that tell their flops"
+        )
+    if hours is None:
+        flops = parse_flops(written)
+    elif price.device_flops is None:
+        raise InputError(
+            f"{text!r} needs the peak FLOP/s of the device; give a number or one of {', '.join(DEVICES)} "
+            "(device_flops, --device-flops)"
+        )
+    else:
+        flops = _scaled(hours) * 3600 * price.device_flops * price.mfu
+    return budget_from_flops(flops, price.flops_per_sample).samples_seen
+
+
+def parse_flops(text: str | float) -> float:
+    """FLOPs that a person wrote: `1e18`, `1e18FLOPs`, `3.2 EFLOPs`, `2 PFLOP/s-days`.
+
+    Raises:
+        InputError: where the text is no number of FLOPs, or not above 0.
+
+    >>> parse_flops("3.2 EFLOPs"), parse_flops("1 PFLOP/s-day"), parse_flops("4e9")
+    (3.2e+18, 8.64e+19, 4000000000.0)
+    """
+    written = str(text).strip()
+    match = _FLOPS.fullmatch(written) or _FLOPS.fullmatch(f"{written}FLOPs")
+    flops = math.nan if match is None else _scaled(match) * (86_400 if match["days"] else 1)
+    if not 0 < flops < math.inf:
+        raise InputError(
+            f"{text!r} is no number of FLOPs; write it like 1e18FLOPs, 3.2 EFLOPs or 2 PFLOP/s-days"
+        )
+    return flops
+
+
+def _scaled(match: re.Match[str]) -> float:
+    number = float(match["number"].replace("_", "").replace(",", ""))
+    return number * _PREFIXES[match["prefix"].lower()]
 
 
 def total_flops(budget: Budget) -> float:

@@ -105,7 +105,7 @@ def summary(outcome: Outcome, folder: Path) -> str:
     for budget, runs in measured_order(outcome.runs, outcome.plan).items():
         shown = ", ".join(f"{' + '.join(run.weights or [str(run.pool)])} {run.error:.3f}" for run in runs)
         lines.append(f"  at {budget} samples seen: {shown}")
-    check = outcome.fit.check
+    check = outcome.laws.check
     if check.mae is not None:
         lines.append(
             f"  check mixes: mean absolute error {check.mae:.3f}; "

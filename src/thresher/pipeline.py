@@ -16,11 +16,11 @@ from thresher.data.shards import expand
 from thresher.data.writer import atomic_path, write_json
 from thresher.executor.lock import folder_lock
 from thresher.laws.fit import fit
-from thresher.laws.result import Fit
+from thresher.laws.result import Laws
 from thresher.laws.store import save_laws
 from thresher.models.saved import WEIGHTS_FILE
-from thresher.plan import Plan, make_plan, winner
-from thresher.plan_store import save_plan
+from thresher.plans import Plan, costs_of_runs, make_plan, winner
+from thresher.plans.store import save_plan
 from thresher.pools import Pools, cut
 from thresher.preflight import check_config, check_probes
 from thresher.probe import plan_trials, recipe_of, run_probes
@@ -49,7 +49,7 @@ class Outcome:
     scores: ScoreSummary
     pools: Pools
     runs: tuple[Run, ...]
-    fit: Fit
+    laws: Laws
     plan: Plan
     report: Path
 
@@ -84,7 +84,7 @@ def run(config: Config, *, progress: Say) -> Outcome:
         _merge_quarantine(work)
         check_probes(config, pools.sizes)
         _probe(config, shards, exclude, device, progress)
-        fitted, plan = _plan(config, pools, progress)
+        laws, plan = _plan(config, pools, progress)
         if config.probe.verify:
             _verify(config, plan, shards, exclude, device, progress)
         subset = _subset(config, plan, shards, exclude, progress)
@@ -99,8 +99,8 @@ def run(config: Config, *, progress: Say) -> Outcome:
         workdir=work,
         scores=scores,
         pools=pools,
-        runs=tuple(comparable(read_runs(work / "runs.jsonl"), fitted)),
-        fit=fitted,
+        runs=tuple(comparable(read_runs(work / "runs.jsonl"), laws)),
+        laws=laws,
         plan=plan,
         report=report,
     )
@@ -222,11 +222,12 @@ def _pools_bytes(work: Path) -> bytes:
     return digest.digest()
 
 
-def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
+def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
     work = config.workdir
     probes = plan_trials(pools.names, config.probe, config.plan.budgets, pools.sizes)
+    runs = read_runs(work / "runs.jsonl")
     fitted = fit(
-        read_runs(work / "runs.jsonl"),
+        runs,
         law=config.fit.law,
         metric=config.evaluate.metric,
         recipe=recipe_of(probes, config.probe).label,
@@ -235,17 +236,25 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Fit, Plan]:
         seed=config.fit.seed,
     )
     save_laws(work / "laws.json", fitted)
-    for sentence in fitted.warnings:
+    for sentence in (*fitted.status, *fitted.warnings):
         progress(f"fit: {sentence}")
     if fitted.check.mae is not None:
         progress(
             f"fit: mean absolute error {fitted.check.mae:.3f} on check mixes that it never saw "
             f"({fitted.check.mae_of_mean:.3f} by predicting their mean)"
         )
-    plan = make_plan(fitted, config.plan.budgets, pools.sizes)
+    plan = make_plan(
+        fitted,
+        config.plan.budgets,
+        pools.sizes,
+        weights=config.plan.weights,
+        spent=costs_of_runs(runs),
+    )
     save_plan(work / "plan.json", plan)
     for budget in plan.budgets:
         progress(f"plan: {budget.decision}")
+    if plan.payback is not None:
+        progress(f"plan: {plan.payback.sentence}")
     return fitted, plan
 
 

@@ -6,12 +6,13 @@ from thresher.config.sections import Config
 from thresher.errors import InputError
 from thresher.laws import LAWS
 from thresher.laws.problem import build_problem
-from thresher.mixes import all_mixes
+from thresher.plans.mixes import filled_pools
 from thresher.pools.edges import ends_of_edges, names_of
 from thresher.probe import plan_trials
 from thresher.runs import Run
 from thresher.trials import Trial
 
+SMALLEST = "utility"  # of the laws that auto weighs, one with the fewest parameters
 ANY_ERROR = 0.5  # how many parameters there are does not depend on what is measured
 
 
@@ -38,13 +39,12 @@ def check_probes(config: Config, sizes: Mapping[str, int]) -> None:
     """Refuse what would fail only after the probes are trained; `sizes` are pairs by pool, best first.
 
     Raises:
-        InputError: more pools than a plan can compare, a check mix of a pool that is not cut, or fewer runs
-            than the law has parameters.
+        InputError: a check mix of a pool that is not cut, or fewer runs than the law has parameters.
     """
     trials = _check_mixes(config, sizes)
     runs = [run for trial in trials if trial.role == "fit" for run in _runs(trial, sizes)]
     try:
-        build_problem(LAWS[config.fit.law], runs, list(sizes), {})
+        build_problem(LAWS[SMALLEST if config.fit.law == "auto" else config.fit.law], runs, list(sizes), {})
     except InputError as error:
         raise InputError(
             f"[probe] plans {len(runs)} runs for {len(sizes)} pools, too few for the law "
@@ -54,14 +54,15 @@ def check_probes(config: Config, sizes: Mapping[str, int]) -> None:
 
 
 def _check_mixes(config: Config, sizes: Mapping[str, int]) -> list[Trial]:
-    all_mixes(list(sizes), sizes)
+    filled_pools(list(sizes), sizes)
     return plan_trials(list(sizes), config.probe, config.plan.budgets, sizes)
 
 
 def _runs(trial: Trial, sizes: Mapping[str, int]) -> list[Run]:
-    pool = next(iter(trial.weights))
-    unique = max(1, round(sizes[pool] * trial.fraction))
+    unique = {pool: max(1, round(sizes[pool] * trial.fraction)) for pool in trial.weights}
     return [
-        Run(pool=pool, unique_samples=unique, samples_seen=point, error=ANY_ERROR, seed=trial.seed)
+        Run(
+            weights=trial.weights, unique_samples=unique, samples_seen=point, error=ANY_ERROR, seed=trial.seed
+        )
         for point in trial.points
     ]

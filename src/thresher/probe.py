@@ -21,6 +21,10 @@ from thresher.train.recipe import Recipe
 from thresher.trials import Bench, Trial, default_jobs, run_trials
 
 
+_POOLS_TO_MIX = 3
+"""With two pools, the one mix that there is serves as a check."""
+
+
 def run_probes(
     pools: Path,
     shards: Sequence[str],
@@ -75,35 +79,39 @@ def recipe_of(trials: Sequence[Trial], probe: Probe) -> Recipe:
 def plan_trials(
     names: Sequence[str], probe: Probe, targets: Sequence[int], sizes: Mapping[str, int]
 ) -> list[Trial]:
-    """Every pool at every share, then the check mixes at the first share, for every seed.
+    """Every pool at every share, then the mixes and the check mixes at the first share, for every seed.
 
-    A probe at a share of the pool measures at the same share of every target, so that its pairs repeat
-    exactly as often as they will at the target.
+    All probes measure at the same share of every target (`scale`). One that draws from that share of the pool
+    repeats its pairs exactly as often as the target will; one on the whole pool shows what fresh pairs teach.
     """
+    prefixes = [{name: float(sizes[name]) for name in names[:count]} for count in range(2, len(names) + 1)]
+    mixes = probe.mixes
+    if mixes is None:
+        mixes = tuple(prefixes[-1:]) if len(names) >= _POOLS_TO_MIX else ()
     checks = probe.checks
     if checks is None:
-        checks = tuple(dict.fromkeys(names[:count], 1.0) for count in range(2, len(names) + 1))
-        checks = tuple({name: float(sizes[name]) for name in mix} for mix in checks)
+        checks = tuple(mix for mix in prefixes if mix not in mixes)
     trials = []
+    points = measuring_points(probe, targets)
     for seed in probe.seeds:
-        for fraction in probe.fractions:
-            points = measuring_points(probe, targets, fraction)
-            mixes = [("fit", {name: 1.0}) for name in names]
-            if fraction == probe.fractions[0]:
-                mixes += [("check", _normalised(mix, names)) for mix in checks]
+        for fraction in probe.shares:
+            runs = [("fit", {name: 1.0}) for name in names]
+            if fraction == probe.shares[0]:
+                runs += [("fit", _normalised(mix, names)) for mix in mixes]
+                runs += [("check", _normalised(mix, names)) for mix in checks]
             trials += [
                 Trial(role=role, weights=weights, fraction=fraction, points=points, seed=seed)
-                for role, weights in mixes
+                for role, weights in runs
             ]
     return trials
 
 
-def measuring_points(probe: Probe, targets: Sequence[int], fraction: float) -> tuple[int, ...]:
-    """Samples seen at which a probe at `fraction` of the pools is measured, ascending."""
+def measuring_points(probe: Probe, targets: Sequence[int]) -> tuple[int, ...]:
+    """Samples seen at which probes are measured, ascending."""
     if probe.samples is not None:
         return tuple(sorted(set(probe.samples)))
     wanted = probe.targets or tuple(targets)
-    return tuple(sorted({max(probe.batch_size, round(target * fraction)) for target in wanted}))
+    return tuple(sorted({max(probe.batch_size, round(target * probe.scale)) for target in wanted}))
 
 
 def _normalised(mix: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:

@@ -1,19 +1,17 @@
 """One finished measurement: a `Run` that is always valid, as an object and as a JSON record or CSV row."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thresher.budget import parse_count
+from thresher import run_cells
 from thresher.errors import InputError
 
 SCHEMA = "thresher.run"
 VERSION = 1
 ROLES = ("fit", "check", "verify")
 _REQUIRED = ("unique_samples", "samples_seen", "error")
-_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,11 @@ class Run:
         error: In (0, 1], or any positive loss where the name of `metric` contains "loss".
         pool_samples: Size of the whole pool, where the run used a subsample of it.
         role: "fit" enters the fit, "check" tests it, "verify" is a final training outside both.
+        flops: Training FLOPs of the whole run.
         final: Whether the learning rate had come down (an end-of-schedule point); None where unknown.
+        params: Number of parameters of the trained model; None where unknown.
+        replacement: Whether samples were drawn with replacement (open_clip's `--dataset-resampled`), so that
+            exposures are Poisson and not exact passes; None where unknown.
     """
 
     unique_samples: int | Mapping[str, int]
@@ -47,6 +49,8 @@ class Run:
     model: str | None = None
     flops: float | None = None
     final: bool | None = None
+    params: float | None = None
+    replacement: bool | None = None
 
     def __post_init__(self) -> None:
         _check_pools(self)
@@ -57,6 +61,8 @@ class Run:
                 f"samples_seen is {self.samples_seen}; a finished run has seen at least one sample"
             )
         _check_error(self.error, self.metric)
+        for name in ("flops", "params"):
+            _check_positive(name, getattr(self, name))
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}; use one of {', '.join(ROLES)}")
 
@@ -107,6 +113,8 @@ def run_key(run: Run) -> tuple[object, ...]:
         run.seed,
         run.recipe,
         run.model,
+        run.params,
+        run.replacement,
     )
 
 
@@ -124,7 +132,7 @@ def run_to_record(run: Run) -> dict[str, object]:
 
 _LEDGER_ORDER = (
     *("run", "role", "pool", "weights", "unique_samples", "pool_samples", "samples_seen", "error", "metric"),
-    *("metrics", "seed", "recipe", "model", "flops", "final"),
+    *("metrics", "seed", "recipe", "model", "flops", "final", "params", "replacement"),
 )
 
 
@@ -141,18 +149,38 @@ def run_from_record(record: Mapping[str, Any], *, error_column: str = "error") -
     for name in _REQUIRED:
         column = error_column if name == "error" else name
         if not _present(record, column):
-            raise InputError(f"`{column}` is missing or empty; every run needs {', '.join(_REQUIRED)}")
+            raise InputError(
+                f"`{column}` is missing or empty{_of(record)}; every run needs {', '.join(_REQUIRED)}"
+            )
     optional: dict[str, Any] = {}
     for name, convert in _OPTIONAL.items():
         if _present(record, name):
             optional[name] = convert(name, record[name])
     optional.setdefault("metric", error_column)
     return Run(
-        unique_samples=_counts("unique_samples", record["unique_samples"]),
-        samples_seen=_count("samples_seen", record["samples_seen"]),
-        error=_number(error_column, record[error_column]),
+        unique_samples=run_cells.counts("unique_samples", record["unique_samples"]),
+        samples_seen=run_cells.count("samples_seen", record["samples_seen"]),
+        error=run_cells.number(error_column, record[error_column]),
         **optional,
     )
+
+
+_OPTIONAL = {
+    "pool": run_cells.text,
+    "weights": run_cells.numbers,
+    "run": run_cells.text,
+    "role": run_cells.text,
+    "pool_samples": run_cells.counts,
+    "metric": run_cells.text,
+    "metrics": run_cells.numbers,
+    "seed": run_cells.seed,
+    "recipe": run_cells.text,
+    "model": run_cells.text,
+    "flops": run_cells.number,
+    "final": run_cells.flag,
+    "params": run_cells.size,
+    "replacement": run_cells.flag,
+}
 
 
 def _present(record: Mapping[str, Any], name: str) -> bool:
@@ -160,80 +188,8 @@ def _present(record: Mapping[str, Any], name: str) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def _text(name: str, value: object) -> str:
-    if isinstance(value, Mapping | list):
-        raise InputError(f"`{name}` is {value!r}; write a text")
-    return str(value).strip()
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise InputError(f"`{name}` is {value!r}; write a number") from None
-
-
-def _count(name: str, value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    try:
-        return parse_count(text.removesuffix(".0"))
-    except InputError as error:
-        raise InputError(f"`{name}`: {error}") from None
-
-
-def _mapping(name: str, value: object) -> Mapping[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise InputError(f'`{name}` is {value!r}; write a JSON object like {{"0-10%": 0.5}}') from None
-    if not isinstance(value, Mapping):
-        raise InputError(f"`{name}` is {value!r}; write an object, one entry a pool")
-    return value
-
-
-def _counts(name: str, value: object) -> int | dict[str, int]:
-    if isinstance(value, Mapping) or (isinstance(value, str) and value.lstrip().startswith("{")):
-        return {
-            str(pool): _count(f"{name} of {pool}", count) for pool, count in _mapping(name, value).items()
-        }
-    return _count(name, value)
-
-
-def _numbers(name: str, value: object) -> dict[str, float]:
-    return {str(key): _number(f"{name} of {key}", number) for key, number in _mapping(name, value).items()}
-
-
-def _seed(name: str, value: object) -> int:
-    number = _number(name, value)
-    if not number.is_integer():
-        raise InputError(f"`{name}` is {value!r}; write a whole number")
-    return int(number)
-
-
-def _flag(name: str, value: object) -> bool:
-    flag = _BOOLEANS.get(str(value).strip().lower())
-    if flag is None:
-        raise InputError(f"`{name}` is {value!r}; write true or false")
-    return flag
-
-
-_OPTIONAL = {
-    "pool": _text,
-    "weights": _numbers,
-    "run": _text,
-    "role": _text,
-    "pool_samples": _counts,
-    "metric": _text,
-    "metrics": _numbers,
-    "seed": _seed,
-    "recipe": _text,
-    "model": _text,
-    "flops": _number,
-    "final": _flag,
-}
+def _of(record: Mapping[str, Any]) -> str:
+    return f" for pool {record['pool']!r}" if _present(record, "pool") else ""
 
 
 def _check_pools(run: Run) -> None:
@@ -264,6 +220,13 @@ def _check_counts(
             raise InputError(
                 f"`{name}` is {count}; a pool without samples cannot be trained on, drop the row"
             )
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise InputError(
+            f"`{name}` is {value:g}; give a positive number, or leave it out where it is unknown"
+        )
 
 
 def _check_error(error: float, metric: str) -> None:

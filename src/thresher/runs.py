@@ -5,12 +5,8 @@ the other fields of `Run` are optional. In CSV a mix is written as a JSON object
 written `32M`.
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from thresher.data.writer import append_jsonl
 from thresher.errors import InputError
@@ -26,10 +22,13 @@ from thresher.run_record import (
     run_key,
     run_to_record,
 )
+from thresher.run_table import Row, complete_lines, listed, read_csv, read_jsonl
+from thresher.run_units import unit_slip
 
 __all__ = [
     "Run",
     "append_runs",
+    "check_runs",
     "is_loss",
     "mix_pool_samples",
     "mix_unique",
@@ -59,24 +58,41 @@ def read_runs(path: Path | str, *, error_column: str = "error") -> list[Run]:
     if not path.is_file():
         raise InputError(f"there is no file of runs at {path}; give a .jsonl or .csv file")
     rows = _csv_rows(path, error_column) if path.suffix.lower() == ".csv" else _jsonl_rows(path)
-    runs: list[Run] = []
-    first_row: dict[tuple[object, ...], int] = {}
+    placed: list[tuple[str, Run]] = []
     for row, record in rows:
+        place = f"{path.name}, row {row}"
         try:
-            run = run_from_record(record, error_column=error_column)
+            placed.append((place, run_from_record(record, error_column=error_column)))
         except InputError as error:
-            raise InputError(f"{path.name}, row {row}: {error}") from None
-        key = run_key(run)
-        if key in first_row:
-            raise InputError(
-                f"{path.name}, row {row}: repeats row {first_row[key]} ({_describe(run)}); drop one of them, "
-                f"or tell them apart by `seed` or `run`"
-            )
-        first_row[key] = row
-        runs.append(run)
-    if not runs:
+            raise InputError(f"{place}: {error}") from None
+    if not placed:
         raise InputError(f"{path.name} holds no runs; run `thresher probe`, or add rows to it")
-    return runs
+    check_runs(placed)
+    return [run for _, run in placed]
+
+
+def check_runs(placed: Sequence[tuple[str, Run]]) -> None:
+    """Refuse runs that stand there twice, and counts in another unit than the rest.
+
+    Args:
+        placed: Where each run was found, such as "runs.csv, row 3", and the run.
+
+    Raises:
+        InputError: naming the first such place.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    for place, run in placed:
+        earlier = first.setdefault(run_key(run), place)
+        if earlier is not place:
+            file, _, row = earlier.rpartition(", ")
+            other = row if place.startswith(f"{file}, ") else earlier
+            raise InputError(
+                f"{place}: repeats {other} ({_describe(run)}); drop one of them, or tell them apart by "
+                f"`seed` or `run`"
+            )
+    slip = unit_slip([run for _, run in placed])
+    if slip is not None:
+        raise InputError(f"{placed[slip[0]][0]}: {slip[1]}")
 
 
 def append_runs(path: Path | str, runs: Sequence[Run]) -> int:
@@ -91,7 +107,8 @@ def append_runs(path: Path | str, runs: Sequence[Run]) -> int:
     path = Path(path)
     if path.suffix.lower() == ".csv":
         raise InputError(f"{path.name} is a CSV; runs are appended to a .jsonl ledger")
-    known = {run_key(run): run for run in read_runs(path)} if _complete_bytes(path).strip() else {}
+    holds_any = path.exists() and complete_lines(path.read_bytes()).strip()
+    known = {run_key(run): run for run in read_runs(path)} if holds_any else {}
     new: list[Run] = []
     for run in runs:
         held = known.setdefault(run_key(run), run)
@@ -113,16 +130,8 @@ def _describe(run: Run) -> str:
     return f"pool {pools}, samples_seen {run.samples_seen}, seed {run.seed}"
 
 
-def _decode(data: bytes, path: Path) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-
-
-def _csv_rows(path: Path, error_column: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(_decode(path.read_bytes(), path), newline=""))
-    header = [name.strip() for name in next(reader, [])]
+def _csv_rows(path: Path, error_column: str) -> Iterator[Row]:
+    header, rows = read_csv(path)
     wanted = ("unique_samples", "samples_seen", error_column)
     missing = [name for name in wanted if name not in header]
     if "pool" not in header and "weights" not in header:
@@ -133,50 +142,17 @@ def _csv_rows(path: Path, error_column: str) -> Iterator[tuple[int, dict[str, An
         if error_column in missing and likely:
             hint = f" (does {likely[0]!r} hold the error? then say so: error_column, --error-column)"
         raise InputError(
-            f"{path.name}, row 1: no column {missing[0]!r} among {', '.join(header)}; add it{hint}"
+            f"{path.name}, row 1: no column {missing[0]!r} among {listed(header)}; add it, or rename the "
+            f"column that holds it{hint}"
         )
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path.name}, row {reader.line_num}: {len(cells)} cells under {len(header)} columns; "
-                f"mend the row"
-            )
-        yield reader.line_num, dict(zip(header, cells, strict=True))
+    return rows
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = _decode(_complete_bytes(path), path)
-    for row, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        record = _parse_line(line)
-        if record is None:
-            raise InputError(
-                f"{path.name}, row {row}: {line[:60]!r} is not a JSON object; mend or remove the line"
-            )
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    for row, record in read_jsonl(path, complete=True):
         if record.get("version", VERSION) != VERSION or record.get("schema", SCHEMA) != SCHEMA:
             raise InputError(
                 f"{path.name}, row {row}: schema {record.get('schema')!r} version {record.get('version')!r} "
                 f"is not {SCHEMA!r} version {VERSION}; read it with the release that wrote it"
             )
         yield row, record
-
-
-def _parse_line(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _complete_bytes(path: Path) -> bytes:
-    """The ledger without an unfinished last line; a whole record that only lacks its newline is finished."""
-    data = path.read_bytes() if path.exists() else b""
-    end = data.rfind(b"\n") + 1
-    tail = data[end:]
-    return (
-        data if not tail.strip() or _parse_line(tail.decode("utf-8", "replace")) is not None else data[:end]
-    )

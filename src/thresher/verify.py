@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from thresher.config.sections import Evaluate, Probe
-from thresher.plan import Plan, winner
+from thresher.plans import Plan, winner
 from thresher.pools import load_pools
 from thresher.probe import jobs_of, open_bench, plan_trials, recipe_of
 from thresher.runs import Run

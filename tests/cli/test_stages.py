@@ -19,7 +19,7 @@ from thresher.cli.text import estimate_text
 from thresher.config import load_config
 from thresher.data.quarantine import read_quarantine
 from thresher.laws.store import load_laws
-from thresher.plan_store import load_plan
+from thresher.plans.store import load_plan
 from thresher.scores.parts import list_quarantines
 
 
@@ -99,12 +99,11 @@ def test_fit_prints_parameters_with_intervals_and_the_check(
     done = call("fit", stages.runs, "--bootstrap", "20", "--out", tmp_path / "laws.json")
     fitted = load_laws(tmp_path / "laws.json")
     lines = done.stdout.splitlines()
-    assert lines[0] == "utility law of zeroshot_error, fitted to 10 runs on 2 pools"
-    assert [line.split()[0] for line in lines[3:7]] == ["A", "n0", "d", "gamma"]
-    assert all(" to " in line for line in lines[3:6])
-    assert [line.split()[0] for line in lines[9:11]] == list(POOLS)
+    assert lines[0] == f"{fitted.best.law} law of zeroshot_error, fitted to 10 runs on 2 pools"
+    first_words = [line.split()[0] for line in lines if line.strip()]
+    assert {*fitted.best.shared, *POOLS, *(score.law for score in fitted.comparison)} <= set(first_words)
     assert "gamma was held at 1" in done.stdout
-    assert "check runs (5): the law is" in lines[-1]
+    assert "check runs (5): the laws are" in lines[-1]
     assert fitted.check.mae is not None
     assert fitted.check.mae < 0.01
 
@@ -122,9 +121,9 @@ def test_fit_without_check_runs_says_so(call: Call, stages: SimpleNamespace, tmp
 def test_held_parameters_keep_their_value(call: Call, stages: SimpleNamespace, tmp_path: Path) -> None:
     options = ("--bootstrap", "0", "--fix", "d=0.05", "--fix", "gamma=0.5", "--json")
     done = call("fit", stages.runs, *options, "--out", tmp_path / "laws.json")
-    shared = json.loads(done.stdout)["shared"]
+    shared = json.loads(done.stdout)["fits"][0]["shared"]
     assert (shared["d"], shared["gamma"]) == pytest.approx((0.05, 0.5))
-    assert "draws" not in json.loads(done.stdout)
+    assert "draws" not in json.loads(done.stdout)["fits"][0]
 
 
 def test_plan_prints_the_choice_for_each_budget(call: Call, stages: SimpleNamespace, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import tarfile
 import zlib
@@ -12,6 +13,7 @@ from PIL import Image
 
 OK = "ok"
 HUGE = 1_000_000
+HOSTILE_KEY = "<img src=x onerror=alert(1)>"
 
 
 def write_bad_pool(folder: Path) -> dict[str, str]:
@@ -34,6 +36,28 @@ def write_bad_pool(folder: Path) -> dict[str, str]:
 
 
 DECODE_CASES = frozenset({"truncated_jpeg", "png_bomb", "not_an_image"})
+
+
+def write_bad_images(folder: Path) -> dict[str, str]:
+    """Write a folder of images with what a file system can do to one; cases as in `write_bad_pool`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(("whole", "no_caption", "latin")):
+        (folder / f"{name}.jpg").write_bytes(jpeg(30 + number))
+    for name in ("whole", "no_image", "directory", "pipe", "broken_link"):
+        (folder / f"{name}.txt").write_text(f"the words of {name}", encoding="utf-8")
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    (folder / "directory.jpg").mkdir(exist_ok=True)
+    (folder / "broken_link.jpg").symlink_to(folder / "nowhere.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    return {
+        "whole": OK,
+        "no_caption": "no .txt",
+        "no_image": "no image",
+        "latin": "not valid UTF-8",
+        "directory": "is a folder, not a file",
+        "pipe": "a pipe or a broken link",
+        "broken_link": "a pipe or a broken link",
+    }
 
 
 def write_refused(folder: Path) -> dict[str, str]:
@@ -123,6 +147,10 @@ def _write_pairs(path: Path) -> dict[str, str]:
     add("emoji", jpeg(3), "a cat 🐈‍⬛ and a 🌈", OK)
     add("right_to_left", jpeg(4), "صورة قطة على سجادة", OK)
     add("html", jpeg(5), "<script>alert('caption')</script> & <b>bold</b>", OK)
+    members.append((f"{HOSTILE_KEY}.jpg", jpeg(24)))
+    expected[HOSTILE_KEY] = "no .txt"
+    add("control", jpeg(25), "a dog\x00 and\u202e a\x1b[2J cat", OK)
+    add("wordy", jpeg(26), "wordy " * 1500, OK)
     add("cmyk", encoded(noise(6, mode="CMYK"), "JPEG"), "ink on paper", OK)
     add("sixteen_bit", encoded(sixteen_bit(7), "PNG"), "a deep grey scan", OK, "png")
     add("animated", animated(8), "a moving picture", OK, "gif")

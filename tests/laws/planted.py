@@ -1,35 +1,45 @@
-"""Runs whose law is known."""
+"""Runs whose law is known, for any law."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from thresher.laws import LAWS
-from thresher.laws.mix import Parameters, predict
+from thresher.laws.law import Parameters, design, error, shared_names
 from thresher.runs import Run
 
 POOL_SIZE = 12_800_000
 LENGTHS = (8_000_000, 32_000_000, 64_000_000, 128_000_000, 256_000_000)
+REFERENCE_PARAMS = 1e8
+_SHARED = {"A": 0.85, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "harm": 0.1, "b": -0.2, "mixing": 1.0}
+_SIZE = {"size": 0.1, "alpha": 0.35}
 
 
 def parameters(
+    law: str = "utility",
     *,
-    b: Sequence[float],
     tau: Sequence[float],
-    A: float = 0.85,
-    n0: float = 4e6,
-    d: float = 0.1,
-    gamma: float = 1.0,
-    num_unique: float = POOL_SIZE,
+    b: float | Sequence[float] | None = None,
+    quality: Sequence[float] | None = None,
+    num_unique: float | Sequence[float] = POOL_SIZE,
+    sized: bool = False,
+    **shared: float,
 ) -> Parameters:
+    """Parameters of a law; what is not given is ordinary. In a law with qualities `b` is shared."""
+    if LAWS[law].worth == "quality":
+        worth_P = quality
+        shared |= {} if b is None else {"b": b}
+    else:
+        worth_P = b
+    values = {**_SHARED, **_SIZE, **shared}
+    names = shared_names(LAWS[law], sized=sized)
+    assert set(shared) <= set(names)
     return Parameters(
-        A=np.asarray(A),
-        n0=np.asarray(n0),
-        d=np.asarray(d),
-        gamma=np.asarray(gamma),
-        b_P=np.asarray(b, float),
+        shared={name: np.asarray(values[name], float) for name in names},
+        worth_P=np.asarray(worth_P, float),
         tau_P=np.asarray(tau, float),
-        num_unique_P=np.full(len(b), float(num_unique)),
+        num_unique_P=np.broadcast_to(np.asarray(num_unique, float), len(tau)).copy(),
+        num_params=REFERENCE_PARAMS if sized else None,
     )
 
 
@@ -40,30 +50,53 @@ PUBLISHED = parameters(
 
 
 def planted_run(
-    truth: Parameters, weights: Sequence[float], samples_seen: int, *, noise: float = 0.0, **fields
+    truth: Parameters,
+    weights: Sequence[float],
+    samples_seen: int,
+    *,
+    law: str = "utility",
+    noise: float = 0.0,
+    **fields,
 ):
-    """A run on pools p0, p1, ... with the error of `truth`; `unique` overrides the size of the pools."""
-    unique = fields.pop("unique", POOL_SIZE)
-    error = float(predict(LAWS["utility"], truth, samples_seen, weights, np.full(len(weights), unique)))
+    """A run on pools p0, p1, ... with the error of `truth`.
+
+    `unique` overrides the size of the pools; `params` and `replacement` reach the law, too.
+    """
+    unique = np.broadcast_to(fields.pop("unique", truth.num_unique_P), len(weights))
+    of = design(
+        samples_seen,
+        weights,
+        unique,
+        num_params=fields.get("params"),
+        replacement=bool(fields.get("replacement")),
+    )
     drawn = [number for number, weight in enumerate(weights) if weight > 0]
     one = len(drawn) == 1
     return Run(
         pool=f"p{drawn[0]}" if one else None,
-        weights=None if one else {f"p{number}": weights[number] for number in drawn},
-        unique_samples=unique if one else {f"p{number}": unique for number in drawn},
+        weights=None if one else {f"p{number}": float(weights[number]) for number in drawn},
+        unique_samples=int(unique[drawn[0]])
+        if one
+        else {f"p{number}": int(unique[number]) for number in drawn},
         samples_seen=samples_seen,
-        error=error + noise,
+        error=float(error(LAWS[law], truth, of)) + noise,
         **{"metric": "zeroshot_error", "final": True, **fields},
     )
 
 
 def planted_runs(
-    truth: Parameters, *, noise: float = 0.0, seed: int = 0, lengths: Sequence[int] = LENGTHS, **fields
+    truth: Parameters,
+    *,
+    law: str = "utility",
+    noise: float = 0.0,
+    seed: int = 0,
+    lengths: Sequence[int] = LENGTHS,
+    **fields,
 ):
     """One run a pool and length."""
     rng = np.random.default_rng(seed)
     return [
-        planted_run(truth, row, length, noise=noise * rng.standard_normal(), **fields)
-        for row in np.eye(truth.b_P.size)
+        planted_run(truth, row, length, law=law, noise=noise * rng.standard_normal(), **fields)
+        for row in np.eye(truth.tau_P.size)
         for length in lengths
     ]

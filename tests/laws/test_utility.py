@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.laws import LAWS
 from thresher.laws.utility import error_of_pool, log_exposure
 
 FIELDS = {"A": 0.9, "n0": 500.0, "d": 0.05, "b": -0.3, "tau": 4.0}
@@ -82,29 +81,3 @@ def test_the_exposure_is_continuous_where_a_pass_ends():
     for boundary in (100.0, 200.0, 700.0):
         before, after = exposure([boundary * (1 - 1e-12), boundary * (1 + 1e-12)], 100.0, 3.0).value
         assert before == pytest.approx(after, abs=1e-10)
-
-
-@pytest.mark.parametrize("law", sorted(LAWS))
-def test_slopes_agree_with_finite_differences(law):
-    n, interval, tau, step = np.array([50.0, 130.0, 999.0, 12_345.0]), np.array(100.0), np.array(3.0), 1e-5
-    log_exposure = LAWS[law].log_exposure
-    middle = log_exposure(n, interval, tau)
-    by_tau = (
-        log_exposure(n, interval, tau * math.exp(step)).value
-        - log_exposure(n, interval, tau * math.exp(-step)).value
-    )
-    by_n = (
-        log_exposure(n * math.exp(step), interval, tau).value
-        - log_exposure(n * math.exp(-step), interval, tau).value
-    )
-    np.testing.assert_allclose(middle.by_log_tau, by_tau / (2 * step), atol=1e-8)
-    np.testing.assert_allclose(middle.by_log_samples, by_n / (2 * step), atol=1e-8)
-
-
-def test_the_power_law_does_not_see_repetition():
-    n = np.array([50.0, 5000.0])
-    np.testing.assert_allclose(LAWS["power"].log_exposure(n, np.array(100.0), np.array(3.0)).value, np.log(n))
-
-
-def test_laws_are_registered_under_their_own_names():
-    assert all(law.name == name for name, law in LAWS.items())

@@ -10,17 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
+from tests.report.planted import NAMES, planted_laws, planted_plan, planted_runs
 from thresher.data.pairs import uid_of
-from thresher.laws.mix import parameter_names
-from thresher.laws.result import Check, Fit, PoolLaw, predict_mix
 from thresher.laws.store import save_laws
-from thresher.plan import make_plan
-from thresher.plan_store import save_plan
+from thresher.plans.store import save_plan
+from thresher.runs import run_to_record
 from thresher.subset import subset_from_plan
 
-NAMES = ["0-10%", "10-20%", "20-40%", "40-100%"]
-SIZES = [24, 24, 48, 144]
-POOL_SAMPLES = [2_560, 2_560, 5_120, 15_360]
+PAIRS = [24, 24, 48, 144]
 LABELS = ["clean", "vague", "wrong", "degraded"]
 HOSTILE = "<script>alert('x')</script><img src=\"http://evil.example/x.png\" onerror=alert(1)> & </style>"
 SPECIAL = {  # at places that the gallery shows, one in each pool
@@ -29,53 +26,6 @@ SPECIAL = {  # at places that the gallery shows, one in each pool
     57: "👩‍👩‍👧‍👦 family 🏖️ at the sea",
     123: "long words " * 800,
 }
-SHARED = {"A": 0.62, "n0": 500.0, "d": 0.18, "gamma": 1.0}
-B = [-0.42, -0.33, -0.24, -0.11]
-TAU = [2.6, 3.1, 3.0, 2.4]
-PROBE_UNIQUE = [640, 640, 1_280, 3_840]
-
-
-def make_fit(*, num_draws: int = 40) -> Fit:
-    """A law as `thresher fit` leaves it, with draws around its parameters."""
-    rng = np.random.default_rng(3)
-    values = np.array([SHARED["A"], SHARED["n0"], SHARED["d"], SHARED["gamma"], *B, *TAU])
-    draws_SX = values * rng.normal(1.0, [0.02, 0.05, 0.03, 0.0, *[0.03] * 4, *[0.15] * 4], (num_draws, 12))
-    pools = tuple(
-        PoolLaw(
-            name=name,
-            b=B[rank],
-            tau=TAU[rank],
-            num_unique=PROBE_UNIQUE[rank],
-            pool_samples=POOL_SAMPLES[rank],
-            intervals={"b": (B[rank] - 0.02, B[rank] + 0.02), "tau": (TAU[rank] - 0.6, TAU[rank] + 0.8)},
-            status=("the half-life is loosely known; train it for at least 4 epochs",) if rank == 3 else (),
-        )
-        for rank, name in enumerate(NAMES)
-    )
-    return Fit(
-        law="utility",
-        metric="zeroshot_error",
-        recipe="wsd",
-        model="ViT-S-32",
-        **SHARED,
-        pools=pools,
-        intervals={"A": (0.58, 0.66), "n0": (420.0, 610.0), "d": (0.15, 0.21)},
-        noise=0.0081,
-        status=("gamma is held at 1: no pool was probed at two sizes",),
-        warnings=("2 points are not known to be end-of-training points; mark them with `final`",),
-        draws_SX=draws_SX,
-        draw_names=tuple(parameter_names(NAMES)),
-        points=(),
-        check=Check(mae=0.0093, mae_of_mean=0.071),
-    )
-
-
-FIT = make_fit()
-
-
-def error_of(weights: dict[str, float], unique: dict[str, float], samples_seen: float) -> float:
-    """What the law of this workdir says."""
-    return float(predict_mix(FIT, weights, unique, samples_seen))
 
 
 def make_workdir(root: Path) -> Path:
@@ -83,10 +33,10 @@ def make_workdir(root: Path) -> Path:
     pairs = _write_shards(root.parent / "shards", rng)
     _write_scores(root, pairs)
     _write_pools(root, pairs)
-    _write_runs(root, rng)
-    save_laws(root / "laws.json", FIT)
-    sizes = dict(zip(NAMES, POOL_SAMPLES, strict=True))
-    save_plan(root / "plan.json", make_plan(FIT, [8_192, 32_768, 131_072], sizes))
+    lines = [json.dumps(run_to_record(run)) + "\n" for run in planted_runs()]
+    (root / "runs.jsonl").write_text("".join(lines), encoding="utf-8")
+    save_laws(root / "laws.json", planted_laws())
+    save_plan(root / "plan.json", planted_plan())
     _write_quarantine(root)
     dump(root / "planted.json", {pair["uid"]: pair["label"] for pair in pairs})
     subset_from_plan(root / "plan.json", 131_072, pools=root / "pools", out=root / "subset")
@@ -101,7 +51,7 @@ def dump(path: Path, value: object) -> None:
 def _write_shards(folder: Path, rng: np.random.Generator) -> list[dict]:
     """Two tars of pairs, the better score first within each; a drawn shape with its caption."""
     folder.mkdir(parents=True)
-    num = sum(SIZES)
+    num = sum(PAIRS)
     scores = np.sort(rng.normal(0.22, 0.07, num).astype(np.float32))[::-1]
     pairs = []
     for number in range(num):
@@ -162,8 +112,8 @@ def _write_scores(root: Path, pairs: list[dict]) -> None:
 
 
 def _write_pools(root: Path, pairs: list[dict]) -> None:
-    ends = np.cumsum([0, *SIZES])
-    ranks = np.repeat(np.arange(len(SIZES)), SIZES)
+    ends = np.cumsum([0, *PAIRS])
+    ranks = np.repeat(np.arange(len(PAIRS)), PAIRS)
     columns = {name: [pair[name] for pair in pairs] for name in ("uid", "key", "shard", "caption")}
     columns["score"] = pa.array([pair["score"] for pair in pairs], pa.float32())
     columns["pool"] = pa.array(ranks, pa.int16())
@@ -173,7 +123,7 @@ def _write_pools(root: Path, pairs: list[dict]) -> None:
         {
             "name": name,
             "rank": rank,
-            "num_samples": SIZES[rank],
+            "num_samples": PAIRS[rank],
             "score_min": pairs[ends[rank + 1] - 1]["score"],
             "score_max": pairs[ends[rank]]["score"],
         }
@@ -187,64 +137,6 @@ def _write_pools(root: Path, pairs: list[dict]) -> None:
         "pools": pools,
     }
     dump(root / "pools" / "pools.json", record | {"dropped": [{"reason": "score is NaN", "count": 2}]})
-
-
-def _run(name: str, role: str, weights: dict, unique: dict, seen: int, error: float, seed: int) -> dict:
-    where = {"pool": next(iter(weights))} if len(weights) == 1 else {"weights": weights}
-    num = next(iter(unique.values())) if len(unique) == 1 else unique
-    return {
-        "schema": "thresher.run",
-        "version": 1,
-        "run": name,
-        "role": role,
-        **where,
-        "unique_samples": num,
-        "samples_seen": seen,
-        "error": error,
-        "metric": "zeroshot_error",
-        "seed": seed,
-        "model": "ViT-S-32",
-        "recipe": "wsd",
-        "final": True,
-    }
-
-
-def _write_runs(root: Path, rng: np.random.Generator) -> None:
-    unique = dict(zip(NAMES, PROBE_UNIQUE, strict=True))
-    lines = []
-
-    def add(name: str, role: str, weights: dict, own: dict, seen: int, seed: int = 0) -> None:
-        error = error_of(weights, own, seen) + float(rng.normal(0, 0.008))
-        lines.append(_run(name, role, weights, own, seen, round(error, 5), seed))
-
-    for rank, name in enumerate(NAMES):
-        for seen in (2_048, 4_096, 8_192, 16_384):
-            add(f"pool{rank}-s0", "fit", {name: 1.0}, {name: unique[name]}, seen)
-    for seen in (2_048, 4_096):
-        add("pool0-half", "fit", {NAMES[0]: 1.0}, {NAMES[0]: 320}, seen)
-    for number, mix in enumerate((NAMES[:2], NAMES[:3])):
-        for seen in (4_096, 16_384):
-            weights = dict.fromkeys(mix, 1 / len(mix))
-            add(f"check{number}", "check", weights, {name: unique[name] for name in mix}, seen)
-    sizes = dict(zip(NAMES, POOL_SAMPLES, strict=True))
-    for seen in (8_192, 131_072):
-        for num in (1, 2, 3):
-            for seed in (0, 1, 2):
-                add(
-                    f"verify{num}-{seed}",
-                    "verify",
-                    prefix_weights(num),
-                    {n: sizes[n] for n in NAMES[:num]},
-                    seen,
-                    seed,
-                )
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (root / "runs.jsonl").write_text(text, encoding="utf-8")
-
-
-def prefix_weights(num: int) -> dict[str, float]:
-    whole = sum(POOL_SAMPLES[:num])
-    return {name: size / whole for name, size in zip(NAMES[:num], POOL_SAMPLES[:num], strict=True)}
 
 
 def _write_quarantine(root: Path) -> None:

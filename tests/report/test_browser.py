@@ -63,6 +63,6 @@ def test_the_page_fits_its_window_and_draws_everything(page: str, tmp_path: Path
     found = json.loads(html.unescape(match[1]))
     assert found["seen"] == width
     assert found["needed"] == width, found["wide"]
-    assert found["charts"] >= 4
+    assert found["charts"] >= 7
     assert found["points"] > 30
     assert found["broken"] == 0

@@ -11,15 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.report.fake_workdir import HOSTILE, NAMES, SPECIAL, dump, make_workdir
+from tests.report.fake_workdir import HOSTILE, SPECIAL, dump, make_workdir
+from tests.report.planted import NAMES, planted_fit, planted_laws, planted_plan
 from tests.report.reading import Page
 from thresher.errors import InputError
+from thresher.laws import LAWS
+from thresher.laws.store import save_laws
+from thresher.plans.store import save_plan
 from thresher.report import write_report
+from thresher.report.marks import FREE_WEIGHTS
 
+CHARTS = ["plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"]
 SECTIONS = ["plan", "errors", "utility", "scores", "gallery", "quarantine", "commands", "fit"]
 ABSENT = {
     "plan.json": "There is no plan here",
-    "runs.jsonl": "There are no probe runs here",
+    "runs.jsonl": "No candidate was trained at a budget of the plan",
     "laws.json": "There is no fit here",
     "pools": "There are no pools here",
     "subset": "There is no subset here",
@@ -31,7 +37,7 @@ def test_a_whole_workdir_fills_every_section(page: str) -> None:
     read = Page(page)
     assert [attrs["id"] for attrs in read.named("section")] == SECTIONS
     assert 'class="absent"' not in page
-    assert set(read.charts) == {f"chart-{n}-data" for n in ("plan", "error", "utility", "scores")}
+    assert list(read.charts) == [f"chart-{name}-data" for name in CHARTS]
 
 
 @pytest.mark.parametrize("name", ABSENT)
@@ -40,7 +46,15 @@ def test_an_absent_file_is_said_in_a_sentence(workdir: Path, tmp_path: Path, nam
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     text = Page(write_report(workdir, tmp_path / "report.html").read_text()).text
     assert ABSENT[name] in text
+    assert "There are no probe runs here" not in text
     assert sum(sentence in text for sentence in ABSENT.values()) == 1
+
+
+def test_without_a_ledger_the_runs_of_the_laws_are_drawn(workdir: Path, tmp_path: Path) -> None:
+    before = Page(write_report(workdir, tmp_path / "before.html").read_text()).charts
+    (workdir / "runs.jsonl").unlink()
+    after = Page(write_report(workdir, tmp_path / "after.html").read_text()).charts
+    assert after["chart-errors-data"] == before["chart-errors-data"]
 
 
 def test_scores_alone_make_a_page(workdir: Path, tmp_path: Path) -> None:
@@ -48,7 +62,8 @@ def test_scores_alone_make_a_page(workdir: Path, tmp_path: Path) -> None:
         if path.name != "scores":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     read = Page(write_report(workdir, tmp_path / "report.html").read_text())
-    assert all(sentence in read.text for sentence in ABSENT.values())
+    assert all(sentence in read.text for sentence in ABSENT.values() if "candidate" not in sentence)
+    assert "There are no probe runs here" in read.text
     assert read.charts == {}
     assert len(read.code) == 1  # no figures, so no figure library
 
@@ -127,7 +142,7 @@ def test_every_image_has_a_text_and_every_figure_a_label(page: str) -> None:
     read = Page(page)
     assert all(attrs.get("alt") for attrs in read.named("img"))
     charts = [attrs for attrs in read.named("div") if attrs.get("class") == "chart"]
-    assert len(charts) == 4
+    assert len(charts) == len(CHARTS)
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in charts)
     assert [tag for tag, _ in read.tags].count("h1") == 1
 
@@ -235,3 +250,53 @@ def test_lone_surrogates_do_not_stop_the_page(workdir: Path, tmp_path: Path) -> 
     planted = json.loads((workdir / "planted.json").read_text())
     dump(workdir / "planted.json", dict.fromkeys(planted, "odd \ud800 label"))
     assert "odd ? label" in write_report(workdir, tmp_path / "report.html").read_text()
+
+
+def test_the_laws_stand_side_by_side_the_best_first(page: str) -> None:
+    laws = planted_laws()
+    text = Page(page).text.partition("The laws")[2]
+    places = [text.index(f"{score.law} {LAWS[score.law].about}") for score in laws.comparison if score.weight]
+    assert len(places) == len(laws.fits)
+    shares = [score.weight for score in laws.comparison if score.weight]
+    assert sorted(range(len(places)), key=lambda i: places[i]) == sorted(
+        range(len(shares)), key=lambda i: -shares[i]
+    )
+    for fit, weight in zip(laws.fits, laws.weights, strict=True):
+        assert f"{fit.law} law, {100 * weight:.0f}% of the predictions" in text
+        assert all(sentence in text for sentence in fit.status)
+    assert all(sentence in text for sentence in laws.status)
+
+
+def test_a_law_without_half_lives_leaves_that_section_empty(workdir: Path, tmp_path: Path) -> None:
+    save_laws(workdir / "laws.json", planted_fit("power", 10))
+    read = Page(write_report(workdir, tmp_path / "report.html").read_text())
+    assert "chart-utility-data" not in read.charts
+    assert "There are no half-lives here" in read.text
+    assert "100% of the predictions" in read.text
+
+
+def test_a_plan_of_an_older_release_is_shown_without_a_front(workdir: Path, tmp_path: Path) -> None:
+    plan = json.loads((workdir / "plan.json").read_text())
+    for name in ("frontier", "policies", "looked_at", "payback", "weights", "tolerance"):
+        del plan[name]
+    (workdir / "plan.json").write_text(json.dumps(plan))
+    read = Page(write_report(workdir, tmp_path / "report.html").read_text())
+    assert "chart-frontier-data" not in read.charts
+    assert "chart-plan-data" in read.charts
+    assert "One mix at every budget" not in read.text
+
+
+def test_a_plan_of_free_weights_is_drawn(workdir: Path, tmp_path: Path) -> None:
+    plan = planted_plan(weights="continuous")
+    save_plan(workdir / "plan.json", plan)
+    read = Page(write_report(workdir, tmp_path / "report.html").read_text())
+    assert plan.budgets[-1].best in read.text
+    assert FREE_WEIGHTS in read.text
+
+
+def test_a_ledger_of_many_runs_is_shown_in_part(workdir: Path, tmp_path: Path) -> None:
+    line = (workdir / "runs.jsonl").read_text().splitlines()[0]
+    with (workdir / "runs.jsonl").open("a") as file:
+        file.writelines(json.dumps(json.loads(line) | {"seed": seed}) + "\n" for seed in range(100, 600))
+    page = write_report(workdir, tmp_path / "report.html").read_text()
+    assert "The first 400 of 542 measured points" in Page(page).text

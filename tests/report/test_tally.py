@@ -5,7 +5,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.report.fake_workdir import NAMES, SIZES
+from tests.report.fake_workdir import PAIRS
+from tests.report.planted import NAMES
 from thresher.report import tally as tally_module
 from thresher.report.tally import LEFT_OUT, Tally, tally
 from thresher.report.workdir import read_workdir
@@ -25,7 +26,7 @@ def test_every_pair_is_counted_once_under_its_pool_and_label(workdir: Path) -> N
         for label in set(planted.values()):
             slow = sum(row["pool"] == rank and planted[row["uid"]] == label for row in rows)
             assert found.share(name, label) == slow
-    assert sum(counts.sum() for counts in found.counts.values()) == sum(SIZES)
+    assert sum(counts.sum() for counts in found.counts.values()) == sum(PAIRS)
     assert found.share(NAMES[0], "no such label") == 0
 
 
@@ -86,8 +87,8 @@ def test_scores_in_no_pool_are_counted_apart(workdir: Path) -> None:
     (pools / "pools.json").write_text(json.dumps(record))
     found = _tally(workdir)
     left_out = sum(counts.sum() for (pool, _), counts in found.counts.items() if pool == LEFT_OUT)
-    assert left_out == SIZES[3]
-    assert sum(counts.sum() for counts in found.counts.values()) == sum(SIZES)
+    assert left_out == PAIRS[3]
+    assert sum(counts.sum() for counts in found.counts.values()) == sum(PAIRS)
 
 
 def test_without_pools_there_is_no_tally(workdir: Path) -> None:

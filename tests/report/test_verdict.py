@@ -1,16 +1,16 @@
+import dataclasses
 import math
 
 import pytest
 
-from tests.report.fake_workdir import FIT, NAMES, POOL_SAMPLES, prefix_weights
-from thresher.crossovers import Crossover
-from thresher.plan import make_plan
+from tests.report.planted import NAMES, POOL_SAMPLES, planted_plan, prefix_weights
+from thresher.plans import BudgetPlan, Crossover
 from thresher.report.verdict import budgets, crossover_text, order_sentences, summary, trained
 from thresher.report.wording import Scale
 from thresher.runs import Run
 
 SCALE = Scale(metric="zeroshot_error", percent=True)
-PLAN = make_plan(FIT, [8_192, 131_072], dict(zip(NAMES, POOL_SAMPLES, strict=True)))
+PLAN = planted_plan()
 ONE, TWO = NAMES[0], f"{NAMES[0]} + {NAMES[1]}"
 
 
@@ -81,22 +81,42 @@ def test_the_error_of_the_predictions_is_their_mean_distance() -> None:
     assert said[-1] == "Mean absolute error of these 2 predictions: 2.0 points."
 
 
-def test_the_summary_names_each_winner_once() -> None:
-    assert summary(PLAN)[:2] == [
+def _with_verdict(verdict: str, chance: float) -> BudgetPlan:
+    budget = PLAN.budgets[1]
+    best = dataclasses.replace(budget.candidates[0], chance_best=chance)
+    return dataclasses.replace(budget, verdict=verdict, candidates=(best, *budget.candidates[1:]))
+
+
+def test_the_summary_names_each_winner_with_its_doubt() -> None:
+    first, _, last = PLAN.budgets
+    assert first.verdict == last.verdict == "best"
+    plan = dataclasses.replace(PLAN, budgets=(first, _with_verdict("unclear", 0.6), last))
+    said = summary(plan)
+    assert said[:3] == [
         f"{ONE} is predicted best at 8.192k samples seen.",
+        f"{TWO} is predicted best at 32.77k samples seen, but its chance of being the best is only 60%.",
         f"{TWO} is predicted best at 131.1k samples seen.",
     ]
-    assert summary(PLAN)[2].startswith(f"{TWO} overtakes {ONE} at about")
+    assert said[3].startswith(f"{TWO} overtakes {ONE} at about")
 
 
-def test_a_winner_that_is_not_sure_is_not_called_so() -> None:
-    plan = make_plan(FIT, [32_768], dict(zip(NAMES, POOL_SAMPLES, strict=True)))
-    chance = round(100 * plan.budgets[0].candidates[0].chance_best)
-    assert chance < 80
-    said = (
-        f"{TWO} is predicted best at 32.77k samples seen, but its chance of being the best is only {chance}%."
+def test_budgets_with_one_winner_share_a_sentence() -> None:
+    both = dataclasses.replace(PLAN, budgets=(PLAN.budgets[0], PLAN.budgets[0]), crossovers=())
+    assert summary(both) == [f"{ONE} is predicted best at 8.192k and 8.192k samples seen."]
+
+
+def test_a_winner_that_others_hardly_beat_is_said_to_be_good_enough() -> None:
+    said = summary(dataclasses.replace(PLAN, budgets=(_with_verdict("close", 0.6),)))[0]
+    assert said == (
+        f"{TWO} is predicted best at 32.77k samples seen; others may be better, but too little to matter."
     )
-    assert summary(plan)[0] == said
+
+
+def test_a_crossover_that_many_draws_lack_says_so() -> None:
+    crossover = Crossover(before="a", after="b", samples_seen=6e7, low=4e7, high=None, chance=0.7)
+    assert crossover_text(crossover) == (
+        "b overtakes a at about 60M samples seen (interval above 40M, in 70% of the draws)."
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,10 +133,27 @@ def test_open_ends_of_a_crossover_are_said(low: float | None, high: float | None
     assert crossover_text(crossover) == f"b overtakes a at about 61M samples seen {words}"
 
 
-def test_a_card_shows_the_likeliest_rival_as_runner_up() -> None:
-    card = budgets(PLAN, SCALE)[0]
-    others = PLAN.budgets[0].candidates[1:]
+def test_a_card_shows_the_plans_rival_as_runner_up() -> None:
+    card, doubtful = budgets(PLAN, SCALE)[:2]
     assert card.runner_up is not None
-    assert card.runner_up.name == max(others, key=lambda c: c.chance_best).name
+    assert card.runner_up.name == PLAN.budgets[0].rival
     assert card.repeats == [(ONE, "3.2 times")]
     assert card.rows[0] == card.best
+    assert doubtful.runner_up is not None
+    assert doubtful.runner_up.name == ONE
+
+
+def test_a_trained_mix_of_free_weights_meets_its_prediction() -> None:
+    weighting = PLAN.budgets[-1].weighting
+    assert weighting is not None
+    sizes = dict(zip(NAMES, POOL_SAMPLES, strict=True))
+    run = Run(
+        weights=weighting.candidate.weights,
+        unique_samples={pool: sizes[pool] for pool in weighting.candidate.weights},
+        samples_seen=131_072,
+        error=0.3,
+        role="verify",
+    )
+    (found,) = trained([run], PLAN)
+    assert found.name == weighting.candidate.name
+    assert found.predicted == weighting.candidate.predicted_error

@@ -32,6 +32,12 @@ def test_errors_are_percent_and_losses_are_not() -> None:
     assert scale_of("odd", [0.2, 1.9]).gap(0.01) == "0.010 units"
 
 
+def test_small_and_negative_differences_keep_their_digits_and_sign() -> None:
+    scale = scale_of("zeroshot_error", [0.2])
+    assert scale.fine_gap(0.00082) == "0.082 points"
+    assert scale.gap(-0.0061) == "−0.6 points"
+
+
 def test_control_characters_go_and_joiners_stay() -> None:
     assert cut_caption("a\x00b\tc\u202ed\n e") == ("a b cd e", "")
     assert cut_caption("👨\u200d👩\u200d👧")[0] == "👨\u200d👩\u200d👧"

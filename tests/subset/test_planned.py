@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,8 @@ import pytest
 from tests.pools.scores import write_scores
 from tests.small_pool import uid
 from thresher.errors import InputError
-from thresher.plan import BudgetPlan, Candidate, Plan
-from thresher.plan_store import save_plan
+from thresher.plans import BudgetPlan, Candidate, Plan, Weighting
+from thresher.plans.store import load_plan, save_plan
 from thresher.pools import cut
 from thresher.subset import read_npy_subset, subset_from_plan
 
@@ -83,3 +84,21 @@ def test_budgets_and_candidates_that_are_not_there_are_named_with_those_that_are
     with pytest.raises(InputError, match=r"absent.json"):
         subset_from_plan(planned / "absent.json", 1000, pools=planned / "pools", out=planned / "out")
     assert not (planned / "out").exists()
+
+
+def test_the_free_weights_beside_the_best_subset_can_be_asked_for(planned: Path) -> None:
+    free = replace(candidate({"0-50%": 0.75, "50-100%": 0.25}, 0.3), name="0.75 x 0-50% + 0.25 x 50-100%")
+    one = candidate({"0-50%": 1.0}, 0.5)
+    budget = BudgetPlan(
+        samples_seen=31_415_926,
+        best=one.name,
+        candidates=(one,),
+        decision="take one",
+        weighting=Weighting(candidate=free, gain=0.2, low=0.1, high=0.3),
+    )
+    old = load_plan(planned / "plan.json")
+    save_plan(planned / "plan.json", replace(old, budgets=(budget,)))
+    subset_from_plan(
+        planned / "plan.json", "31.42M", pools=planned / "pools", out=planned / "out", candidate=free.name
+    )
+    assert repeats(planned / "out") == {uid(n): 3 if n < 4 else 1 for n in range(8)}

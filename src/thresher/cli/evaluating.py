@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.options import Device, Json, given
-from thresher.cli.output import columns, percent, show, show_json
+from thresher.cli.output import percent, show, show_json
+from thresher.display.blocks import columns
 from thresher.errors import InputError
 
 if TYPE_CHECKING:

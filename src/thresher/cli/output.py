@@ -1,12 +1,10 @@
-"""What commands print: results on stdout, remarks on stderr, tables as plain text."""
+"""What commands print: results on stdout, remarks on stderr."""
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import typer
-
-COLUMN_GAP = "  "
 
 
 def show(text: str) -> None:
@@ -31,36 +29,6 @@ def warn(sentences: Iterable[str]) -> None:
         remark(f"warning: {sentence}")
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows under a header, in columns as wide as they have to be; the first one left, the others right.
-
-    >>> print(columns(("pool", "pairs"), [("0-10%", "8"), ("all", "1,280")]))
-    pool   pairs
-    0-10%      8
-    all    1,280
-    """
-    lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
-    return "\n".join(
-        COLUMN_GAP.join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
 def percent(error: float, *, loss: bool) -> str:
     """An error as people read it: per cent with one digit, a loss with four significant digits."""
     return f"{error:.4g}" if loss else f"{100 * error:.1f}%"
-
-
-def number(value: float) -> str:
-    """A parameter with three significant digits; large ones as counts (`61.2M`).
-
-    >>> number(-0.12345), number(61_234_567)
-    ('-0.123', '61.2M')
-    """
-    from thresher.budget import format_count
-
-    return format_count(float(f"{value:.3g}")) if value >= 10_000 else f"{value:.3g}"

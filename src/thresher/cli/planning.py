@@ -1,8 +1,8 @@
-"""`thresher fit`, `plan` and `subset`: runs to laws to a plan to the pairs; none of it loads torch."""
+"""`thresher fit` and `subset`: runs to laws, a plan to its pairs; none of it loads torch."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,13 @@ def fit(
     ],
     out: Annotated[Path, typer.Option(metavar="LAWS.json", help="File for the laws.")],
     law: Annotated[
-        str, typer.Option(metavar="NAME", help="utility (pools wear out) or power (they do not).")
-    ] = "utility",
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto (weigh the laws by how well they predict the longest runs), utility, harmful, "
+            "effective-data, data-constrained, saturating, bounded or power.",
+        ),
+    ] = "auto",
     pools: Annotated[
         Path | None,
         typer.Option(
@@ -38,7 +43,9 @@ def fit(
     ] = None,
     fix: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="Hold A, n0, d or gamma at a value; repeat it for several."),
+        typer.Option(
+            metavar="NAME=NUMBER", help="Hold a shared parameter, such as d; repeat it for several."
+        ),
     ] = None,
     bootstrap: Annotated[
         int,
@@ -50,12 +57,15 @@ def fit(
     ] = "error",
     as_json: Json = False,
 ) -> None:
-    """Fit a law to finished runs: how fast each pool wears out.
+    """Fit laws to finished runs: how fast each pool wears out.
 
     Reads RUNS with at least pool (or weights, pool to weight, for a mix), unique_samples (that the run drew
     from), samples_seen and error (in 0 to 1, or a loss); role tells the runs to fit (fit, when left out)
-    from those to test on (check). All pools share A, n0, d and gamma; each has a b (initial utility) and a
-    tau (half-life in passes over the pool).
+    from those to test on (check). All pools share d, the irreducible error, and the point where their curves
+    meet; each has a b (initial utility) or a quality, and a tau (half-life in passes over the pool).
+
+    With --law auto, every law is fitted to the shorter runs and judged by the longest ones; those that
+    predict them well make the plan together. A law that is named stands alone, with the power law beside it.
 
     Writes LAWS.json and prints every parameter with its interval from 5% to 95%, and a sentence for each that
     the runs do not determine. The check runs take no part in the fit; how well it predicts them stands last.
@@ -64,8 +74,7 @@ def fit(
         thresher fit runs.jsonl --pools pools --out laws.json
         thresher fit runs.csv --error-column imagenet_error --fix d=0.1 --out laws.json
     """
-    from thresher import laws
-    from thresher.cli.text import fit_text
+    from thresher.display.laws import laws_text
     from thresher.laws.fit import fit as fit_law
     from thresher.laws.store import laws_to_record, save_laws
     from thresher.pools import load_pools
@@ -85,57 +94,18 @@ def fit(
     save_laws(out, fitted)
     warn(fitted.warnings)
     if as_json:
-        record = laws_to_record(fitted)
-        show_json({key: value for key, value in record.items() if key not in ("draws", "draw_names")})
+        show_json(_without_draws(laws_to_record(fitted)))
     else:
-        show(fit_text(fitted, has_half_life=laws.LAWS[fitted.law].has_half_life))
+        show(laws_text(fitted))
 
 
-def plan(
-    laws: Annotated[Path, typer.Argument(metavar="LAWS.json", help="Laws that `thresher fit` wrote.")],
-    budget: Annotated[
-        list[str],
-        typer.Option(
-            metavar="SAMPLES", help="Samples that the real run sees, repeats counted; repeat it for several."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="PLAN.json", help="File for the plan.")],
-    pools: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="POOLS",
-            help="Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the runs]",
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Say which mix of pools is best at each budget.
-
-    Every subset of the pools is a candidate, drawn uniformly over its pairs. Prints for each budget the best
-    one: predicted error with its interval from 5% to 95%, the chance that no other is better, and how often
-    each pair is seen; then what to make of it. Where two candidates cannot be told apart, it says so and
-    what acting on the first one costs on average. Last come the budgets at which one winner gives way to
-    the next.
-
-    Reads LAWS.json and POOLS; writes PLAN.json with all candidates.
-
-    Examples:
-        thresher plan laws.json --pools pools --budget 32M --budget 128M --out plan.json
-        thresher plan laws.json --budget 1.5B --out plan.json --json
-    """
-    from thresher.budget import parse_count
-    from thresher.cli.text import plan_text
-    from thresher.laws.store import load_laws
-    from thresher.plan import make_plan
-    from thresher.plan_store import plan_to_record, save_plan
-
-    made = make_plan(load_laws(laws), [parse_count(text) for text in budget], pools)
-    save_plan(out, made)
-    warn(made.status)
-    if as_json:
-        show_json(plan_to_record(made))
-    else:
-        show(plan_text(made))
+def _without_draws(record: dict[str, Any]) -> dict[str, Any]:
+    """The laws without the draws, which are many numbers and stand in the file."""
+    fits = [
+        {key: value for key, value in fitted.items() if key not in ("draws", "draw_names")}
+        for fitted in record["fits"]
+    ]
+    return {**record, "fits": fits}
 
 
 def subset(

@@ -9,8 +9,9 @@ import typer
 
 from thresher.cli.guard import UNDONE
 from thresher.cli.options import Device, Exclude, Json, numbers
-from thresher.cli.output import columns, number, show, show_json, warn
+from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
+from thresher.display.blocks import columns, number
 
 if TYPE_CHECKING:
     from thresher.scores.summary import ScoreSummary

@@ -110,7 +110,8 @@ def run(
         thresher run config.toml --dry-run
         thresher run config.toml
     """
-    from thresher.cli.text import estimate_text, plan_text
+    from thresher.cli.text import estimate_text
+    from thresher.display.plan import plan_text
 
     settings = read_config(config, device=device, exclude=exclude)
     if dry_run:
@@ -145,24 +146,42 @@ def report(
     ] = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Thresher report",
     gallery: Annotated[int, typer.Option(min=0, metavar="PAIRS", help="Pairs shown of each pool.")] = 12,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the figures as files, too; needs matplotlib."),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Format of --pictures: svg or png.  [default: svg]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one page about a workdir that needs nothing else.
 
-    The page opens without a network. It shows the plan for each budget, measured and predicted errors, how
-    utility falls with repetition, the scores with their cuts, real pairs of each pool, what went to the
-    quarantine, and the commands that reproduce the subset. A part whose files are not there says so.
+    The page opens without a network. It shows the plan for each budget and where it changes, measured and
+    predicted errors with residuals, what a repeated sample is worth, the scores with their cuts, real pairs
+    of each pool, what went to the quarantine, the commands that reproduce the subset, and the laws side by
+    side. A part whose files are not there says so.
 
     Reads what DIR holds of scores/, pools/, runs.jsonl, laws.json, plan.json, subset/ and quarantine.parquet,
-    and the images of the pairs shown.
+    and the images of the pairs shown. With --pictures, each figure becomes a file of its own as well:
+    plan.svg, frontier.svg, crossovers.svg, errors.svg, residuals.svg, utility.svg, scores.svg.
 
     Examples:
         thresher report work
         thresher report work --out page.html --gallery 24
+        thresher report work --pictures figures --format png
     """
     from thresher.data.shards import expand
     from thresher.report import write_report
 
+    if format is not None and pictures is None:
+        raise InputError("--format is that of the picture files; name their folder with --pictures FOLDER")
+    drawn: list[Path] = []
+    if pictures is not None:
+        from thresher.pictures import write_pictures
+
+        drawn = write_pictures(folder, pictures, format=format or "svg")
     page = write_report(
         folder,
         out or folder / "report.html",
@@ -171,9 +190,9 @@ def report(
         gallery=gallery,
     )
     if as_json:
-        show_json({"report": str(page)})
+        show_json({"report": str(page), "pictures": [str(path) for path in drawn]})
     else:
-        show(str(page))
+        show("\n".join(str(path) for path in (page, *drawn)))
 
 
 def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Config":
@@ -209,7 +228,7 @@ def one_exclude_list(path: Path | None, config: "Config | None", exclude: Path |
 
 
 def _record(outcome: "Outcome") -> dict[str, object]:
-    from thresher.plan_store import plan_to_record
+    from thresher.plans.store import plan_to_record
 
     return {
         "workdir": str(outcome.workdir),

@@ -109,23 +109,32 @@ class Probe(Section):
         examples=[["32M", "64M", "128M"]],
         description="Budgets whose repetition the probes copy; the budgets of [plan] when left out.",
     )
-    fractions: tuple[Share, ...] = Field(
-        default=(1 / 16, 1 / 32),
+    scale: Share = Field(default=1 / 16, description="Length of the probes, as a share of every target.")
+    fractions: tuple[Share, ...] | None = Field(
+        default=None,
         min_length=1,
-        description="Shares of every pool, and of every target, that probes use, so repeats stay the same; "
-        "two shares let `fit` estimate how half-lives grow with pool size (gamma).",
+        examples=[[0.0625, 1.0]],
+        description="Shares of every pool that probes draw from; `scale`, so that pairs come back as often as "
+        "at the target, and 1, where they are fresh, when left out. Two shares let `fit` tell worth from "
+        "wear, and how half-lives grow with a pool (gamma).",
     )
     samples: tuple[Count, ...] | None = Field(
         default=None,
         min_length=1,
         examples=[["2M", "4M", "8M"]],
-        description="Samples seen at the measuring points, in place of `targets` x `fractions`.",
+        description="Samples seen at the measuring points, in place of `targets` x `scale`.",
     )
     checks: tuple[Mix, ...] | None = Field(
         default=None,
         examples=[[{"0-10%": 0.5, "10-20%": 0.5}]],
         description="Mixes to train and to predict, kept out of the fit: pool name = weight; the two best "
         "pools together, the three best, ... when left out.",
+    )
+    mixes: tuple[Mix, ...] | None = Field(
+        default=None,
+        examples=[[{"0-10%": 0.5, "10-20%": 0.5}]],
+        description="Mixes to train for the fit, which tell how pools add up; all pools together, where there "
+        "are three or more, when left out.",
     )
     verify: bool = Field(
         default=False,
@@ -169,9 +178,14 @@ class Probe(Section):
             raise ValueError(
                 f"warmup {self.warmup} and cooldown {self.cooldown} add up to more than the whole run"
             )
-        if len(set(self.fractions)) < len(self.fractions):
-            raise ValueError(f"fractions {list(self.fractions)} hold a share twice")
+        if len(set(self.shares)) < len(self.shares):
+            raise ValueError(f"fractions {list(self.shares)} hold a share twice")
         return self
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of every pool that probes draw from; the check mixes take the first."""
+        return self.fractions or (self.scale, 1.0)
 
 
 class Evaluate(Section):
@@ -219,7 +233,10 @@ class Evaluate(Section):
 class Fit(Section):
     """A law per pool."""
 
-    law: str = Field(default="utility", description=f"Law to fit: {', '.join(LAWS)}.")
+    law: str = Field(
+        default="auto",
+        description=f"Law to fit: auto (weighed by how they predict the longest runs), {', '.join(LAWS)}.",
+    )
     bootstrap: int = Field(
         default=200, ge=0, description="Bootstrap fits for the intervals; 0 leaves them out."
     )
@@ -227,8 +244,8 @@ class Fit(Section):
 
     @model_validator(mode="after")
     def _known_law(self) -> Self:
-        if self.law not in LAWS:
-            raise ValueError(f"there is no law '{self.law}'; choose one of {', '.join(LAWS)}")
+        if self.law not in ("auto", *LAWS):
+            raise ValueError(f"there is no law '{self.law}'; choose one of auto, {', '.join(LAWS)}")
         return self
 
 
@@ -237,6 +254,11 @@ class Plan(Section):
 
     budgets: tuple[Count, ...] = Field(
         min_length=1, examples=[["32M", "128M"]], description="Samples seen by the real run, repeats counted."
+    )
+    weights: Literal["subsets", "continuous", "both"] = Field(
+        default="subsets",
+        description="subsets chooses whole pools, drawn uniformly over their pairs; continuous chooses free "
+        "weights of the pools; both chooses free weights where they add more than .1 points.",
     )
 
 

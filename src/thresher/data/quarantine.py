@@ -24,6 +24,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+_NUMBER = re.compile(r"(?<![A-Za-z]-)(?<!\d)\d+")  # the 8 of UTF-8 is part of a name
+
 _ORDER = [("shard", "ascending"), ("offset", "ascending"), ("key", "ascending"), ("stage", "ascending")]
 
 
@@ -91,7 +93,7 @@ def reason_kind(reason: str) -> str:
     >>> reason_kind("the caption has 10001 characters; at most 10000 are taken")
     'the caption has N characters; at most N are taken'
     """
-    return re.sub(r"\d+", "N", re.sub(r"'[^']*'", "'...'", reason))
+    return _NUMBER.sub("N", re.sub(r"'[^']*'", "'...'", reason))
 
 
 def _sorted(table: pa.Table) -> pa.Table:

@@ -15,13 +15,14 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thresher.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP_ROWS = 131_072
 
@@ -87,8 +88,10 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
         temporary.write_bytes((text + "\n").encode("utf-8", "surrogatepass"))
 
 
-def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
+def write_table(path: str | os.PathLike[str], table: "pa.Table") -> None:
     """Write a Parquet file; the same table gives the same bytes, however its columns were chunked."""
+    import pyarrow.parquet as pq  # planning writes JSON alone, and should not wait for it
+
     with atomic_path(path) as temporary:
         pq.write_table(
             table.combine_chunks(),

@@ -1,18 +1,84 @@
-"""The interface of a law: how much fresh data the samples seen of one pool were worth.
+"""The interface of a law: how far samples seen of some pools bring the error down from the meeting point.
 
-Every law here reads `y = d + A * exp(sum_i w_i * b_i * (E_i(n) - E_i(n0)))`. They differ in `E_i(n)`, the log
-of the worth of `n` samples seen of a mix in which pool i comes back every `M_i` samples. Pools share the
-meeting point `(n0, A + d)`: every curve has the error `A + d` after `n0` samples seen.
+Every law reads `y = d + A * exp(fall) [+ size]`. In most of them the fall is a sum over pools,
+`sum_i w_i b_i (E_i(n) - E_i(n0))`, and they differ in `E_i(n)`, the log of the worth of `n` samples seen of a
+mix in which pool i comes back every `M_i` samples. Pools share the meeting point `(n0, A + d)`.
+
+Axes: P pools (always last); all leading axes broadcast (draws, candidates, points).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from thresher.errors import InputError
 
 Floats = NDArray[np.float64]
+
+SIZE = ("size", "alpha")
+"""Shared parameters of the model-size term, which a law has where the runs are of models of several sizes."""
+LOGARITHMIC = frozenset({"A", "start", "n0", "quality", "tau", "size", "alpha"})
+"""Parameters whose coordinate is their natural log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Design:
+    """What runs train on.
+
+    Attributes:
+        samples_seen: [...], repeats counted.
+        weights: [..., P], sampling weights that sum to 1.
+        num_unique: [..., P], unique samples of each pool that a run draws from.
+        num_params: Parameters of the models, [...]; None where the law has no size term.
+        replacement: Whether samples are drawn with replacement, so that exposures are Poisson, [...].
+    """
+
+    samples_seen: Floats
+    weights: Floats
+    num_unique: Floats
+    num_params: Floats | None = None
+    replacement: NDArray[np.bool_] | None = None
+
+
+def design(
+    samples_seen: ArrayLike,
+    weights: ArrayLike,
+    num_unique: ArrayLike,
+    *,
+    num_params: ArrayLike | None = None,
+    replacement: ArrayLike = False,
+) -> Design:
+    """A `Design` from anything that numpy takes for an array."""
+    with_replacement = np.asarray(replacement, bool)
+    return Design(
+        samples_seen=np.asarray(samples_seen, float),
+        weights=np.asarray(weights, float),
+        num_unique=np.asarray(num_unique, float),
+        num_params=None if num_params is None else np.asarray(num_params, float),
+        replacement=with_replacement if with_replacement.any() else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parameters:
+    """Values of a law for P pools, in natural units; leading axes hold draws.
+
+    Attributes:
+        shared: Name of `Law.shared` (and of `SIZE`) to its value, [...].
+        worth_P: What `Law.worth` names: the initial utility `b` (at most 0) or the `quality`, [..., P].
+        tau_P: Half-life of each pool in passes, [..., P], at `num_unique_P` samples.
+        num_unique_P: Pool size at which `tau_P` holds, [P].
+        num_params: Model size at which `size` holds; None without a size term.
+    """
+
+    shared: Mapping[str, Floats]
+    worth_P: Floats
+    tau_P: Floats
+    num_unique_P: Floats
+    num_params: float | None = None
 
 
 class Exposure(NamedTuple):
@@ -33,17 +99,108 @@ LogExposure = Callable[[Floats, Floats, Floats], Exposure]
 """(samples seen n, return interval M, half-life tau in passes), broadcast together."""
 
 
+class Span(NamedTuple):
+    """What lies between the meeting point and the samples seen: `E(n) - E(n0)` and its slopes."""
+
+    value: Floats
+    by_log_tau: Floats
+    by_log_n0: Floats
+
+
+class Fall(NamedTuple):
+    """`ln (y - d)`, [...], and its slopes in the coordinates; `shared` by name, the others [..., P]."""
+
+    value: Floats
+    shared: Mapping[str, Floats]
+    by_worth: Floats
+    by_log_tau: Floats
+
+
+FallOf = Callable[["Law", Parameters, Design], Fall]
+SpanOf = Callable[[Floats, Floats, Floats, Floats, NDArray[np.bool_] | None], Span]
+"""(n, n0, M, tau, replacement)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
     """One law; `LAWS` holds them by name.
 
     Attributes:
-        log_exposure: `E` and its slopes.
+        shared: Names of the parameters that all pools share; always with d and gamma.
+        worth: Name of what each pool has of its own beside its half-life: "b" or "quality".
         has_half_life: Whether `tau` enters at all.
+        fall: `ln (y - d)` and its slopes.
+        span: What `fall` sums, for laws whose pools add up in the exponent.
         about: One sentence for people.
     """
 
     name: str
-    log_exposure: LogExposure
-    has_half_life: bool
+    shared: tuple[str, ...]
+    worth: str = "b"
+    has_half_life: bool = True
+    fall: FallOf
+    span: SpanOf | None = None
     about: str
+
+
+def shared_names(law: Law, *, sized: bool) -> tuple[str, ...]:
+    """Names of the shared parameters, those of the size term last."""
+    return (*law.shared, *(SIZE if sized else ()))
+
+
+def error(law: Law, parameters: Parameters, of: Design) -> Floats:
+    """Predicted error, [...]; leading axes of parameters and design broadcast."""
+    return np.asarray(
+        np.exp(law.fall(law, parameters, of).value) + parameters.shared["d"] + _size_term(parameters, of)[0]
+    )
+
+
+def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[Floats, Floats]:
+    """Predicted error [...] and its slopes in the coordinates [..., X].
+
+    The coordinates are the shared parameters in the order of `shared_names`, then the worth and then the
+    half-life of each pool; those in `LOGARITHMIC` are natural logs.
+    """
+    fall = law.fall(law, parameters, of)
+    above = np.exp(fall.value)
+    size, by_size, by_alpha = _size_term(parameters, of)
+    shape = above.shape
+    columns = []
+    for name in shared_names(law, sized=parameters.num_params is not None):
+        if name in SIZE:
+            slope = by_size if name == "size" else by_alpha
+        else:
+            slope = above * fall.shared[name] if name in fall.shared else np.zeros(shape)
+            slope = slope + 1.0 if name == "d" else slope
+        columns.append(np.broadcast_to(slope, shape)[..., None])
+    pools_shape = (*shape, of.weights.shape[-1])
+    pools = [
+        np.broadcast_to(above[..., None] * slope, pools_shape) for slope in (fall.by_worth, fall.by_log_tau)
+    ]
+    return above + parameters.shared["d"] + size, np.concatenate([*columns, *pools], axis=-1)
+
+
+def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floats]:
+    """`size * (params / reference)^-alpha` and its slopes in `ln size` and `ln alpha`."""
+    if parameters.num_params is None:
+        nothing = np.zeros(())
+        return nothing, nothing, nothing
+    if of.num_params is None:
+        raise InputError("this law has a term for the size of the model; name the number of its parameters")
+    ratio = np.log(of.num_params / parameters.num_params)
+    alpha = parameters.shared["alpha"]
+    size = parameters.shared["size"] * np.exp(-alpha * ratio)
+    return size, size, -size * alpha * ratio
+
+
+def return_interval(of: Design) -> Floats:
+    """Samples seen between two passes over each pool, `M_i = N_i / w_i`; infinite for a pool left out."""
+    drawn = of.weights > 0
+    return np.where(drawn, of.num_unique / np.where(drawn, of.weights, 1.0), np.inf)
+
+
+def stretched(parameters: Parameters, of: Design, interval: Floats) -> tuple[Floats, Floats]:
+    """Half-lives at the return interval, `tau_i (M_i / N_ref_i)^gamma`, and `ln (M_i / N_ref_i)`."""
+    reference_P = parameters.num_unique_P
+    log_stretch = np.log(np.where(of.weights > 0, interval, reference_P) / reference_P)
+    return parameters.tau_P * np.exp(parameters.shared["gamma"][..., None] * log_stretch), log_stretch

@@ -1,21 +1,22 @@
-"""What is known of the parameters before any fit: bounds, weak priors, which of them the runs can tell.
+"""Bounds, weak priors and starting values of a joint fit, and which parameters the runs can tell.
 
-The priors matter where few noisy runs leave a direction open (d against b, tau of a pool that was hardly
+Priors matter where few noisy runs leave a direction open (d against b, tau of a pool that was hardly
 repeated) and vanish beside good data: they are weighed by the noise of the runs. Axes: R runs, P pools, X
-coordinates (ln A, ln n0, d, gamma, b of each pool, ln tau of each pool).
+coordinates (`layout.py`).
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
-from thresher.laws.law import Floats
+from thresher.laws.law import LOGARITHMIC, Floats
+from thresher.laws.layout import Layout
 
-SHARED = ("A", "n0", "d", "gamma")
 ASSUMED_HALF_LIFE = 6.0
 """Middle of the half-lives that the authors published (1.5 to 8.5 passes)."""
 _LOG_HALF_LIFE_SD = 1.0
@@ -26,12 +27,25 @@ _D_SHARE_OF_LOSS, _D_SHARE_OF_LOSS_SD = 0.5, 0.4
 """The entropy of the data makes up much of a loss, but no one knows how much of a contrastive one."""
 _LOWEST_B = -5.0
 _LARGEST_GAMMA = 2.0
+_HARM_SD, _LARGEST_HARM = 0.1, 2.0
+"""A tenth: a sample that has worn out undoes a tenth of what it taught when it was fresh."""
+MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.3, (0.05, 1.0)
+"""How pools add up where no run is on a mix; the probes of real pairs that we made lie at .2 to 1."""
+_LOG_START_SD, _LOWEST_START_SHARE = 0.1, 0.8
+"""An untrained model errs as guessing does: nearly 1 for a thousand classes, 0.9 for ten."""
+_LOWEST_SIZED_START_SHARE = 0.2
+"""The size term of a small model comes on top of the start."""
+_LOG_QUALITY_SD, _QUALITY_RANGE = 2.0, (1e-4, 1e3)
+_ALPHA, _LOG_ALPHA_SD, _ALPHA_RANGE = 0.35, 0.5, (0.02, 2.0)
+"""Exponent of the model-size term; arXiv 2203.15556 has .34, arXiv 2305.16264 .35."""
 _SHORTEST_HALF_LIFE = 0.1
 _HALF_LIVES_PER_PASS = 20.0
 """A half-life of 20 times the passes that were run changes no error measurably: its upper bound."""
 _LARGEST_D_SHARE = 0.98
 _SIZE_RATIO = 1.5
 """Return intervals must differ by this factor before they say anything about gamma."""
+
+Scalar = TypeVar("Scalar", float, Floats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,40 +59,73 @@ class Limits:
     start_X: Floats
 
 
-def limits(samples_R: Floats, error_R: Floats, most_passes_P: Floats, *, loss: bool) -> Limits:
+class _Limit(NamedTuple):
+    lower: float
+    upper: float
+    start: float
+    mean: float = 0.0
+    sd: float = math.inf
+
+
+def limits(
+    layout: Layout, samples_R: Floats, error_R: Floats, most_passes_P: Floats, *, loss: bool
+) -> Limits:
     """Limits that follow from the data: curves meet before mid-run, d lies under every error."""
-    count = most_passes_P.size
-    least, most, smallest = samples_R.min(), samples_R.max(), float(error_R.min())
-    lower = [math.log(error_R.max() / 20), math.log(least / 1000), 0.0, 0.0]
-    upper = [
-        math.log(error_R.max() * 4),
-        math.log(math.sqrt(least * most)),
-        largest_d(error_R),
-        _LARGEST_GAMMA,
-    ]
-    longest_P = _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
-    lower_X = np.array(lower + [_LOWEST_B] * count + [math.log(_SHORTEST_HALF_LIFE)] * count)
-    upper_X = np.array(upper + [0.0] * count + np.log(longest_P).tolist())
+    least, most = math.log(samples_R.min()), math.log(samples_R.max())
+    worst, smallest = float(error_R.max()), float(error_R.min())
     share, share_sd = (
         (_D_SHARE_OF_LOSS, _D_SHARE_OF_LOSS_SD) if loss else (_D_SHARE_OF_ERROR, _D_SHARE_OF_ERROR_SD)
     )
+    earliest = least - math.log(1000)
+    latest = most if "start" in layout.shared else (least + most) / 2
+    n0 = _Limit(earliest, latest, (3 * earliest + least + most) / 5)
+    share_of_worst = _LOWEST_SIZED_START_SHARE if "size" in layout.shared else _LOWEST_START_SHARE
+    lowest = math.log(worst * share_of_worst)  # repeats that do harm may lead above the start
+    begin = _Limit(lowest, max(math.log(worst), 0.0), 0.0, 0.0, _LOG_START_SD)
+    if loss:
+        begin = _Limit(lowest, math.log(worst * 4), math.log(worst * 1.5))
+    known = {
+        "A": _Limit(math.log(worst / 20), math.log(worst * 4), math.log(worst * 0.5)),
+        "start": begin,
+        "n0": n0,
+        "d": _Limit(0.0, largest_d(smallest), share * smallest, share * smallest, share_sd * smallest),
+        "gamma": _Limit(0.0, _LARGEST_GAMMA, 1.0, 1.0, _GAMMA_SD),
+        "harm": _Limit(0.0, _LARGEST_HARM, 0.0, 0.0, _HARM_SD),
+        "size": _Limit(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1)),
+        "alpha": _Limit(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), math.log(_ALPHA), _LOG_ALPHA_SD),
+        "b": _Limit(_LOWEST_B, 0.0, -0.2),
+        "mixing": _Limit(MIXING_RANGE[0], MIXING_RANGE[1], MIXING, MIXING, _MIXING_SD),
+        "quality": _Limit(*_logs(*_QUALITY_RANGE), 0.0, 0.0, _LOG_QUALITY_SD),
+    }
     log_half_life = math.log(ASSUMED_HALF_LIFE)
-    mean_X = np.array([0.0, 0.0, share * smallest, 1.0] + [0.0] * count + [log_half_life] * count)
-    sd = (
-        [math.inf, math.inf, share_sd * smallest, _GAMMA_SD]
-        + [math.inf] * count
-        + [_LOG_HALF_LIFE_SD] * count
-    )
-    start_X = (lower_X + upper_X) / 2
-    start_X[2], start_X[3], start_X[4 + count :] = mean_X[2], 1.0, log_half_life
+    half_lives = [
+        _Limit(
+            math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, log_half_life, _LOG_HALF_LIFE_SD
+        )
+        for longest in _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
+    ]
+    rows = [
+        *(known[name] for name in layout.shared),
+        *[known[layout.worth]] * len(layout.pools),
+        *half_lives,
+    ]
+    lower, upper, start, mean, sd = np.array(rows, float).T
     return Limits(
-        lower_X=lower_X, upper_X=upper_X, prior_mean_X=mean_X, prior_sd_X=np.array(sd), start_X=start_X
+        lower_X=lower,
+        upper_X=upper,
+        prior_mean_X=np.clip(mean, lower, upper),
+        prior_sd_X=sd,
+        start_X=np.clip(start, lower, upper),
     )
 
 
-def largest_d(error_R: Floats) -> float:
+def _logs(lower: float, upper: float) -> tuple[float, float]:
+    return math.log(lower), math.log(upper)
+
+
+def largest_d(smallest: Scalar) -> Scalar:
     """Upper bound of d: a little below the smallest measured error."""
-    return _LARGEST_D_SHARE * float(error_R.min())
+    return _LARGEST_D_SHARE * smallest
 
 
 def gamma_shows(interval_RP: Floats, passes_RP: Floats) -> bool:
@@ -96,16 +143,22 @@ def half_life_shows(passes_RP: Floats, samples_R: Floats) -> NDArray[np.bool_]:
     return np.asarray((passes_RP.max(0) > 1.0) & (lengths_P > 1))
 
 
-def hold(fixed: Mapping[str, float], start_X: Floats, free_X: NDArray[np.bool_], least_error: float) -> None:
+def hold(
+    fixed: Mapping[str, float],
+    layout: Layout,
+    start_X: Floats,
+    free_X: NDArray[np.bool_],
+    least_error: float,
+) -> None:
     """Put the values of `fixed` into `start_X` and mark them as not free.
 
     Raises:
         InputError: naming a parameter that cannot be held or a value that cannot be.
     """
     for name, value in fixed.items():
-        if name not in SHARED:
-            raise InputError(f"cannot hold {name!r}; one of {', '.join(SHARED)} can be held")
-        if name in ("A", "n0") and not (math.isfinite(value) and value > 0):
+        if name not in layout.shared:
+            raise InputError(f"cannot hold {name!r}; one of {', '.join(layout.shared)} can be held")
+        if name in LOGARITHMIC and not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} is held at {value}; give a positive value")
         if name == "d" and not 0 <= value < least_error:
             raise InputError(
@@ -113,6 +166,10 @@ def hold(fixed: Mapping[str, float], start_X: Floats, free_X: NDArray[np.bool_],
             )
         if name == "gamma" and not 0 <= value <= _LARGEST_GAMMA:
             raise InputError(f"gamma is held at {value}; give a value from 0 to {_LARGEST_GAMMA:g}")
-        index = SHARED.index(name)
-        start_X[index] = math.log(value) if name in ("A", "n0") else value
-        free_X[index] = False
+        if name == "b" and not _LOWEST_B <= value <= 0:
+            raise InputError(f"b is held at {value}; give a value from {_LOWEST_B:g} to 0")
+        if name == "harm" and not 0 <= value <= _LARGEST_HARM:
+            raise InputError(f"harm is held at {value}; give a value from 0 to {_LARGEST_HARM:g}")
+        place = layout.place(name)
+        start_X[place] = math.log(value) if name in LOGARITHMIC else value
+        free_X[place] = False

@@ -3,6 +3,7 @@
 import numpy as np
 
 from thresher.laws.law import Exposure, Floats, Law
+from thresher.laws.mix import fall, spans_of
 
 
 def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
@@ -13,7 +14,9 @@ def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> E
 
 LAW = Law(
     name="power",
-    log_exposure=log_exposure,
+    shared=("A", "n0", "d", "gamma"),
     has_half_life=False,
+    fall=fall,
+    span=spans_of(log_exposure, log_exposure),
     about="A repeated sample is worth as much as a fresh one.",
 )

@@ -1,26 +1,19 @@
 """The solver of a joint fit: deterministic starts, then bounded robust least squares.
 
-For given d, n0 and tau the law is linear in ln A and b, so each start is the solution of a small linear
-problem; the best few are refined with `scipy.optimize.least_squares` and the analytic Jacobian. Axes: S
-starts, R runs, P pools.
+For given d, n0 and tau a law is linear in ln A and what it has of b (or nearly so in b and the qualities),
+so each start is the solution of a small linear problem; the best few are refined together (`descent.py`).
+Axes: S starts, R runs, X coordinates.
 """
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
-from scipy.optimize import least_squares
 
-from thresher.laws.law import Floats
-from thresher.laws.mix import predict, predict_with_jacobian
-from thresher.laws.problem import (
-    Problem,
-    degrees_of_freedom,
-    expand,
-    log_noise,
-    residuals,
-    robust_deviation,
-    to_parameters,
-)
+from thresher.laws.descent import descend, huber_cost
+from thresher.laws.law import Floats, Parameters, error
+from thresher.laws.layout import to_natural, to_parameters
+from thresher.laws.problem import Problem, degrees_of_freedom, log_noise, robust_deviation
 
 FIRST_HUBER_SCALE = 0.05
 """Log errors beyond 5% count as outliers before the noise is known."""
@@ -29,12 +22,13 @@ _SMALLEST_HUBER_SCALE = 1e-4
 _D_SHARES = (0.0, 0.3, 0.6, 0.85, 0.97)
 _N0_PLACES = (0.05, 0.35, 0.6, 0.8, 0.95)
 _HALF_LIVES = (2.0, 6.0, 20.0)
-_REFINED_STARTS = 3
-_FIRST_STEPS = 12
-_MAX_STEPS = 300
-_START_MARGIN = 1e-3
-"""The solver shortens its steps near a bound, so it starts this share of the range away from each."""
-_AT_BOUND = 1e-8
+_SIZE_SHARES = (0.05, 0.2)
+_LEAST_B = -1e-3
+_LEAST_ABOVE = 1e-3
+_RIDGE = 1e-9
+_REFINED_STARTS = 10
+_COARSE_TOLERANCE, _COARSE_STEPS = 1e-4, 40
+_TOLERANCE, _MAX_STEPS = 1e-11, 300
 _ASSUMED_NOISE = 0.02
 """Log error that stands in for the noise where every run was needed to fix a parameter."""
 
@@ -45,7 +39,7 @@ class Solution:
 
     Attributes:
         coordinates_X: All coordinates.
-        residual_R: Log predicted minus log measured error.
+        residual_R: Log predicted minus log measured error, times the problem's scale.
         huber_scale: Log error beyond which a run counts less.
         cost: Robust cost with the priors.
         converged: Whether a tolerance was reached within the allowed steps.
@@ -63,66 +57,26 @@ def solve(problem: Problem) -> tuple[Problem, Solution]:
 
     First the best start to the end without priors, which measures the noise; then every start with them.
     """
-    trials = [
-        refine(problem, start_X, FIRST_HUBER_SCALE, max_steps=_FIRST_STEPS) for start_X in _starts(problem)
-    ]
-    best = min(trials, key=lambda trial: trial.cost)
-    best = refine(problem, best.coordinates_X, FIRST_HUBER_SCALE, tolerance=1e-12, max_steps=_MAX_STEPS)
-    trials.append(best)
-    for tolerance in (1e-6, 1e-12):
+    trials_SX = _starts(problem)
+    scale = FIRST_HUBER_SCALE
+    for tolerance in (_COARSE_TOLERANCE, _TOLERANCE):
+        found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=_COARSE_STEPS)
+        trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
+        best = _best(problem, trials_SX[:1], scale, tolerance)
         noise = log_noise(problem, best.coordinates_X)
         problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
         scale = _huber_scale(problem, best)
-        trials = [
-            refine(problem, trial.coordinates_X, scale, tolerance=tolerance, max_steps=_MAX_STEPS)
-            for trial in trials
-        ]
-        best = min(trials, key=lambda trial: trial.cost)
-        trials = [best]
-    return problem, best
+    return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
 
 
-def refine(
-    problem: Problem, start_X: Floats, huber_scale: float, *, tolerance: float = 1e-6, max_steps: int
-) -> Solution:
-    """Least squares from one start; coordinates that are not free keep the problem's values."""
-    lower, upper = problem.limits.lower_X[problem.free_X], problem.limits.upper_X[problem.free_X]
-    margin = _START_MARGIN * (upper - lower)
-    start = np.clip(start_X[problem.free_X], lower + margin, upper - margin)
-    if start.size == 0:
-        residual_R, _ = residuals(problem, start)
-        return Solution(
-            expand(problem, start), residual_R, huber_scale, _huber_cost(residual_R, huber_scale), True
-        )
-    memory: dict[bytes, tuple[Floats, Floats]] = {}
-
-    def both(free_values: Floats) -> tuple[Floats, Floats]:
-        key = free_values.tobytes()
-        if key not in memory:
-            memory.clear()
-            memory[key] = residuals(problem, free_values)
-        return memory[key]
-
-    result = least_squares(
-        lambda values: both(values)[0],
-        start,
-        jac=lambda values: both(values)[1],
-        bounds=(lower, upper),
-        x_scale="jac",
-        loss="huber",
-        f_scale=huber_scale,
-        ftol=tolerance,
-        xtol=tolerance,
-        gtol=tolerance,
-        max_nfev=max_steps,
-    )
-    bound = _AT_BOUND * (upper - lower)
-    free_values = np.where(
-        result.x - lower < bound, lower, np.where(upper - result.x < bound, upper, result.x)
-    )
-    residual_R = result.fun[: problem.log_error_R.size]
+def _best(problem: Problem, start_1X: Floats, scale: float, tolerance: float) -> Solution:
+    found = descend(problem, start_1X, scale, tolerance=tolerance, max_steps=_MAX_STEPS)
     return Solution(
-        expand(problem, free_values), residual_R, huber_scale, float(result.cost), bool(result.status > 0)
+        found.coordinates_BX[0],
+        found.residual_BR[0],
+        scale,
+        float(found.cost_B[0]),
+        bool(found.converged_B[0]),
     )
 
 
@@ -133,77 +87,108 @@ def _huber_scale(problem: Problem, solution: Solution) -> float:
     return max(_SMALLEST_HUBER_SCALE, min(FIRST_HUBER_SCALE, _HUBER_NOISES * deviation))
 
 
-def _huber_cost(residual: Floats, scale: float) -> float:
-    size = np.abs(residual) / scale
-    return float(np.where(size <= 1, size**2, 2 * size - 1).sum())
-
-
-def _starts(problem: Problem) -> list[Floats]:
-    """Best points of a coarse grid over d, n0 and tau, one for each d, each with its own ln A and b."""
+def _starts(problem: Problem) -> Floats:
+    """Best points of a coarse grid over d, n0 and tau with their own ln A and b, the best of each d first."""
     grid_SX = _grid(problem)
-    count = len(problem.pools)
-    _, jacobian_SRX = predict_with_jacobian(
-        problem.law,
-        to_parameters(problem, np.where(_coordinate(problem, "b"), -0.1, grid_SX)[:, None, :]),
-        problem.samples_R,
-        problem.weights_RP,
-        problem.num_unique_RP,
-    )
-    above_SR = jacobian_SRX[..., 0]
+    layout, free = problem.layout, problem.free_X
+    natural_SX = to_natural(layout, grid_SX)
+    d_S1 = natural_SX[:, [layout.place("d")]]
     error_R = np.exp(problem.log_error_R)
-    target_SR = np.log(error_R - grid_SX[:, 2:3])
-    weight_SR = (error_R - grid_SX[:, 2:3]) / error_R * problem.weight_R
-    design_SRC = np.concatenate(
-        [np.ones((*above_SR.shape, 1)), jacobian_SRX[..., 4 : 4 + count] / above_SR[..., None]], axis=-1
-    )
-    if not problem.free_X[0]:
-        design_SRC[..., 0] = 0.0
-        target_SR = target_SR - problem.start_X[0]
-    design_SRC *= weight_SR[..., None]
-    normal_SCC = np.einsum("src,srk->sck", design_SRC, design_SRC) + 1e-9 * np.eye(1 + count)
-    right_SC = np.einsum("src,sr->sc", design_SRC, target_SR * weight_SR)
+    above_SR = np.maximum(error_R - d_S1 - _size_terms(problem, natural_SX), _LEAST_ABOVE * error_R)
+    base_SR, columns = _linear_part(problem, natural_SX)
+    weight_SR = above_SR / error_R * problem.scale_R * problem.weight_R
+    design_SRC = np.stack([column_SR for _, column_SR in columns], -1) * weight_SR[..., None]
+    normal_SCC = np.einsum("src,srk->sck", design_SRC, design_SRC) + _RIDGE * np.eye(len(columns))
+    right_SC = np.einsum("src,sr->sc", design_SRC, (np.log(above_SR) - base_SR) * weight_SR)
     solved_SC = np.linalg.solve(normal_SCC, right_SC[..., None])[..., 0]
-    if problem.free_X[0]:
-        grid_SX[:, 0] = solved_SC[:, 0]
-    grid_SX[:, 4 : 4 + count] = np.minimum(solved_SC[:, 1:], -1e-3)
-    free = problem.free_X
+    for number, (place, _) in enumerate(columns):
+        grid_SX[:, place] = solved_SC[:, number]
+    if layout.worth == "quality":
+        b_S1 = np.minimum(grid_SX[:, [layout.place("b")]], _LEAST_B)
+        grid_SX[:, layout.place("b")] = b_S1[:, 0]
+        grid_SX[:, layout.worths] = np.where(free[layout.worths], grid_SX[:, layout.worths] / b_S1, 0.0)
+    else:
+        grid_SX[:, layout.worths] = np.minimum(grid_SX[:, layout.worths], _LEAST_B)
     grid_SX[:, free] = np.clip(grid_SX[:, free], problem.limits.lower_X[free], problem.limits.upper_X[free])
-    predicted_SR = predict(
-        problem.law,
-        to_parameters(problem, grid_SX[:, None, :]),
-        problem.samples_R,
-        problem.weights_RP,
-        problem.num_unique_RP,
-    )
-    residual_SR = (np.log(predicted_SR) - problem.log_error_R) * problem.weight_R
-    costs = [_huber_cost(residual_R, FIRST_HUBER_SCALE) for residual_R in residual_SR]
-    best: dict[float, Floats] = {}
-    for index in np.argsort(costs, kind="stable"):
-        best.setdefault(float(grid_SX[index, 2]), grid_SX[index])
-    return list(best.values())[:_REFINED_STARTS]
+    grid_SX[:, ~free] = problem.start_X[~free]
+    predicted_SR = error(problem.law, _parameters(problem, to_natural(layout, grid_SX)), problem.design)
+    residual_SR = (np.log(predicted_SR) - problem.log_error_R) * problem.scale_R * problem.weight_R
+    costs = huber_cost(residual_SR, FIRST_HUBER_SCALE)
+    order = np.argsort(costs, kind="stable")
+    _, first = np.unique(grid_SX[order, layout.place("d")], return_index=True)
+    others = np.setdiff1d(np.arange(len(order)), first)
+    refined = order[np.concatenate([np.sort(first), others])[:_REFINED_STARTS]]
+    return np.asarray(grid_SX[refined])
 
 
-def _coordinate(problem: Problem, kind: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    index, count = np.arange(problem.start_X.size), len(problem.pools)
-    return (index >= 4) & (index < 4 + count) if kind == "b" else index >= 4 + count
+def _linear_part(problem: Problem, natural_SX: Floats) -> tuple[Floats, list[tuple[int, Floats]]]:
+    """What `ln (y - d)` is without its linear coordinates, [S, R], and the place and column of each of them.
+
+    In the qualities (times b) the law is linear only where they are equal, which is where it is taken.
+    """
+    layout, law = problem.layout, problem.law
+    at_SX = natural_SX.copy()
+    at_SX[:, layout.worths] = 1.0 if layout.worth == "quality" else 0.0
+    if "b" in layout.shared:
+        at_SX[:, layout.place("b")] = -1.0
+    fall = law.fall(law, _parameters(problem, at_SX), problem.design)
+    shape = (len(natural_SX), problem.log_error_R.size)
+    columns = []
+    if "A" in layout.shared and problem.free_X[layout.place("A")]:
+        columns.append((layout.place("A"), np.ones(shape)))
+    if "b" in layout.shared and problem.free_X[layout.place("b")]:
+        columns.append((layout.place("b"), np.broadcast_to(fall.shared["b"], shape)))
+    sign = -1.0 if layout.worth == "quality" else 1.0
+    by_worth = sign * np.broadcast_to(fall.by_worth, (*shape, len(layout.pools)))
+    for pool in range(len(layout.pools)):
+        place = layout.worths.start + pool
+        if problem.free_X[place]:
+            columns.append((place, by_worth[..., pool]))
+    if "start" in layout.shared:
+        start_S, d_S = (natural_SX[:, layout.place(name)] for name in ("start", "d"))
+        base_S = np.log(np.maximum(start_S - d_S, _LEAST_ABOVE))
+    else:
+        held = not problem.free_X[layout.place("A")]
+        base_S = np.full(len(natural_SX), problem.start_X[layout.place("A")] if held else 0.0)
+    base_SR = np.broadcast_to(base_S[:, None], shape)
+    if "b" in layout.shared and not problem.free_X[layout.place("b")]:
+        base_SR = base_SR + problem.start_X[layout.place("b")] * fall.shared["b"]
+    return base_SR, columns
+
+
+def _parameters(problem: Problem, natural_SX: Floats) -> Parameters:
+    return to_parameters(problem.layout, natural_SX[:, None, :], problem.reference_P, problem.num_params)
+
+
+def _size_terms(problem: Problem, natural_SX: Floats) -> Floats:
+    if problem.num_params is None or problem.design.num_params is None:
+        return np.zeros((1, 1))
+    size_S1, alpha_S1 = (natural_SX[:, [problem.layout.place(name)]] for name in ("size", "alpha"))
+    return np.asarray(size_S1 * (problem.design.num_params / problem.num_params) ** -alpha_S1)
 
 
 def _grid(problem: Problem) -> Floats:
-    """Coordinates of every combination of d, n0 and one half-life for all pools; what is held stays."""
-    lower, upper = problem.limits.lower_X, problem.limits.upper_X
-    places = np.array(_N0_PLACES) if problem.free_X[1] else np.zeros(1)
-    shares = np.array(_D_SHARES) if problem.free_X[2] else np.zeros(1)
-    lives = np.log(_HALF_LIVES) if problem.free_X[_coordinate(problem, "tau")].any() else np.zeros(1)
+    """Coordinates of every combination of d, n0, size and one half-life for all pools; what is held stays."""
+    lower, upper, layout = problem.limits.lower_X, problem.limits.upper_X, problem.layout
+    axes: dict[str, tuple[float, ...]] = {}
+    free = {name for place, name in enumerate(layout.shared) if problem.free_X[place]}
+    if "n0" in free:
+        axes["n0"] = tuple(_between(lower, upper, layout.place("n0"), np.array(_N0_PLACES)))
+    if "d" in free:
+        axes["d"] = tuple(np.array(_D_SHARES) * upper[layout.place("d")])
+    if "size" in free:
+        axes["size"] = tuple(np.log(np.array(_SIZE_SHARES) * np.exp(problem.log_error_R.min())))
+    lives = problem.free_X[layout.half_lives]
     rows = []
-    for place in places:
-        for share in shares:
-            for life in lives:
-                start_X = problem.start_X.copy()
-                if problem.free_X[1]:
-                    start_X[1] = lower[1] + place * (upper[1] - lower[1])
-                if problem.free_X[2]:
-                    start_X[2] = share * upper[2]
-                fitted_tau = problem.free_X & _coordinate(problem, "tau")
-                start_X[fitted_tau] = np.clip(life, lower[fitted_tau], upper[fitted_tau])
-                rows.append(start_X)
+    for values in product(*axes.values(), np.log(_HALF_LIVES) if lives.any() else (0.0,)):
+        start_X = problem.start_X.copy()
+        for name, value in zip(axes, values, strict=False):
+            start_X[layout.place(name)] = value
+        fitted_tau = np.flatnonzero(lives) + layout.half_lives.start
+        start_X[fitted_tau] = np.clip(values[-1], lower[fitted_tau], upper[fitted_tau])
+        rows.append(start_X)
     return np.array(rows)
+
+
+def _between(lower_X: Floats, upper_X: Floats, place: int, shares: Floats) -> Floats:
+    return np.asarray(lower_X[place] + shares * (upper_X[place] - lower_X[place]))

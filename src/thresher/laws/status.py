@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from thresher.budget import format_count
 from thresher.laws.interval import quantiles
 from thresher.laws.law import Floats
-from thresher.laws.limits import SHARED
-from thresher.laws.problem import Problem, degrees_of_freedom, robust_deviation, to_natural
+from thresher.laws.layout import to_natural
+from thresher.laws.problem import Problem, degrees_of_freedom, robust_deviation
+from thresher.laws.result import Laws
 from thresher.laws.solve import Solution
-from thresher.runs import Run
+from thresher.runs import Run, is_loss, mix_weights
 
 _AT_BOUND = 1e-4
 """Share of the range between its bounds within which a coordinate counts as sitting at one."""
@@ -22,13 +24,26 @@ _OUTLIER_NOISES = 4.0
 _SMALLEST_NOISE = 1e-3
 _ENOUGH_POOLS = 3
 _STRUCTURE_ERRORS = 3.0
+_REMEDIES = {
+    ("A", -1): "check that errors are fractions of 1, or hold A",
+    ("A", 1): "the pools' curves hardly spread; hold A or n0, or add shorter runs",
+    ("n0", -1): "the curves meet far below the shortest run; add shorter runs or hold n0",
+    ("n0", 1): "the curves cross inside the runs; add longer runs or hold n0",
+    ("d", -1): "the runs show no floor; longer runs would, until then long budgets look too good",
+    ("d", 1): "the longest runs have levelled off; hold d, or add a pool that goes lower",
+    ("gamma", -1): "the half-life in passes does not depend on pool size here; add seeds",
+    ("gamma", 1): "the runs at two sizes disagree; add seeds",
+}
 
 
 def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) -> list[str]:
-    """Sentences about A, n0, d, gamma and the solver."""
-    value = dict(zip(SHARED, to_natural(problem, solution.coordinates_X)[:4], strict=True))
+    """Sentences about the shared parameters and the solver."""
+    layout = problem.layout
+    natural_X = to_natural(layout, solution.coordinates_X)
+    value = {name: float(natural_X[place]) for place, name in enumerate(layout.shared)}
     sentences = [f"{name} was held at {value[name]:.4g} by the caller, it has no interval." for name in fixed]
-    if len(problem.pools) == 1 and not {"n0", "A"} & set(fixed):
+    one_curve = len(problem.pools) == 1 and layout.worth == "b" and "A" in value
+    if one_curve and not {"n0", "A"} & set(fixed):
         sentences.append(
             f"The meeting point is not identified by one pool: n0 was held at {format_count(value['n0'])}; "
             f"add runs on a second pool to share it."
@@ -38,21 +53,16 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
             "gamma was held at 1 (half-lives grow in proportion to pool size): no pool was repeated at two "
             "subsample sizes; run one pool on a quarter of its samples to measure it."
         )
-    remedies = {
-        ("A", -1): "check that errors are fractions of 1, or hold A",
-        ("A", 1): "the pools' curves hardly spread; hold A or n0, or add shorter runs",
-        ("n0", -1): "the curves meet far below the shortest run; add shorter runs or hold n0",
-        ("n0", 1): "the curves cross inside the runs; add longer runs or hold n0",
-        ("d", -1): "the runs show no floor; longer runs would, until then long budgets look too good",
-        ("d", 1): "the longest runs have levelled off; hold d, or add a pool that goes lower",
-        ("gamma", -1): "the half-life in passes does not depend on pool size here; add seeds",
-        ("gamma", 1): "the runs at two sizes disagree; add seeds",
-    }
-    for index, name in enumerate(SHARED):
-        side = _side(problem, solution, index)
-        if side:
+    if "mixing" in value and problem.assumed_X[layout.place("mixing")] and len(problem.pools) > 1:
+        sentences.append(
+            "How pools add up was assumed (mixing between .15 and 1): no run to fit is on a mix; give a run "
+            "on all pools together the role fit."
+        )
+    for place, name in enumerate(layout.shared):
+        side = _side(problem, solution, place)
+        if side and (name, side) in _REMEDIES:
             bound = "lower" if side < 0 else "upper"
-            sentences.append(f"{name} is at its {bound} bound {value[name]:.4g}: {remedies[name, side]}.")
+            sentences.append(f"{name} is at its {bound} bound {value[name]:.4g}: {_REMEDIES[name, side]}.")
     if not solution.converged:
         sentences.append("The solver stopped before it converged; add runs, or hold n0, A or d.")
     if degrees_of_freedom(problem, solution.coordinates_X) < 1:
@@ -60,18 +70,36 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
     return sentences
 
 
+def choice_status(laws: Laws, *, automatic: bool) -> list[str]:
+    """Sentences about the choice of the law; empty where the caller named it."""
+    if not automatic:
+        return []
+    scores = {score.law: score for score in laws.comparison}
+    best = scores[laws.best.law]
+    if best.heldout_mae is None:
+        return [
+            f"The {best.law} law was taken untested: laws are told apart by runs of three lengths on each "
+            f"pool; add longer runs."
+        ]
+    shares = ", ".join(
+        f"{fit.law} {100 * weight:.0f}%" for fit, weight in zip(laws.fits, laws.weights, strict=True)
+    )
+    off = f"{best.heldout_mae:.3g}" if is_loss(laws.metric) else f"{100 * best.heldout_mae:.2g} points"
+    return [
+        f"Fitted to the shorter runs, the {best.law} law predicted the {best.heldout_runs} longest within "
+        f"{off} on average; shares in the predictions: {shares}."
+    ]
+
+
 def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: int) -> list[str]:
-    """Sentences about b and tau of one pool."""
+    """Sentences about the worth and the half-life of one pool."""
     pool, passes = problem.pools[index], float(problem.most_passes_P[index])
     sentences = []
-    if int((problem.weights_RP[:, index] > 0).sum()) == 1:
-        sentences.append(f"b of {pool} rests on one run; add a run of another length.")
-    at_b, at_tau = 4 + index, 4 + len(problem.pools) + index
-    side = _side(problem, solution, at_b)
-    if side > 0:
-        sentences.append(f"b of {pool} is at its bound 0: it teaches nothing in these runs; train it longer.")
-    elif side < 0:
-        sentences.append(f"b of {pool} is at its bound {problem.limits.lower_X[at_b]:g}; check its errors.")
+    layout = problem.layout
+    at_worth, at_tau = layout.worths.start + index, layout.half_lives.start + index
+    if int((problem.design.weights[:, index] > 0).sum()) == 1:
+        sentences.append(f"{layout.worth} of {pool} rests on one run; add a run of another length.")
+    sentences += _worth_status(problem, solution, pool, at_worth)
     if not problem.law.has_half_life:
         return sentences
     tau = math.exp(solution.coordinates_X[at_tau])
@@ -98,10 +126,22 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
         low, high = quantiles(np.exp(draws_SX[:, at_tau]))
         if high > _WIDE * low:
             sentences.append(
-                f"The half-life of {pool} is loosely known, {low:.2g} to {high:.2g} passes; train it for at "
-                f"least {longer} passes, or add seeds."
+                f"The half-life of {pool} is not identified well, {low:.2g} to {high:.2g} passes; train it "
+                f"for at least {longer} passes, or add seeds."
             )
     return sentences
+
+
+def _worth_status(problem: Problem, solution: Solution, pool: str, place: int) -> list[str]:
+    side = _side(problem, solution, place)
+    teaches_nothing = "it teaches nothing in these runs; train it longer."
+    if problem.layout.worth == "quality":
+        return [f"The quality of {pool} is at its lower bound: {teaches_nothing}"] if side < 0 else []
+    if side > 0:
+        return [f"b of {pool} is at its bound 0: {teaches_nothing}"]
+    if side < 0:
+        return [f"b of {pool} is at its bound {problem.limits.lower_X[place]:g}; check its errors."]
+    return []
 
 
 def run_warnings(runs: Sequence[Run]) -> list[str]:
@@ -119,6 +159,10 @@ def run_warnings(runs: Sequence[Run]) -> list[str]:
             f"{unknown} of {len(runs)} points do not say whether training had ended (no `final`); errors "
             f"from the middle of a schedule are too pessimistic, and the plan with them."
         )
+    if len({pool for run in runs for pool in mix_weights(run)}) == 1:
+        sentences.append(
+            "All runs are on one pool, so a plan has nothing to choose between; add runs on a second pool."
+        )
     if len({run.recipe for run in runs}) > 1:
         sentences.append("Some runs name no recipe; the fit takes them to be of the same one, label them.")
     return sentences
@@ -128,9 +172,10 @@ def outlier_warnings(problem: Problem, solution: Solution, runs: Sequence[Run]) 
     """Sentences about runs far off the fit, which the robust loss counts less."""
     freedom = degrees_of_freedom(problem, solution.coordinates_X)
     limit = _OUTLIER_NOISES * max(robust_deviation(solution.residual_R, freedom), _SMALLEST_NOISE)
+    log_R = solution.residual_R / problem.scale_R
     return [
         f"Run {run.run or row + 1} ({run.samples_seen} samples seen, error {run.error:.4g}) lies "
-        f"{100 * abs(math.expm1(-solution.residual_R[row])):.1f}% off the fit; measure it again."
+        f"{100 * abs(math.expm1(-log_R[row])):.1f}% off the fit; measure it again."
         for row, run in enumerate(runs)
         if abs(solution.residual_R[row]) > limit
     ]
@@ -139,10 +184,10 @@ def outlier_warnings(problem: Problem, solution: Solution, runs: Sequence[Run]) 
 def structure_warnings(problem: Problem, solution: Solution) -> list[str]:
     """A sentence where the shortest or the longest runs of all pools lie off the fit to the same side."""
     sentences = []
-    rows_of_pools = [np.flatnonzero(weights_R > 0) for weights_R in problem.weights_RP.T]
+    rows_of_pools = [np.flatnonzero(weights_R > 0) for weights_R in problem.design.weights.T]
     for which, pick in (("shortest", np.argmin), ("longest", np.argmax)):
-        ends = {int(rows[pick(problem.samples_R[rows])]) for rows in rows_of_pools if rows.size > 2}
-        off = -solution.residual_R[sorted(ends)]
+        ends = {int(rows[pick(problem.design.samples_seen[rows])]) for rows in rows_of_pools if rows.size > 2}
+        off = -(solution.residual_R / problem.scale_R)[sorted(ends)]
         if off.size < _ENOUGH_POOLS:
             continue
         error_of_mean = max(float(off.std(ddof=1)), _SMALLEST_NOISE) / math.sqrt(off.size)
@@ -159,17 +204,20 @@ def structure_warnings(problem: Problem, solution: Solution) -> list[str]:
 
 
 def order_warnings(problem: Problem, solution: Solution, draws_SX: Floats) -> list[str]:
-    """Sentences for neighbours in score order of which the lower-scored one learns faster."""
-    sentences = []
+    """Sentences for neighbours in score order of which the lower-scored one teaches more."""
+    layout, sentences = problem.layout, []
+    sign = 1.0 if layout.worth == "quality" else -1.0
     coordinates_SX = draws_SX if len(draws_SX) else solution.coordinates_X[None]
-    for index in range(len(problem.pools) - 1):
-        better, worse = problem.pools[index], problem.pools[index + 1]
-        b_better, b_worse = solution.coordinates_X[4 + index], solution.coordinates_X[5 + index]
-        share = float((coordinates_SX[:, 5 + index] < coordinates_SX[:, 4 + index]).mean())
-        if b_worse < b_better and share >= _SURE:
+    value_SP = sign * coordinates_SX[:, layout.worths]
+    fitted_P = sign * solution.coordinates_X[layout.worths]
+    shown_P = to_natural(layout, solution.coordinates_X)[layout.worths]
+    for index, (better, worse) in enumerate(pairwise(problem.pools)):
+        share = float((value_SP[:, index + 1] > value_SP[:, index]).mean())
+        if fitted_P[index + 1] > fitted_P[index] and share >= _SURE:
             sentences.append(
-                f"Order of score is not order of utility: {worse} (b {b_worse:.3g}) teaches more than "
-                f"{better} (b {b_better:.3g}), which scores higher; look at the pairs of {better}."
+                f"Order of score is not order of utility: {worse} ({layout.worth} "
+                f"{shown_P[index + 1]:.3g}) teaches more than {better} ({layout.worth} "
+                f"{shown_P[index]:.3g}), which scores higher; look at the pairs of {better}."
             )
     return sentences
 

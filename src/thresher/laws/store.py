@@ -1,11 +1,12 @@
-"""The file `laws.json`: a fitted law written and read back without loss.
+"""The file `laws.json`: fitted laws written and read back without loss.
 
-Schema "thresher.laws", version 1; its fields are those of `Fit`, with A, n0, d and gamma under "shared".
+Schema "thresher.laws", version 1; its fields are those of `Laws` and, for each law under "fits", of `Fit`.
 Maps keep the order of the fit, so the same fit gives the same bytes.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,9 @@ import numpy as np
 from thresher.data.writer import write_json
 from thresher.errors import InputError
 from thresher.laws import LAWS
-from thresher.laws.limits import SHARED
-from thresher.laws.result import Check, Fit, Interval, Point, PoolLaw
+from thresher.laws.given import laws_given
+from thresher.laws.law import shared_names
+from thresher.laws.result import Check, Fit, Interval, Laws, LawScore, Point, PoolLaw
 from thresher.runs import run_from_record, run_to_record
 
 SCHEMA = "thresher.laws"
@@ -23,13 +25,13 @@ VERSION = 1
 Built = TypeVar("Built")
 
 
-def save_laws(path: Path | str, fit: Fit) -> None:
-    """Write `fit` to `path`, whole or not at all."""
-    write_json(Path(path), laws_to_record(fit))
+def save_laws(path: Path | str, laws: Laws) -> None:
+    """Write `laws` to `path`, whole or not at all."""
+    write_json(Path(path), laws_to_record(laws))
 
 
-def load_laws(path: Path | str) -> Fit:
-    """The fit that `save_laws` wrote.
+def load_laws(path: Path | str) -> Laws:
+    """The laws that `save_laws` wrote, or those of a file with known parameters (`given.py`).
 
     Raises:
         InputError: where the file is missing, is not a laws file of this version, or lacks a field.
@@ -37,21 +39,41 @@ def load_laws(path: Path | str) -> Fit:
     return read_record(Path(path), SCHEMA, VERSION, "thresher fit", _from_record)
 
 
-def laws_to_record(fit: Fit) -> dict[str, object]:
-    """The fit as a JSON object."""
+def laws_to_record(laws: Laws) -> dict[str, object]:
+    """The laws as a JSON object."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
+        "law": laws.best.law,
+        "metric": laws.metric,
+        "recipe": laws.recipe,
+        "model": laws.model,
+        "params": laws.params,
+        "replacement": laws.replacement,
+        "status": list(laws.status),
+        "warnings": list(laws.warnings),
+        "fits": [
+            {"weight": weight, **_fit_to_record(fit)}
+            for fit, weight in zip(laws.fits, laws.weights, strict=True)
+        ],
+        "comparison": [asdict(score) for score in laws.comparison],
+        "points": [_point_to_record(point) for point in laws.points],
+        "check": {
+            "mae": laws.check.mae,
+            "mae_of_mean": laws.check.mae_of_mean,
+            "points": [_point_to_record(point) for point in laws.check.points],
+        },
+    }
+
+
+def _fit_to_record(fit: Fit) -> dict[str, object]:
+    return {
         "law": fit.law,
-        "metric": fit.metric,
-        "recipe": fit.recipe,
-        "model": fit.model,
-        "shared": {name: getattr(fit, name) for name in SHARED},
+        "shared": dict(fit.shared),
         "pools": [
             {
                 "name": pool.name,
-                "b": pool.b,
-                "tau": pool.tau,
+                **pool.values,
                 "num_unique": pool.num_unique,
                 "pool_samples": pool.pool_samples,
                 "intervals": _intervals_to_record(pool.intervals),
@@ -59,18 +81,12 @@ def laws_to_record(fit: Fit) -> dict[str, object]:
             }
             for pool in fit.pools
         ],
+        "num_params": fit.num_params,
         "intervals": _intervals_to_record(fit.intervals),
         "noise": fit.noise,
         "status": list(fit.status),
-        "warnings": list(fit.warnings),
         "draw_names": list(fit.draw_names),
         "draws": fit.draws_SX.tolist(),
-        "points": [_point_to_record(point) for point in fit.points],
-        "check": {
-            "mae": fit.check.mae,
-            "mae_of_mean": fit.check.mae_of_mean,
-            "points": [_point_to_record(point) for point in fit.check.points],
-        },
     }
 
 
@@ -92,26 +108,48 @@ def read_record(
         )
     try:
         return build(record)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except InputError:
+        raise
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} lacks a field or holds a wrong one ({error}); make it again") from None
 
 
-def _from_record(record: Mapping[str, Any]) -> Fit:
-    if record["law"] not in LAWS:
-        raise InputError(f"there is no law {record['law']!r}; choose one of {', '.join(sorted(LAWS))}")
-    names = tuple(record["draw_names"])
+def _from_record(record: Mapping[str, Any]) -> Laws:
+    if "fits" not in record:
+        return laws_given(record)
     check = record["check"]
-    return Fit(
-        law=record["law"],
+    return Laws(
         metric=record["metric"],
         recipe=record["recipe"],
         model=record["model"],
-        **{name: float(record["shared"][name]) for name in SHARED},
+        fits=tuple(_fit_from_record(fit) for fit in record["fits"]),
+        weights=tuple(float(fit["weight"]) for fit in record["fits"]),
+        comparison=tuple(LawScore(**score) for score in record["comparison"]),
+        status=tuple(record["status"]),
+        warnings=tuple(record["warnings"]),
+        params=record["params"],
+        replacement=bool(record["replacement"]),
+        points=_points_from_record(record["points"]),
+        check=Check(
+            mae=check["mae"], mae_of_mean=check["mae_of_mean"], points=_points_from_record(check["points"])
+        ),
+    )
+
+
+def _fit_from_record(record: Mapping[str, Any]) -> Fit:
+    law = LAWS.get(record["law"])
+    if law is None:
+        raise InputError(f"there is no law {record['law']!r}; choose one of {', '.join(LAWS)}")
+    names = tuple(record["draw_names"])
+    own = (law.worth, "tau") if law.has_half_life else (law.worth,)
+    sized = record["num_params"] is not None
+    return Fit(
+        law=law.name,
+        shared={name: float(record["shared"][name]) for name in shared_names(law, sized=sized)},
         pools=tuple(
             PoolLaw(
                 name=pool["name"],
-                b=float(pool["b"]),
-                tau=None if pool["tau"] is None else float(pool["tau"]),
+                values={name: float(pool[name]) for name in own},
                 num_unique=float(pool["num_unique"]),
                 pool_samples=float(pool["pool_samples"]),
                 intervals=_intervals_from_record(pool["intervals"]),
@@ -119,16 +157,12 @@ def _from_record(record: Mapping[str, Any]) -> Fit:
             )
             for pool in record["pools"]
         ),
+        num_params=record["num_params"],
         intervals=_intervals_from_record(record["intervals"]),
         noise=float(record["noise"]),
         status=tuple(record["status"]),
-        warnings=tuple(record["warnings"]),
         draws_SX=np.array(record["draws"], float).reshape(-1, len(names)),
         draw_names=names,
-        points=_points_from_record(record["points"]),
-        check=Check(
-            mae=check["mae"], mae_of_mean=check["mae_of_mean"], points=_points_from_record(check["points"])
-        ),
     )
 
 

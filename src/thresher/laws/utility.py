@@ -9,8 +9,12 @@ log of the error above d is a sum over passes. Divided by b it is the exposure
 and one pool has `y = A * exp(b * (E(n) - E(n0))) + d`, d added last. Where the first pass reaches beyond
 n0, as in the paper, `E(n0) = ln n0`, and the authors' `(a n)^b`, n in units of 1e5 samples, is A = 1 and
 n0 = 1e5 / a. Where a pool is smaller than n0 the paper's product would give the pool with the better b
-the larger error at n0; here every curve still passes through the meeting point. Array axis: E is the flat
-list of elements that need a sum.
+the larger error at n0; here every curve still passes through the meeting point.
+
+Drawn with replacement, the number of times that a sample was seen is Poisson with mean n/M, so the expected
+worth of the next one is `exp(-(1 - r) n / M)`, and its integral `E(n) = ln n - Ein((1 - r) n / M)`, with the
+entire exponential integral `Ein(z) = E1(z) + ln z + 0.5772...`. Array axis: E is the flat list of elements
+that need a sum.
 """
 
 import math
@@ -18,7 +22,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thresher.laws.integrals import ein
 from thresher.laws.law import Exposure, Floats, Law
+from thresher.laws.mix import fall, spans_of
+from thresher.laws.passes import FIRST_LATER, later_passes
 
 _LN2 = math.log(2.0)
 _NEGLIGIBLE = -40.0
@@ -50,7 +57,8 @@ def error_of_pool(
 def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
     """`E(n)` of the module's docstring and slopes; arguments broadcast, an infinite interval never repeats.
 
-    Costs one to two exponentials a pass and element; passes beyond some 58 half-lives are skipped.
+    Costs one to two exponentials a pass and element for the first two thousand; passes beyond some 58
+    half-lives are skipped.
     """
     passes = np.floor(samples_seen / interval)
     repeated = passes >= 1
@@ -73,13 +81,14 @@ def _sum_of_passes(passes_E: Floats, log_decay_E: Floats) -> tuple[Floats, Float
     """`sum_{k=1}^{K-1} r^k ln(1 + 1/k)` for each element, and the same sum with every term times k.
 
     Blocks of passes double in length and only elements with passes left stay in, so the work is at most
-    twice the number of terms and Python's loop has a logarithmic number of rounds.
+    twice the number of terms and Python's loop has a logarithmic number of rounds; `passes.py` sums the rest.
     """
     total_E, weighted_E = np.zeros(passes_E.size), np.zeros(passes_E.size)
     active: NDArray[np.intp] = np.flatnonzero(passes_E >= 2)
     start = 1
-    while active.size:
+    while active.size and start < FIRST_LATER:
         width = max(_FIRST_BLOCK, min(start, _LARGEST_BLOCK_ELEMENTS // active.size))
+        width = min(width, FIRST_LATER - start)
         k = np.arange(start, start + width, dtype=float)
         terms = np.exp(log_decay_E[active, None] * k)
         terms *= k < passes_E[active, None]
@@ -88,12 +97,33 @@ def _sum_of_passes(passes_E: Floats, log_decay_E: Floats) -> tuple[Floats, Float
         weighted_E[active] += terms @ (logs * k)
         start += width
         active = active[(passes_E[active] > start) & (log_decay_E[active] * start > _NEGLIGIBLE)]
+    if active.size:
+        later = later_passes(passes_E[active], log_decay_E[active], np.zeros(active.size))
+        total_E[active] += later.value
+        weighted_E[active] += later.times_pass
     return total_E, weighted_E
+
+
+def expected_log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
+    """The same for samples drawn with replacement."""
+    seen = samples_seen / interval
+    z = -np.expm1(-_LN2 / half_life) * seen
+    by_log_z = -np.expm1(-z)
+    log_z_by_log_tau = -np.exp2(-1.0 / half_life) * _LN2 / half_life / -np.expm1(-_LN2 / half_life)
+    return Exposure(np.log(samples_seen) - ein(z), -by_log_z * log_z_by_log_tau, np.exp(-z))
 
 
 LAW = Law(
     name="utility",
-    log_exposure=log_exposure,
-    has_half_life=True,
+    shared=("A", "n0", "d", "gamma"),
+    fall=fall,
+    span=spans_of(log_exposure, expected_log_exposure),
     about="Each repetition teaches less than the one before, by the factor 2^(-1/tau).",
+)
+HARMFUL = Law(
+    name="harmful",
+    shared=("A", "n0", "d", "gamma", "harm"),
+    fall=fall,
+    span=spans_of(log_exposure, expected_log_exposure),
+    about="As utility, but a sample repeated often enough does harm, so that the error turns up.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from thresher.budget import format_count
 from thresher.laws.store import read_record
-from thresher.plan import Plan
+from thresher.plans import Plan
 from thresher.report.wording import number_text
 
 

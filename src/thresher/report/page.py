@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from plotly.offline import get_plotlyjs
 
 import thresher
 from thresher.data.writer import atomic_path
+from thresher.laws.result import Laws
 from thresher.report.chart import SYMBOLS
 from thresher.report.commands import read_commands
-from thresher.report.curves import utility_chart
+from thresher.report.figures import figures, marks_of_workdir, runs_of_metric, scale_of_workdir
 from thresher.report.fitted import fitted
+from thresher.report.plotly_spec import spec_json
 from thresher.report.rejects import rejects
 from thresher.report.sections import (
     error_section,
@@ -26,9 +27,8 @@ from thresher.report.sections import (
 )
 from thresher.report.tally import NUM_SHOWN, tally
 from thresher.report.verdict import trained
-from thresher.report.wording import Scale, scale_of
+from thresher.report.wording import Scale
 from thresher.report.workdir import Workdir, read_workdir
-from thresher.runs import mix_weights
 
 DASH_ARRAYS = {"solid": "none", "dash": "6 3", "dot": "2 3", "dashdot": "6 3 2 3"}
 SYMBOL_PATHS = {
@@ -74,31 +74,29 @@ def write_report(
 
 def render(workdir: Workdir, *, shards: Sequence[str] | None, title: str, gallery: int) -> str:
     """The page as text."""
-    fit, plan = workdir.laws, workdir.plan
-    scale, ranks = _scale(workdir), _ranks(workdir)
+    laws, plan = workdir.laws, workdir.plan
+    scale, marks, runs = scale_of_workdir(workdir), marks_of_workdir(workdir), runs_of_metric(workdir)
     counted = tally(workdir, num_shown=gallery)
-    runs = [run for run in workdir.runs if run.metric == scale.metric]
+    charts = figures(workdir, counted)
     tried = trained(runs, plan)
     sections: dict[str, Any] = {
-        "plan": None if plan is None else plan_section(plan, ranks, tried, fit, scale),
+        "plan": None if plan is None else plan_section(plan, scale),
         "trained": trained_section(tried, scale),
-        "errors": error_section(runs, ranks, fit, scale),
-        "utility": None if fit is None else utility_chart(fit, ranks),
+        "errors": error_section(runs, laws, scale) if "errors" in charts else None,
         "scores": None if counted is None else score_section(counted),
-        "gallery": None if counted is None else gallery_section(counted, ranks, shards),
-        "quarantine": None if workdir.quarantine is None else rejects(workdir.quarantine),
+        "gallery": None if counted is None else gallery_section(counted, marks.ranks, shards),
+        "quarantine": rejects(*workdir.quarantine) if workdir.quarantine else None,
         "commands": None if workdir.subset is None else read_commands(workdir.subset, plan),
-        "fit": None if fit is None else fitted(fit, scale),
+        "fit": None if laws is None else fitted(laws, scale),
     }
-    shown = [name for name in ("plan", "errors", "utility", "scores") if sections[name] is not None]
     return _template().render(
         **sections,
         title=title,
         facts=_facts(workdir, scale),
-        numbers={name: number for number, name in enumerate(shown, start=1)},
-        charts=bool(shown),
+        charts=charts,
+        numbers={name: number for number, name in enumerate(charts, start=1)},
         version=thresher.__version__,
-        **_assets(charts=bool(shown)),
+        **_assets(charts=bool(charts)),
     )
 
 
@@ -106,45 +104,32 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(symbols=SYMBOL_PATHS, dashes=DASH_ARRAYS)
-    return environment.from_string(_asset("page.html.jinja"))
+    environment.globals.update(symbols=SYMBOL_PATHS, dashes=DASH_ARRAYS, spec_json=spec_json)
+    return environment.from_string(asset("page.html.jinja"))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file of the page."""
     return (resources.files("thresher.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _assets(*, charts: bool) -> dict[str, str]:
     """The scripts, the style and the policy that lets these scripts run and nothing be fetched."""
+    # The library is read here, since pictures and tables do without it.
+    from plotly.offline import get_plotlyjs
+
     plotly = get_plotlyjs().replace("\r\n", "\n") if charts else ""
-    script = _asset("page.js")
+    script = asset("page.js")
     hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script) if text)
     policy = (
         f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {hashes}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return {"plotly": plotly, "script": script, "style": _asset("style.css"), "policy": policy}
+    return {"plotly": plotly, "script": script, "style": asset("style.css"), "policy": policy}
 
 
 def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _scale(workdir: Workdir) -> Scale:
-    first = next((source for source in (workdir.plan, workdir.laws, *workdir.runs) if source), None)
-    metric = "error" if first is None else first.metric
-    errors = [run.error for run in workdir.runs if run.metric == metric]
-    return scale_of(metric, errors)
-
-
-def _ranks(workdir: Workdir) -> dict[str, int]:
-    """The place of each pool, which decides its colour: from the cut, else the fit, else the ledger."""
-    if workdir.pools is not None:
-        return {pool.name: pool.rank for pool in workdir.pools.pools}
-    if workdir.laws is not None:
-        return {pool.name: rank for rank, pool in enumerate(workdir.laws.pools)}
-    names = dict.fromkeys(name for run in workdir.runs for name in mix_weights(run))
-    return {name: rank for rank, name in enumerate(names)}
 
 
 def _facts(workdir: Workdir, scale: Scale) -> list[str]:
@@ -155,7 +140,13 @@ def _facts(workdir: Workdir, scale: Scale) -> list[str]:
     if workdir.runs:
         facts.append(f"{len(workdir.runs)} measured points")
     if workdir.laws is not None:
-        facts += [f"{workdir.laws.law} law", f"error: {scale.axis[:1].lower()}{scale.axis[1:]}"]
+        facts += [_law_fact(workdir.laws), f"error: {scale.axis[:1].lower()}{scale.axis[1:]}"]
         named = {"model": workdir.laws.model, "recipe": workdir.laws.recipe}
         facts += [f"{key} {value}" for key, value in named.items() if value]
     return facts
+
+
+def _law_fact(laws: Laws) -> str:
+    others = len(laws.fits) - 1
+    more = f" and {others} other law{'s' if others > 1 else ''}" if others else ""
+    return f"{laws.best.law} law{more}"

@@ -1,6 +1,7 @@
-"""The quarantine in short: how many pairs went at which stage for which reason, with some of them."""
+"""The quarantine in short: how much went at which stage for which reason, with some of them."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from thresher.data.quarantine import reason_kind
@@ -16,27 +17,31 @@ REASON_LIMIT = 160
 class Rejects:
     """A quarantine in short.
 
+    `num_shards` of the rows stand for a shard and not for a pair: all of it, or what follows a damaged place.
     `reasons` holds (stage, reason, count), most frequent first; `rows` holds (shard, key, stage, reason).
     """
 
     num_rows: int
+    num_shards: int
     reasons: list[tuple[str, str, int]]
     num_reasons: int
     rows: list[tuple[str, str, str, str]]
 
 
-def rejects(path: Path) -> Rejects:
-    """The summary of a quarantine table; reasons that differ in numbers and names alone count together.
+def rejects(*paths: Path) -> Rejects:
+    """The summary of quarantine tables; reasons that differ in numbers and names alone count together.
 
     Raises:
-        InputError: the table has not the columns of a quarantine.
+        InputError: a table has not the columns of a quarantine.
     """
     counts: dict[tuple[str, str], int] = {}
     examples: dict[tuple[str, str], set[str]] = {}
     rows: list[tuple[str, str, str, str]] = []
-    for batch in batches(path, ("shard", "key", "stage", "reason")):
-        for row in batch.to_pylist():
+    num_shards = 0
+    for path in paths:
+        for row in _rows(path):
             reason = cut_caption(row["reason"] or "", REASON_LIMIT)[0]
+            num_shards += not row["key"]
             group = (row["stage"] or "", reason_kind(reason))
             counts[group] = counts.get(group, 0) + 1
             if len(examples.setdefault(group, set())) < 2:
@@ -47,5 +52,14 @@ def rejects(path: Path) -> Rejects:
     ordered = sorted(counts, key=lambda group: (-counts[group], group))
     named = [(g[0], min(examples[g]) if len(examples[g]) == 1 else g[1], counts[g]) for g in ordered]
     return Rejects(
-        num_rows=sum(counts.values()), reasons=named[:MAX_REASONS], num_reasons=len(named), rows=rows
+        num_rows=sum(counts.values()),
+        num_shards=num_shards,
+        reasons=named[:MAX_REASONS],
+        num_reasons=len(named),
+        rows=rows,
     )
+
+
+def _rows(path: Path) -> Iterator[dict[str, str | None]]:
+    for batch in batches(path, ("shard", "key", "stage", "reason")):
+        yield from batch.to_pylist()

@@ -1,33 +1,43 @@
-"""What each section of the page shows, in texts and charts ready for the template."""
+"""What each section of the page shows, in texts ready for the template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thresher.budget import format_count
-from thresher.laws.result import Fit
-from thresher.plan import Plan
+from thresher.laws.fit import predict_runs
+from thresher.laws.result import Laws
+from thresher.plans import Plan, weighting_sentence
 from thresher.report.chart import pool_mark
-from thresher.report.curves import error_chart, plan_chart, predicted
 from thresher.report.fitted import check_sentence
 from thresher.report.gallery import cards
-from thresher.report.histogram import score_chart
-from thresher.report.tally import LEFT_OUT, Tally
+from thresher.report.tally import LEFT_OUT, Tally, labels_of
 from thresher.report.verdict import Trained, budgets, order_sentences, summary
 from thresher.report.wording import ABSENT, Scale, mix_text, number_text, share_text
-from thresher.runs import Run, mix_unique, mix_weights
+from thresher.runs import Run, is_loss, mix_unique, mix_weights
 
-CLEAN = "clean"
+MAX_RUNS = 400
+MAX_POLICIES = 8
 
 
-def plan_section(
-    plan: Plan, ranks: dict[str, int], tried: list[Trained], fit: Fit | None, scale: Scale
-) -> dict[str, Any]:
-    """The budgets, the sentences above them and the figure."""
+def plan_section(plan: Plan, scale: Scale) -> dict[str, Any]:
+    """The budgets, the sentences above them, and what keeping one mix everywhere costs."""
+    loss = is_loss(plan.metric)
+    free = [
+        f"At {format_count(budget.samples_seen)} samples seen: "
+        f"{weighting_sentence(budget.weighting, loss=loss)}"
+        for budget in plan.budgets
+        if budget.weighting is not None and plan.weights == "subsets"
+    ]
     return {
         "summary": summary(plan),
         "budgets": budgets(plan, scale),
-        "status": list(plan.status),
-        "chart": plan_chart(plan, ranks, tried, fit, scale),
+        "status": [*plan.status, *([] if plan.payback is None else [plan.payback.sentence])],
+        "free": free,
+        "policies": [
+            (policy.name, scale.fine_gap(policy.mean_regret), scale.fine_gap(policy.worst_regret))
+            for policy in plan.policies[:MAX_POLICIES]
+        ],
+        "num_policies": len(plan.policies),
     }
 
 
@@ -50,35 +60,42 @@ def trained_section(tried: list[Trained], scale: Scale) -> dict[str, Any] | None
     return {"sentences": order_sentences(tried, scale), "rows": rows}
 
 
-def error_section(
-    runs: Sequence[Run], ranks: dict[str, int], fit: Fit | None, scale: Scale
-) -> dict[str, Any] | None:
-    """The measured points with curves and a table; None without probe runs."""
-    chart = error_chart(runs, ranks, fit, scale)
-    if chart is None:
-        return None
-    rows = []
-    for run in runs:
-        weights, unique = mix_weights(run), mix_unique(run)
-        errors = predicted(fit, weights, unique, run.samples_seen)
-        rows.append(
-            (
-                run.run or ABSENT,
-                mix_text(weights),
-                run.role,
-                format_count(sum(unique.values())),
-                format_count(run.samples_seen),
-                scale.text(run.error),
-                scale.text(None if errors is None else float(errors)),
-            )
+def error_section(runs: Sequence[Run], laws: Laws | None, scale: Scale) -> dict[str, Any]:
+    """The measured points as a table."""
+    shown = runs[:MAX_RUNS]
+    rows = [
+        (
+            run.run or ABSENT,
+            mix_text(mix_weights(run)),
+            run.role,
+            format_count(sum(mix_unique(run).values())),
+            format_count(run.samples_seen),
+            scale.text(run.error),
+            scale.text(error),
         )
-    check = "" if fit is None else check_sentence(fit, scale)
-    return {"chart": chart, "rows": rows, "check": check, "has_law": fit is not None}
+        for run, error in zip(shown, _predicted(laws, shown), strict=True)
+    ]
+    return {
+        "rows": rows,
+        "num_runs": len(runs),
+        "check": "" if laws is None else check_sentence(laws, scale),
+        "has_law": laws is not None,
+    }
+
+
+def _predicted(laws: Laws | None, runs: Sequence[Run]) -> list[float | None]:
+    """What the laws predict for each run; None without laws, or where one of its pools has none."""
+    if laws is None:
+        return [None] * len(runs)
+    known = [run for run in runs if set(mix_weights(run)) <= set(laws.pool_names)]
+    errors = iter(predict_runs(laws, known)) if known else iter(())
+    kept = {id(run) for run in known}
+    return [float(next(errors)) if id(run) in kept else None for run in runs]
 
 
 def score_section(counted: Tally) -> dict[str, Any]:
-    """The histogram and the table of pools."""
-    labels = _labels(counted)
+    """The table of pools."""
+    labels = labels_of(counted)
     rows = []
     for pool in counted.pools.pools:
         num = pool.num_samples
@@ -93,7 +110,6 @@ def score_section(counted: Tally) -> dict[str, Any]:
     title = "The pools, best first"
     title += ", and how well each was cut: shares of the planted labels." if labels else "."
     return {
-        "chart": score_chart(counted, labels),
         "title": title,
         "columns": ["Pool", "Pairs", "Scores", *(label or "no label" for label in labels)],
         "rows": rows,
@@ -101,15 +117,7 @@ def score_section(counted: Tally) -> dict[str, Any]:
     }
 
 
-def _labels(counted: Tally) -> list[str]:
-    """The planted labels, good pairs first; empty where nothing is planted."""
-    found = {label for _, label in counted.counts}
-    if found <= {""}:
-        return []
-    return sorted(found, key=lambda label: (label != CLEAN, label == "", label))
-
-
-def gallery_section(counted: Tally, ranks: dict[str, int], shards: Sequence[str] | None) -> dict[str, Any]:
+def gallery_section(counted: Tally, ranks: Mapping[str, int], shards: Sequence[str] | None) -> dict[str, Any]:
     """The cards of each pool, best pool first."""
     made, problems = cards(counted.shown, shards)
     if not any(made.values()):

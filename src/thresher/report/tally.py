@@ -20,6 +20,7 @@ NUM_SHOWN = 8
 SAMPLE = 512
 BATCH_ROWS = 65_536
 LEFT_OUT = "in no pool"
+CLEAN = "clean"
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -91,6 +92,14 @@ def tally(workdir: Workdir, *, num_shown: int = NUM_SHOWN) -> Tally | None:
         for name, rows in picked.items()
     }
     return Tally(pools=workdir.pools, edges=edges, counts=counts, shown=shown)
+
+
+def labels_of(counted: Tally) -> list[str]:
+    """The planted labels, good pairs first; empty where nothing is planted."""
+    found = {label for _, label in counted.counts}
+    if found <= {""}:
+        return []
+    return sorted(found, key=lambda label: (label != CLEAN, label == "", label))
 
 
 def batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from thresher.budget import format_count
-from thresher.crossovers import Crossover
-from thresher.plan import SURE, BudgetPlan, Candidate, Plan
+from thresher.plans import BudgetPlan, Candidate, Crossover, Plan, find_candidate, winner
 from thresher.report.wording import Scale, about_text, chance_text, mix_text, times_text
 from thresher.runs import Run, mix_weights
 
 SAME_BUDGET = 0.02  # measured budgets are whole batches, so they miss the planned one by a little
 SAME_WEIGHT = 0.01
 CARD_ROWS = 12
+USUAL_CHANCE = 0.95  # of a crossover to take place at all; a smaller one is said
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,8 @@ def budgets(plan: Plan, scale: Scale) -> list[Budget]:
 
 
 def _budget(budget: BudgetPlan, scale: Scale) -> Budget:
-    best, *others = budget.candidates
-    rival = max(others, key=lambda candidate: candidate.chance_best, default=None)
+    best = winner(budget)
+    rival = None if budget.rival is None else find_candidate(budget, budget.rival)
     return Budget(
         samples=format_count(budget.samples_seen),
         best=_row(best, scale),
@@ -98,18 +98,18 @@ def _row(candidate: Candidate, scale: Scale) -> Row:
 def summary(plan: Plan) -> list[str]:
     """The plan in sentences: the winner at each budget, then where it changes."""
     said = []
-    for (best, sure), group in itertools.groupby(plan.budgets, key=_winner):
+    for (best, verdict), group in itertools.groupby(plan.budgets, key=lambda b: (b.best, b.verdict)):
         budgets = list(group)
         counts = [format_count(budget.samples_seen) for budget in budgets]
         where = " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
-        chance = chance_text(min(budget.candidates[0].chance_best for budget in budgets))
-        doubt = "" if sure else f", but its chance of being the best is only {chance}"
+        chance = chance_text(min(winner(budget).chance_best for budget in budgets))
+        doubt = {
+            "best": "",
+            "close": "; others may be better, but too little to matter",
+            "unclear": f", but its chance of being the best is only {chance}",
+        }[verdict]
         said.append(f"{best} is predicted best at {where} samples seen{doubt}.")
     return said + [crossover_text(crossover) for crossover in plan.crossovers]
-
-
-def _winner(budget: BudgetPlan) -> tuple[str, bool]:
-    return budget.best, budget.candidates[0].chance_best >= SURE
 
 
 def crossover_text(crossover: Crossover) -> str:
@@ -121,6 +121,8 @@ def crossover_text(crossover: Crossover) -> str:
         interval = f"interval {low} to {high}"
     elif low or high:
         interval = f"interval above {low}" if low else f"interval below {high}"
+    if crossover.chance < USUAL_CHANCE:
+        interval += f", in {chance_text(crossover.chance)} of the draws"
     where = about_text(crossover.samples_seen)
     return f"{crossover.after} overtakes {crossover.before} at about {where} samples seen ({interval})."
 
@@ -161,7 +163,8 @@ def _average(members: list[Run], plan: Plan | None) -> Trained:
 def _candidate(plan: Plan | None, weights: dict[str, float], samples_seen: int) -> Candidate | None:
     for budget in () if plan is None else plan.budgets:
         if abs(budget.samples_seen - samples_seen) <= SAME_BUDGET * samples_seen:
-            for candidate in budget.candidates:
+            extra: tuple[Candidate, ...] = () if budget.weighting is None else (budget.weighting.candidate,)
+            for candidate in (*budget.candidates, *extra):
                 if same_mix(candidate.weights, weights):
                     return candidate
     return None

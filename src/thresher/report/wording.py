@@ -58,7 +58,12 @@ class Scale:
 
     def gap(self, difference: float) -> str:
         """A difference of two errors with its unit, `1.3 points`."""
-        return f"{self.factor * difference:.{1 if self.percent else 3}f} {self.difference}"
+        text = f"{self.factor * difference:.{1 if self.percent else 3}f}"
+        return f"{text.replace('-', MINUS)} {self.difference}"
+
+    def fine_gap(self, difference: float) -> str:
+        """The same with two significant digits, for small ones, `0.15 points`."""
+        return f"{self.factor * difference:.2g} {self.difference}".replace("-", MINUS)
 
 
 def scale_of(metric: str, errors: Iterable[float]) -> Scale:
@@ -130,10 +135,15 @@ def cut_caption(caption: str, limit: int = CAPTION_LIMIT) -> tuple[str, str]:
     ('a dog', '')
     """
     head = caption[: 4 * limit]
-    clean = " ".join("".join(_printable(char) for char in head).split())
+    clean = one_line(head)
     if len(clean) <= limit and len(caption) == len(head):
         return clean, ""
     return clean[:limit].rstrip() + "…", f"cut, {len(caption):,} characters in all"
+
+
+def one_line(text: str) -> str:
+    """The text without control characters, lone surrogates and line breaks."""
+    return " ".join("".join(_printable(char) for char in text).split())
 
 
 def _printable(char: str) -> str:

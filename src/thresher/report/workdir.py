@@ -9,19 +9,21 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from thresher.errors import InputError
-from thresher.laws.result import Fit
+from thresher.laws.result import Laws
 from thresher.laws.store import load_laws
-from thresher.plan import Plan
-from thresher.plan_store import load_plan
+from thresher.plans import Plan
+from thresher.plans.store import load_plan
 from thresher.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
 from thresher.runs import Run, read_runs
+from thresher.scores.parts import list_quarantines
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Workdir:
     """The parsed files of one workdir; None or empty where a file is absent.
 
-    `runs` are those that `laws` can be compared with.
+    `runs` are those that `laws` can be compared with, or those that it holds where there is no ledger.
+    `quarantine` is the joined table of a whole run, or else the tables that its stages left.
     """
 
     root: Path
@@ -29,10 +31,10 @@ class Workdir:
     pools: Pools | None
     pools_table: Path | None
     runs: tuple[Run, ...]
-    laws: Fit | None
+    laws: Laws | None
     plan: Plan | None
     subset: Path | None
-    quarantine: Path | None
+    quarantine: tuple[Path, ...]
     planted: dict[str, str]
 
 
@@ -46,21 +48,22 @@ def read_workdir(root: Path) -> Workdir:
         raise InputError(f"there is no folder {root}; give the workdir of a run")
     parts = sorted(p for p in (root / "scores" / "parts").glob("*.parquet") if ".quarantine." not in p.name)
     laws = load_laws(root / "laws.json") if (root / "laws.json").is_file() else None
-    runs = read_runs(root / "runs.jsonl") if (root / "runs.jsonl").is_file() else []
+    ledger = root / "runs.jsonl"
+    runs = comparable(read_runs(ledger), laws) if ledger.is_file() else runs_of(laws)
     workdir = Workdir(
         root=root,
         score_parts=tuple(parts),
         pools=load_pools(root / "pools") if (root / "pools" / POOLS_FILE).is_file() else None,
         pools_table=_existing(root / "pools" / TABLE_FILE),
-        runs=tuple(comparable(runs, laws)),
+        runs=tuple(runs),
         laws=laws,
         plan=load_plan(root / "plan.json") if (root / "plan.json").is_file() else None,
         subset=_existing(root / "subset" / "meta.json"),
-        quarantine=_existing(root / "quarantine.parquet"),
+        quarantine=_quarantine(root),
         planted=_read_planted(root / "planted.json"),
     )
-    later = (workdir.laws, workdir.plan, workdir.subset, workdir.quarantine)
-    if not (workdir.score_parts or workdir.pools or workdir.runs) and all(part is None for part in later):
+    some = (workdir.score_parts, workdir.pools, workdir.runs, workdir.quarantine)
+    if not any(some) and all(part is None for part in (workdir.laws, workdir.plan, workdir.subset)):
         raise InputError(
             f"{root} holds nothing to report on: no scores/, pools/, runs.jsonl, laws.json, plan.json, "
             "subset/ or quarantine.parquet; run a stage first, or give the workdir of a run"
@@ -68,14 +71,19 @@ def read_workdir(root: Path) -> Workdir:
     return workdir
 
 
-def comparable(runs: Iterable[Run], fit: Fit | None) -> list[Run]:
-    """The runs of a fit's metric, recipe and model; a run that does not name one of them is taken for it."""
-    return [run for run in runs if fit is None or _is_comparable(run, fit)]
+def comparable(runs: Iterable[Run], laws: Laws | None) -> list[Run]:
+    """The runs of the laws' metric, recipe and model; one that does not name them is taken for it."""
+    return [run for run in runs if laws is None or _is_comparable(run, laws)]
 
 
-def _is_comparable(run: Run, fit: Fit) -> bool:
-    pairs = ((run.metric, fit.metric), (run.recipe, fit.recipe), (run.model, fit.model))
-    return all(of_run == of_fit or None in (of_run, of_fit) for of_run, of_fit in pairs)
+def _is_comparable(run: Run, laws: Laws) -> bool:
+    pairs = ((run.metric, laws.metric), (run.recipe, laws.recipe), (run.model, laws.model))
+    return all(of_run == of_laws or None in (of_run, of_laws) for of_run, of_laws in pairs)
+
+
+def runs_of(laws: Laws | None) -> list[Run]:
+    """The runs that the laws were fitted to and checked with."""
+    return [] if laws is None else [point.run for point in (*laws.points, *laws.check.points)]
 
 
 def open_table(path: Path) -> Any:
@@ -92,6 +100,13 @@ def open_table(path: Path) -> Any:
 
 def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
+
+
+def _quarantine(root: Path) -> tuple[Path, ...]:
+    joined = root / "quarantine.parquet"
+    if joined.is_file():
+        return (joined,)
+    return (*list_quarantines(root / "scores"), *(root / "pools").glob("quarantine.parquet"))
 
 
 def _read_planted(path: Path) -> dict[str, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from thresher.budget import format_count, parse_count
 from thresher.errors import InputError
-from thresher.plan import BudgetPlan, Candidate
-from thresher.plan_store import load_plan
+from thresher.plans import BudgetPlan, Candidate, find_candidate
+from thresher.plans.store import load_plan
 from thresher.pools.record import load_pools
 from thresher.scores.spec import nearest
 from thresher.subset.manifest import manifest
@@ -31,12 +31,13 @@ def subset_from_plan(
 
     Args:
         plan_path: A `plan.json`.
-        budget: One of the plan's budgets, as a number or like `128M`.
+        budget: One of the plan's budgets, as a number or like `128M`, rounded as the plan shows it.
         pools: Folder that `cut` wrote.
         out: Folder of the subset.
         format: `npy`, `parquet` or `shards`.
         shards: Names from `expand`, for the format `shards`.
-        candidate: Name of another candidate of that budget, such as `0-10% + 10-20%`.
+        candidate: Name of another candidate of that budget, such as `0-10% + 10-20%`, or of the free weights
+            that the plan found.
         exclude: uids to leave out.
         pairs_per_shard: Pairs of an output shard.
         index_cache: Folder in which the index of the shards is kept.
@@ -70,7 +71,7 @@ def _find_budget(plan_path: str | Path, budget: int | str) -> BudgetPlan:
     wanted = parse_count(budget)
     budgets = load_plan(plan_path).budgets
     for planned in budgets:
-        if planned.samples_seen == wanted:
+        if wanted == planned.samples_seen or wanted == parse_count(format_count(planned.samples_seen)):
             return planned
     present = ", ".join(format_count(planned.samples_seen) for planned in budgets)
     raise InputError(
@@ -81,9 +82,9 @@ def _find_budget(plan_path: str | Path, budget: int | str) -> BudgetPlan:
 
 def _find_candidate(planned: BudgetPlan, name: str | None) -> Candidate:
     wanted = name or planned.best
-    for candidate in planned.candidates:
-        if candidate.name == wanted:
-            return candidate
+    found = find_candidate(planned, wanted)
+    if found is not None:
+        return found
     names = [candidate.name for candidate in planned.candidates]
     raise InputError(
         f"the plan has no candidate {wanted!r} at {format_count(planned.samples_seen)}; "

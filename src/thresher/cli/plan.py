@@ -1,0 +1,186 @@
+"""`thresher plan`: laws and budgets to the best mixes; loads torch only to count the FLOPs of a model."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.options import Json
+from thresher.cli.output import show, show_json, warn
+from thresher.errors import InputError
+
+if TYPE_CHECKING:
+    from thresher.budget import Price
+    from thresher.laws.result import Laws
+    from thresher.plans import Costs
+
+
+def plan(
+    laws: Annotated[Path, typer.Argument(metavar="LAWS.json", help="Laws that `thresher fit` wrote.")],
+    budget: Annotated[
+        list[str],
+        typer.Option(
+            metavar="BUDGET",
+            help="Samples that the real run sees, repeats counted (32M), its FLOPs (1e18FLOPs, '3.2 EFLOPs') "
+            "or its GPU-hours (100gpu-h); repeat it for several.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="PLAN.json", help="File for the plan.")],
+    pools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="POOLS",
+            help="Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the runs]",
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="subsets (whole pools, drawn uniformly over their pairs), continuous (free weights) or both "
+            "(free weights where they add more than the tolerance).",
+        ),
+    ] = "subsets",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="ERROR",
+            help="Errors closer than this count as equal.  [default: 0.001 (.1 points); 0.005 for a loss]",
+        ),
+    ] = None,
+    flops_per_sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLOPS|MODEL",
+            help="Training FLOPs of one sample seen, or an open_clip model to count them on.  "
+            "[default: as the runs tell]",
+        ),
+    ] = None,
+    device_flops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLOPS|DEVICE", help="Peak FLOP/s of one GPU, or A100, H100, H200 or V100; for GPU-hours."
+        ),
+    ] = None,
+    mfu: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of that peak which training reaches.")
+    ] = 0.35,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUNS",
+            help="Ledger of all probe runs, for their FLOPs.  [default: the runs of LAWS.json]",
+        ),
+    ] = None,
+    flops_per_pair: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLOPS|MODEL",
+            help="FLOPs of scoring one pair, or the open_clip model that scored it; charged for every pair "
+            "of POOLS.",
+        ),
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COUNT", help="Parameters of the model to plan for (151M), where the laws depend on them."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which mix of pools is best at each budget.
+
+    Every subset of up to 12 pools is a candidate, drawn uniformly over its pairs; of more pools a search
+    finds the candidates. Prints for each budget the one with the lowest error, averaged over what the laws
+    leave open: predicted error with its interval from 5% to 95%, the chance that no other is better by more
+    than the tolerance, and how often each pair is seen; then what to make of it. Where two candidates cannot
+    be told apart, it says so, what acting on the first one costs on average, and which runs would tell. Then
+    come what free weights would add, the budgets at which one winner gives way to the next, what any one mix
+    loses when it is kept at every budget, and after how many samples seen scoring and probing have paid back.
+
+    Reads LAWS.json, POOLS and RUNS; writes PLAN.json with all candidates.
+
+    Examples:
+        thresher plan laws.json --pools pools --budget 32M --budget 128M --out plan.json
+        thresher plan laws.json --budget 1e18FLOPs --flops-per-sample ViT-B-32 --weights both --out plan.json
+        thresher plan laws.json --budget 100gpu-h --device-flops A100 --out plan.json --json
+    """
+    from thresher.budget import parse_count
+    from thresher.display.plan import plan_text
+    from thresher.laws.store import load_laws
+    from thresher.plans import make_plan
+    from thresher.plans.store import plan_to_record, save_plan
+
+    fitted = load_laws(laws)
+    spent = _spent(fitted, runs, pools, flops_per_sample, flops_per_pair)
+    made = make_plan(
+        fitted,
+        budget,
+        pools,
+        weights=weights,
+        tolerance=tolerance,
+        spent=spent,
+        price=_price(spent, device_flops, mfu),
+        params=None if params is None else parse_count(params),
+    )
+    save_plan(out, made)
+    warn(made.status)
+    if as_json:
+        show_json(plan_to_record(made))
+    else:
+        show(plan_text(made))
+
+
+def _spent(
+    laws: "Laws",
+    runs: Path | None,
+    pools: Path | None,
+    flops_per_sample: str | None,
+    flops_per_pair: str | None,
+) -> "Costs":
+    """What the runs, the pairs of the pools and the options tell about costs."""
+    from thresher.plans import costs_of_runs
+    from thresher.runs import read_runs
+
+    used = [point.run for point in (*laws.points, *laws.check.points)] if runs is None else read_runs(runs)
+    costs = costs_of_runs(used)
+    if flops_per_pair is not None:
+        if pools is None:
+            raise InputError("--flops-per-pair needs --pools, which say how many pairs were scored")
+        costs = replace(costs, scoring_flops=_flops(flops_per_pair, training=False) * _num_pairs(pools))
+    if flops_per_sample is not None:
+        costs = replace(costs, flops_per_sample=_flops(flops_per_sample, training=True))
+    return costs
+
+
+def _price(spent: "Costs", device_flops: str | None, mfu: float) -> "Price":
+    from thresher.budget import DEVICES, Price, parse_flops
+
+    peak = None
+    if device_flops is not None:
+        peak = DEVICES.get(device_flops.upper()) or parse_flops(device_flops)
+    return Price(flops_per_sample=spent.flops_per_sample, device_flops=peak, mfu=mfu)
+
+
+def _flops(text: str, *, training: bool) -> float:
+    """FLOPs as a number, or counted on a pass of the model of that name."""
+    from thresher.budget import parse_flops
+
+    if text[:1].isdigit():
+        return parse_flops(text)
+    from thresher.models.flops import forward_flops, training_flops
+    from thresher.models.towers import load_towers
+
+    towers = load_towers(text)
+    num_tokens = int(getattr(towers.tokenize, "context_length", 77))
+    return training_flops(towers, num_tokens) if training else forward_flops(towers, num_tokens)
+
+
+def _num_pairs(pools: Path) -> int:
+    """Pairs that were scored: those in the pools and those in none of them."""
+    from thresher.pools import load_pools
+
+    record = load_pools(pools if pools.is_dir() else pools.parent)
+    return sum(record.sizes.values()) + sum(count for _, count in record.dropped)

@@ -1,0 +1,130 @@
+"""`thresher predict`: the error of any mix at any budget; it never loads torch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.options import Json
+from thresher.cli.output import show, show_json, warn
+from thresher.errors import InputError
+
+if TYPE_CHECKING:
+    from thresher.api import Prediction
+
+_FORMS = ("formula", "published")
+
+
+def predict(
+    laws: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LAWS.json", help="Laws that `thresher fit` wrote, or a file with known parameters."
+        ),
+    ],
+    mix: Annotated[
+        list[str],
+        typer.Option(
+            metavar="MIX",
+            help="Pools to draw from, uniformly over their pairs ('0-10% + 10-20%'), or with weights ('0.7 x "
+            "0-10% + 0.3 x 10-20%'); repeat it for several.",
+        ),
+    ],
+    budget: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SAMPLES",
+            help="Samples seen by the run, repeats counted (32M); repeat it for several.",
+        ),
+    ],
+    pools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="POOLS",
+            help="Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the laws]",
+        ),
+    ] = None,
+    params: Annotated[
+        str | None,
+        typer.Option(metavar="COUNT", help="Parameters of the model (151M), where the laws depend on them."),
+    ] = None,
+    with_noise: Annotated[
+        bool, typer.Option("--with-noise", help="Add the noise of a single run to the intervals.")
+    ] = False,
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="FORM",
+            help="formula (the irreducible error is added last) or published (it wears off with repeats, as "
+            "in the code of arXiv 2404.07177; only to compare with its table).",
+        ),
+    ] = "formula",
+    as_json: Json = False,
+) -> None:
+    """Predict the error of any mix of pools at any budget.
+
+    Reads LAWS.json and prints, for each mix and budget, the error averaged over what the laws leave open, its
+    interval from 5% to 95%, and how often each pair is seen. Nothing is written.
+
+    LAWS.json may be written by hand where the parameters are known, as from a publication: law, metric,
+    shared (A, n0, d) and pools (name, b, tau, num_unique), beside "schema": "thresher.laws", "version": 1.
+    Without draws there is no interval.
+
+    Examples:
+        thresher predict laws.json --mix '0-10% + 10-20%' --budget 32M --budget 128M
+        thresher predict laws.json --mix '0.7 x 0-10% + 0.3 x 10-20%' --budget 1.28B --with-noise --json
+    """
+    from thresher.api import predict as predict_mix
+    from thresher.budget import parse_count
+    from thresher.laws.published import predict_as_published
+    from thresher.laws.store import load_laws
+    from thresher.plans.mix_text import parse_mix
+    from thresher.plans.mixes import read_pool_sizes
+
+    if form not in _FORMS:
+        raise InputError(f"there is no form {form!r}; use one of {', '.join(_FORMS)}")
+    known = load_laws(laws)
+    size_of = {pool.name: round(pool.pool_samples) for pool in known.pools}
+    sizes = read_pool_sizes(pools) if pools is not None else size_of
+    predicted = []
+    for text in mix:
+        weights = parse_mix(text, sizes)
+        for samples in budget:
+            one = predict_mix(
+                known,
+                weights,
+                samples,
+                sizes=sizes,
+                params=None if params is None else parse_count(params),
+                with_noise=with_noise,
+            )
+            if form == "published":
+                error = predict_as_published(known, one.weights, sizes, one.samples_seen)
+                one = replace(one, error=error, low=error, high=error)
+            predicted.append((text, one))
+    if form == "published":
+        warn(["d wears off with repeats in these numbers, as in the published code; plan by the formula."])
+    if as_json:
+        show_json([{"mix": text, **asdict(one)} for text, one in predicted])
+    else:
+        show(_table(predicted))
+
+
+def _table(predicted: Sequence[tuple[str, "Prediction"]]) -> str:
+    """A row a mix and budget."""
+    from thresher.budget import format_count
+    from thresher.display.blocks import columns
+    from thresher.runs import is_loss
+
+    loss = is_loss(predicted[0][1].metric)
+    rows = []
+    for text, one in predicted:
+        error, low, high = (
+            f"{value:.4f}" if loss else f"{100 * value:.2f}%" for value in (one.error, one.low, one.high)
+        )
+        passes = ", ".join(f"{count:.2g}" for count in one.repeats.values())
+        interval = f"{low} to {high}" if one.low < one.high else ""
+        rows.append((text, format_count(one.samples_seen), error, interval, passes))
+    return columns(("mix", "samples seen", predicted[0][1].metric, "5-95%", "passes"), rows)

@@ -1,0 +1,172 @@
+"""Which law: every law fitted to the shorter runs and judged by the longest ones, which it has not seen.
+
+In-sample residuals favour the law that bends most. What a plan needs is a law that predicts a larger budget,
+so the longest runs of each pool (or mix) are held out, and a law gains the factor `(noise^2 + mean square
+error there)^(-G/2)`, the likelihood of G pools' errors whose common scale is unknown, one for each pool or
+mix as runs on the same pool err together. The density under the law's own doubt would not do: a wrong law is
+often a sure one.
+
+The other factor is the evidence of all runs, which pays for every parameter; with few runs a pool, as probes
+are, it tells laws apart that the longest runs alone cannot. Laws with a negligible share are left out.
+Measured on planted worlds in `benchmarks/regret.py`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thresher.errors import InputError
+from thresher.laws import LAWS
+from thresher.laws.law import Law
+from thresher.laws.problem import Problem, TooFewRuns, build_problem, design_of, predictions, residuals
+from thresher.laws.solve import Solution, solve
+from thresher.runs import Run, is_loss, mix_weights
+
+AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
+"""The laws that are weighed against each other; the power law joins where some pool was repeated."""
+_LEAST_WEIGHT = 0.03
+_LEAST_NOISE = 1e-4
+_ENOUGH_LENGTHS = 3
+_SAME_LENGTH = 1.1
+"""Lengths within this factor count as one: 12.8B and 13.2B samples seen are the same budget."""
+_WIDE_SD = 1.0
+_RUNS_PER_POOL = 4.0
+_PRIOR_RUNS, _PRIOR_NOISE = 2.0, 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a law made of the longest runs.
+
+    Attributes:
+        mae: Mean absolute error on them, units of the error.
+        mean_square: Of the residuals on them.
+        noise: Standard deviation of a residual of the shorter runs.
+        num_groups: Pools and mixes with held-out runs.
+    """
+
+    mae: float
+    mean_square: float
+    noise: float
+    num_groups: int
+
+
+def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs to fit and runs to judge by: the longest of every pool or mix that has runs of three lengths.
+
+    Runs on subsamples of different size are different runs: what repeats most is held out with them.
+    """
+    longest: dict[tuple[str, ...], int] = {}
+    for group, lengths in _lengths(runs).items():
+        budgets = _budgets(lengths)
+        if len(budgets) >= _ENOUGH_LENGTHS:
+            longest[group] = budgets[-1]
+    held = [run.samples_seen >= longest.get(_group(run), math.inf) for run in runs]
+    return (
+        [run for run, out in zip(runs, held, strict=True) if not out],
+        [run for run, out in zip(runs, held, strict=True) if out],
+    )
+
+
+def try_law(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[str, float]) -> Trial | None:
+    """Fit a law to the shorter runs and judge it by the longest; None where the runs are too few."""
+    shorter, longest = hold_out(runs)
+    if not longest or {pool for run in shorter for pool in mix_weights(run)} != set(pools):
+        return None
+    try:
+        problem, solution = solve(build_problem(law, shorter, pools, fixed))
+    except TooFewRuns:
+        return None
+    return _judge(problem, solution, longest)
+
+
+def weights_of(trials: Mapping[str, Trial | None], evidence: Mapping[str, float]) -> dict[str, float]:
+    """Share of each law in the predictions, largest first; those below 3% are left out.
+
+    Args:
+        trials: What each law made of the longest runs; None where it could not be tried.
+        evidence: `log_evidence` of each law that can be fitted to all runs.
+    """
+    tried = {name: trial for name in evidence if (trial := trials[name]) is not None}
+    logs = dict(evidence)
+    if len(tried) == len(evidence):
+        noise = max(_LEAST_NOISE, min(trial.noise for trial in tried.values()))
+        for name, trial in tried.items():
+            logs[name] -= trial.num_groups / 2 * math.log(noise**2 + trial.mean_square)
+    most = max(logs.values())
+    shares = {name: math.exp(value - most) for name, value in logs.items()}
+    total = sum(shares.values())
+    kept = {name: share / total for name, share in shares.items() if share / total >= _LEAST_WEIGHT}
+    total = sum(kept.values())
+    return {name: kept[name] / total for name in sorted(kept, key=lambda name: -kept[name])}
+
+
+def log_evidence(problem: Problem, solution: Solution) -> float:
+    """Log of the density that a law gave to the runs before any was seen, by Laplace's approximation.
+
+    The noise is integrated out under an inverse-gamma prior worth two runs of three parts in a thousand;
+    parameters without a prior of their own get a wide one here, the same in all laws. Many runs on a pool
+    count as four do: what a wrong law misses it misses in all of them alike.
+    """
+    found = residuals(problem, solution.coordinates_X[None])
+    free = problem.free_X
+    sd_F = problem.limits.prior_sd_X[free]
+    off_F = (solution.coordinates_X - problem.limits.prior_mean_X)[free] / sd_F  # 0 without a prior
+    wide_F = np.where(np.isfinite(sd_F), sd_F, _WIDE_SD)
+    count = found.runs.size
+    squares = float((found.runs**2).sum()) + _PRIOR_RUNS * _PRIOR_NOISE**2
+    variance = squares / (count + _PRIOR_RUNS)
+    precision_FF = found.by_free[0].T @ found.by_free[0] / variance + np.diag(wide_F**-2.0)
+    _, log_volume = np.linalg.slogdet(precision_FF * np.outer(wide_F, wide_F))
+    likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
+    evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)
+    return evidence * min(1.0, _RUNS_PER_POOL * len(problem.pools) / count)
+
+
+def _lengths(runs: Sequence[Run]) -> dict[tuple[str, ...], set[int]]:
+    lengths: dict[tuple[str, ...], set[int]] = {}
+    for run in runs:
+        lengths.setdefault(_group(run), set()).add(run.samples_seen)
+    return lengths
+
+
+def _budgets(lengths: Iterable[int]) -> list[int]:
+    """The shortest of each lot of lengths that are about the same, rising."""
+    budgets: list[int] = []
+    for length in sorted(lengths):
+        if not budgets or length > _SAME_LENGTH * budgets[-1]:
+            budgets.append(length)
+    return budgets
+
+
+def _group(run: Run) -> tuple[str, ...]:
+    return tuple(sorted(mix_weights(run)))
+
+
+def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> Trial:
+    of = design_of(longest, problem.pools, sized=problem.num_params is not None)
+    error_H = np.array([run.error for run in longest], float)
+    held = replace(problem, design=of)
+    (predicted_H,), _ = predictions(held, solution.coordinates_X[None])
+    mean = float(np.exp(problem.log_error_R.mean()))
+    scale_H = np.ones_like(error_H) if is_loss(longest[0].metric) else error_H / mean
+    off_H = np.log(predicted_H / error_H) * scale_H
+    return Trial(
+        mae=float(np.abs(predicted_H - error_H).mean()),
+        mean_square=float((off_H**2).mean()),
+        noise=problem.noise,
+        num_groups=len({_group(run) for run in longest}),
+    )
+
+
+def registered(name: str) -> Law:
+    """The law of that name.
+
+    Raises:
+        InputError: where there is none.
+    """
+    if name not in LAWS:
+        raise InputError(f"there is no law {name!r}; choose one of auto, {', '.join(LAWS)}")
+    return LAWS[name]

@@ -1,0 +1,84 @@
+"""Coordinates of a fit: every free or held parameter of a law as one vector.
+
+First the shared parameters, then the worth and then the half-life of each pool; those that must stay
+positive as natural logs. Axes: P pools, X = S + 2P coordinates.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.laws.law import LOGARITHMIC, Floats, Law, Parameters, shared_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where each parameter stands in the vector."""
+
+    shared: tuple[str, ...]
+    worth: str
+    pools: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates X."""
+        return len(self.shared) + 2 * len(self.pools)
+
+    @property
+    def worths(self) -> slice:
+        """The worth of each pool."""
+        return slice(len(self.shared), len(self.shared) + len(self.pools))
+
+    @property
+    def half_lives(self) -> slice:
+        """The half-life of each pool."""
+        return slice(len(self.shared) + len(self.pools), self.size)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all coordinates: "d", "b:0-10%", "tau:0-10%"."""
+        pools = (f"{kind}:{pool}" for kind in (self.worth, "tau") for pool in self.pools)
+        return (*self.shared, *pools)
+
+    def place(self, name: str) -> int:
+        """Place of a shared parameter."""
+        return self.shared.index(name)
+
+
+def layout_of(law: Law, pools: Sequence[str], *, sized: bool) -> Layout:
+    """The layout of a law for these pools."""
+    return Layout(shared=shared_names(law, sized=sized), worth=law.worth, pools=tuple(pools))
+
+
+def logarithmic(layout: Layout) -> NDArray[np.bool_]:
+    """Which coordinates are logs, [X]."""
+    kinds = [*layout.shared, *[layout.worth] * len(layout.pools), *["tau"] * len(layout.pools)]
+    return np.array([kind in LOGARITHMIC for kind in kinds])
+
+
+def to_natural(layout: Layout, coordinates: Floats) -> Floats:
+    """Coordinates [..., X] with the logs taken back."""
+    logs = logarithmic(layout)
+    return np.where(logs, np.exp(np.where(logs, coordinates, 0.0)), coordinates)
+
+
+def to_parameters(
+    layout: Layout, natural: Floats, num_unique_P: Floats, num_params: float | None
+) -> Parameters:
+    """Natural values [..., X] as the parameters of a law; leading axes stay."""
+    return Parameters(
+        shared={name: natural[..., place] for place, name in enumerate(layout.shared)},
+        worth_P=natural[..., layout.worths],
+        tau_P=natural[..., layout.half_lives],
+        num_unique_P=num_unique_P,
+        num_params=num_params,
+    )
+
+
+def pool_values(layout: Layout, natural_X: Floats, pool: int) -> Iterator[tuple[str, int, float]]:
+    """Name, place and value of what one pool has of its own."""
+    for kind, block in ((layout.worth, layout.worths), ("tau", layout.half_lives)):
+        place = block.start + pool
+        yield kind, place, float(natural_X[place])

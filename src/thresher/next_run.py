@@ -1,0 +1,256 @@
+"""Which probe run to pay for next, and when no further run is worth it.
+
+The doubt that is left in the laws is held by their draws: S parameter vectors that the runs allow, of every
+law with a share in the predictions. A candidate run would measure `Y`, which each draw predicts; the plan
+depends on the errors `T` of the mixes at the budgets, which each draw predicts as well. To first order a
+measurement with noise `sigma` lowers the variance of a target by
+
+    cov(T, Y)^2 / (var(Y) + sigma^2)
+
+which is V-optimal design (arXiv 2604.22753 writes it with the Jacobian of one fit; with draws it covers the
+doubt between laws too). What counts in the end is regret: for every draw a measurement is simulated, the
+mixes' means are moved by the same linear rule, the best mix is chosen anew, and its regret in that draw is
+noted. The expected fall of regret is divided by the run's cost. A run is worth it while that fall exceeds
+what its cost would gain if it were added to the real run instead.
+
+Axes: S draws, B budgets, C candidate mixes, K candidate runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from thresher.budget import format_count
+from thresher.errors import InputError
+from thresher.laws.law import Floats
+from thresher.laws.result import Laws, predict_draws
+from thresher.plans.mixes import Mixes, all_mixes
+
+SHARES = (1.0, 0.25, 1 / 16)
+"""Subsamples of the pools that candidate runs draw from."""
+LENGTHS = (1 / 64, 1 / 32, 1 / 16, 1 / 8)
+"""Lengths of candidate runs, as shares of the largest budget."""
+_LEAST_NOISE = 1e-3
+_LEAST_FALL = 1e-5
+_SLOPE = 1.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRun:
+    """A run that could be made.
+
+    Attributes:
+        weights: Pool -> sampling weight; sums to 1.
+        num_unique: Pool -> unique samples that the run draws from.
+        samples_seen: Its length.
+        flops: What it costs; samples seen where the cost of a sample is not known.
+    """
+
+    weights: Mapping[str, float]
+    num_unique: Mapping[str, int]
+    samples_seen: int
+    flops: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What a candidate run is expected to do.
+
+    Attributes:
+        variance_fall: Mean over the budgets of the relative fall of the variance of the difference between
+            the best mix and its rivals, 0 to 1.
+        regret_fall: Mean over the budgets of the expected fall of regret, units of the error.
+        cost_share: Its cost as a share of the largest budget.
+        worth: Whether the fall of regret exceeds what the same cost would gain at the end of the real runs.
+        about: The run in words.
+    """
+
+    candidate: CandidateRun
+    variance_fall: float
+    regret_fall: float
+    cost_share: float
+    worth: bool
+    about: str
+
+
+def suggest(
+    laws: Laws,
+    candidates: Sequence[CandidateRun],
+    budgets: Sequence[int],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    flops_per_sample: float = 1.0,
+) -> list[Suggestion]:
+    """Candidate runs, the one with the largest expected fall of regret per cost first.
+
+    Where no run lowers regret noticeably they are ordered by the fall of variance per cost.
+
+    Args:
+        laws: Fitted, with draws.
+        candidates: From `candidate_runs`, or any others on pools of the laws.
+        budgets: Samples seen of the runs to plan for.
+        sizes: Samples in each pool; those of the runs where absent.
+        flops_per_sample: What a sample of the real runs costs, in the unit of `CandidateRun.flops`.
+
+    Raises:
+        InputError: without candidates or budgets, for laws without draws, or for a pool without a law.
+    """
+    if not candidates or not budgets:
+        raise InputError("to suggest a run takes candidate runs and budgets; give at least one of each")
+    known = {pool.name: round(pool.pool_samples) for pool in laws.pools} if sizes is None else dict(sizes)
+    mixes = all_mixes(laws.pool_names, known)
+    target_BSC = np.stack(
+        [predict_draws(laws, float(budget), mixes.weights_CP, mixes.size_P) for budget in budgets]
+    )
+    if target_BSC.shape[1] < _LEAST_DRAWS:
+        raise InputError(
+            f"the laws hold {target_BSC.shape[1]} draws, too few to see what a run would tell; fit with "
+            f"--bootstrap 200"
+        )
+    run_SK = _measured(laws, candidates)
+    noise = max(laws.noise, _LEAST_NOISE)
+    gain_B = _gain_of_samples(laws, mixes, budgets)
+    largest = max(budgets) * flops_per_sample
+    found = []
+    for place, candidate in enumerate(candidates):
+        run_S = run_SK[:, place]
+        falls = [_falls(target_SC, run_S, noise) for target_SC in target_BSC]
+        variance_fall, regret_fall = (float(np.mean(column)) for column in zip(*falls, strict=True))
+        share = candidate.flops / largest
+        found.append(
+            Suggestion(
+                candidate=candidate,
+                variance_fall=variance_fall,
+                regret_fall=regret_fall,
+                cost_share=share,
+                worth=regret_fall > max(_LEAST_FALL, share * float(gain_B.max())),
+                about=describe(candidate),
+            )
+        )
+    some = any(suggestion.regret_fall > _LEAST_FALL for suggestion in found)
+    return sorted(found, key=lambda one: -(one.regret_fall if some else one.variance_fall) / one.cost_share)
+
+
+_LEAST_DRAWS = 20
+
+
+def candidate_runs(
+    laws: Laws,
+    budgets: Sequence[int],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    flops_per_sample: float = 1.0,
+    shares: Sequence[float] = SHARES,
+    lengths: Sequence[float] = LENGTHS,
+    longest: int | None = None,
+) -> list[CandidateRun]:
+    """Runs on every pool alone and on all of them together, at every share of the pool and every length.
+
+    Args:
+        laws: Fitted.
+        budgets: Samples seen of the runs to plan for.
+        sizes: Samples in each pool; those of the runs where absent.
+        flops_per_sample: FLOPs for one sample; 1 counts costs in samples.
+        shares: Subsamples to draw from.
+        lengths: Shares of the largest budget.
+        longest: Samples seen that no candidate exceeds.
+    """
+    known = {pool.name: round(pool.pool_samples) for pool in laws.pools} if sizes is None else dict(sizes)
+    pools = [name for name in laws.pool_names if known.get(name, 0) > 0]
+    groups = [(name,) for name in pools] + ([tuple(pools)] if len(pools) > 1 else [])
+    found = []
+    for group in groups:
+        total = sum(known[name] for name in group)
+        for share in shares:
+            for length in lengths:
+                seen = round(max(budgets) * length)
+                if seen < 1 or (longest is not None and seen > longest):
+                    continue
+                found.append(
+                    CandidateRun(
+                        weights={name: known[name] / total for name in group},
+                        num_unique={name: max(1, round(known[name] * share)) for name in group},
+                        samples_seen=seen,
+                        flops=seen * flops_per_sample,
+                    )
+                )
+    return found
+
+
+def describe(candidate: CandidateRun) -> str:
+    """A run in words, for people.
+
+    >>> describe(CandidateRun(weights={"a": 1.0}, num_unique={"a": 4000}, samples_seen=32000, flops=1.0))
+    'a, 4k pairs of it, 32k samples seen (8 passes)'
+    """
+    unique = sum(candidate.num_unique.values())
+    passes = candidate.samples_seen / unique
+    pools = " + ".join(candidate.weights)
+    return (
+        f"{pools}, {format_count(unique)} pairs of it, {format_count(candidate.samples_seen)} samples seen "
+        f"({passes:.2g} passes)"
+    )
+
+
+def verdict(suggestions: Sequence[Suggestion], *, loss: bool) -> str:
+    """One sentence: the run to make next, or that none is worth it."""
+    best = suggestions[0]
+    fall = f"{best.regret_fall:.2g}" if loss else f"{100 * best.regret_fall:.2g} points"
+    cost = f"{100 * best.cost_share:.2g}% of the largest budget"
+    if best.worth:
+        return (
+            f"The next run to make is {best.about}: it costs {cost} and lowers the expected regret by {fall}."
+        )
+    return (
+        f"No further run is worth it: the best one, {best.about}, costs {cost} and would lower the expected "
+        f"regret by {fall}, less than the same compute at the end of the real run."
+    )
+
+
+def _measured(laws: Laws, candidates: Sequence[CandidateRun]) -> Floats:
+    """What each draw predicts for each candidate run, [S, K]."""
+    names = laws.pool_names
+    for candidate in candidates:
+        for pool in candidate.weights:
+            if pool not in names:
+                raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(names)}")
+    weights_KP = np.array([[run.weights.get(name, 0.0) for name in names] for run in candidates])
+    unique_KP = np.array([[float(run.num_unique.get(name, 1)) for name in names] for run in candidates])
+    seen_K = np.array([run.samples_seen for run in candidates], float)
+    return predict_draws(laws, seen_K, weights_KP / weights_KP.sum(1, keepdims=True), unique_KP)
+
+
+def _falls(target_SC: Floats, run_S: Floats, noise: float) -> tuple[float, float]:
+    """Expected relative fall of variance and fall of regret at one budget."""
+    mean_C = target_SC.mean(0)
+    off_S = run_S - run_S.mean()
+    variance = float((off_S**2).mean())
+    spread_SC = target_SC - mean_C
+    slope_C = off_S @ spread_SC / len(run_S) / (variance + noise**2)
+    best = int(mean_C.argmin())
+    against_SC = spread_SC - spread_SC[:, [best]]
+    rival_C = (against_SC**2).mean(0)
+    explained_C = (slope_C - slope_C[best]) ** 2 * (variance + noise**2)
+    chance_C = np.bincount(target_SC.argmin(1), minlength=mean_C.size) / len(run_S)
+    chance_C[best] = 0.0
+    weight = float((chance_C * rival_C).sum())
+    variance_fall = float((chance_C * explained_C).sum()) / weight if weight > 0 else 0.0
+    lowest_S = target_SC.min(1)
+    before = float((target_SC[:, best] - lowest_S).mean())
+    after = 0.0
+    for sign in (-1.0, 1.0):  # two points of the noise stand for its normal distribution
+        moved_SC = mean_C + (off_S + sign * noise)[:, None] * slope_C
+        chosen_S = moved_SC.argmin(1)
+        after += float((target_SC[np.arange(len(run_S)), chosen_S] - lowest_S).mean()) / 2
+    return variance_fall, before - after
+
+
+def _gain_of_samples(laws: Laws, mixes: Mixes, budgets: Sequence[int]) -> Floats:
+    """How much the error of the best mix falls for each relative lengthening of the real run, per budget."""
+    gains = []
+    for budget in budgets:
+        now_C = predict_draws(laws, float(budget), mixes.weights_CP, mixes.size_P).mean(0)
+        longer_C = predict_draws(laws, budget * _SLOPE, mixes.weights_CP, mixes.size_P).mean(0)
+        gains.append(max(0.0, float(now_C.min() - longer_C.min())) / (_SLOPE - 1.0))
+    return np.array(gains)
