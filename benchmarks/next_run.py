@@ -5,8 +5,8 @@ All begin with the same cheap runs, the shortest of the grid that `fit` accepts,
 
     grid      every pool at every length, on the whole pool and on the subsample that repeats as the target,
               short ones first
-    random    any pool, subsample and length, in random order
-    tool      what `thresher.next_run.suggest` puts first among the same runs, asked again after each; it may
+    random    any pool, subsample and length, in random order tool      what
+    `thresher.plans.next_run.suggest` puts first among the same runs, asked again after each; it may
               stop, then its regret stays
 
 The same run with the same seed measures the same error whoever asks for it. At each twentieth of the grid's
@@ -100,11 +100,11 @@ def measure(world: World, spec: Spec) -> Run:
 
 
 def ask_the_tool(laws: Any, open_specs: Sequence[Spec], world: World) -> Spec | None:
-    """The run that `thresher.next_run.suggest` puts first, None where it finds no run worth its cost.
+    """The run that `thresher.plans.next_run.suggest` puts first, None where it finds no run worth its cost.
 
     The only place that knows how the tool is asked.
     """
-    from thresher.next_run import CandidateRun, suggest
+    from thresher.plans.next_run import CandidateRun, suggest
 
     first_seed = {(spec.place, spec.share, spec.samples_seen): spec for spec in reversed(open_specs)}
     specs = list(first_seed.values())
@@ -125,9 +125,9 @@ def ask_the_tool(laws: Any, open_specs: Sequence[Spec], world: World) -> Spec | 
 
 
 def tool_exists() -> bool:
-    """Whether `thresher.next_run` is there to be asked."""
+    """Whether `thresher.plans.next_run` is there to be asked."""
     try:
-        from thresher.next_run import CandidateRun, suggest  # noqa: F401
+        from thresher.plans.next_run import CandidateRun, suggest  # noqa: F401
     except ImportError:
         return False
     return True
@@ -190,9 +190,7 @@ def accepted_start(world: World, settings: Settings) -> list[Spec]:
 def next_specs(way: str, walk: Walk) -> Iterator[Spec]:
     """The runs of one way, one after the other."""
     if way == "grid":
-        yield from (
-            spec for seed in (0, 1) for spec in whole_grid(walk.world, seed) if spec not in walk.specs
-        )
+        yield from (spec for spec in grid(walk.world, 0) if spec not in walk.specs)
     elif way == "random":
         rest = [spec for spec in all_specs(walk.world) if spec not in walk.specs]
         yield from (rest[place] for place in worlds.noise_of(walk.world, 4).permutation(len(rest)))
@@ -314,7 +312,7 @@ def main() -> None:
     arguments = parser.parse_args()
     ways = ("grid", "random", TOOL) if tool_exists() else ("grid", "random")
     if TOOL not in ways:
-        print("thresher.next_run is missing: the grid and the random order alone")
+        print("thresher.plans.next_run is missing: the grid and the random order alone")
     job = Job(settings=settings_of(arguments), ways=ways)
     numbers = range(arguments.first, arguments.first + (20 if arguments.fast else arguments.worlds))
     key = f"{run_key(job.settings)} {' '.join(ways)}"

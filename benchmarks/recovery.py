@@ -32,6 +32,7 @@ LENGTHS = 5
 SEEDS = 3
 NOISE = 0.003
 TOLERANCE = 1e-3
+METHOD = "bootstrap"
 
 
 def main() -> None:
@@ -188,7 +189,7 @@ def cover(name: str, seed: int) -> dict[str, bool]:
     """For each parameter, and for a prediction of each pool, whether its 90% interval holds the truth."""
     truth = plant(name, seed)
     runs = runs_of(name, truth, noise=NOISE, seeds=SEEDS, rng=np.random.default_rng([seed, 2]))
-    laws = fit(runs, law=name, num_draws=200, seed=seed)
+    laws = fit(runs, law=name, num_draws=200, seed=seed, intervals=METHOD)
     values = truth_by_name(name, truth)
     intervals = dict(laws.best.intervals)
     for pool in laws.best.pools:
@@ -213,8 +214,8 @@ def show_recovery(name: str, found: list[tuple[float, float, str]], seconds: flo
     back = off <= TOLERANCE
     print(
         f"{name}: condition at most {CONDITION:.0e} in {100 * good.mean():.1f}% of {len(found)} draws; of "
-        f"those {100 * back[good].mean() if good.any() else float('nan'):.1f}% come back within {TOLERANCE:g} "
-        f"(of all {100 * back.mean():.1f}%); {1000 * seconds / len(found):.0f} ms a draw",
+        f"those {100 * back[good].mean() if good.any() else float('nan'):.1f}% come back within "
+        f"{TOLERANCE:g} (of all {100 * back.mean():.1f}%); {1000 * seconds / len(found):.0f} ms a draw",
         flush=True,
     )
     lost = [row for row, fine in zip(found, good & ~back, strict=True) if fine]

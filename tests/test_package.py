@@ -14,7 +14,7 @@ import thresher
 ROOT = Path(__file__).parent.parent
 PLANNING = [
     *("api", "budget", "cli", "config", "data", "display", "errors", "frames", "importers", "laws.fit"),
-    *("next_run", "pictures", "plans", "pools", "report", "runs", "subset"),
+    *("pictures", "plans", "pools", "report", "runs", "subset"),
 ]
 HEAVY = ["torch", "open_clip", "timm", "torchvision", "ray"]
 PIN = re.compile(r"[a-z0-9][a-z0-9.-]*==[0-9][0-9a-z.]*")

@@ -19,10 +19,10 @@ import numpy as np
 from thresher.budget import Price, epochs, parse_budget
 from thresher.errors import InputError
 from thresher.laws.result import Laws, predict_draws
-from thresher.next_run import CandidateRun, Suggestion, candidate_runs
-from thresher.next_run import suggest as suggest_among
 from thresher.plans import Costs, Plan, costs_of_runs, make_plan
 from thresher.plans.mixes import read_pool_sizes
+from thresher.plans.next_run import CandidateRun, Suggestion, candidate_runs
+from thresher.plans.next_run import suggest as suggest_among
 from thresher.plans.predict import band
 from thresher.runs import Run, is_loss
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from thresher.budget import epochs
 from thresher.errors import InputError, MissingExtra
 from thresher.laws.result import Laws, LawScore, Point
-from thresher.next_run import Suggestion
+from thresher.plans.next_run import Suggestion
 from thresher.plans.result import Candidate, FrontierPoint, Plan
 from thresher.runs import mix_unique, mix_weights
 

@@ -20,7 +20,6 @@ from thresher.train.distributed import is_first_rank
 from thresher.train.recipe import Recipe
 from thresher.trials import Bench, Trial, default_jobs, run_trials
 
-
 _POOLS_TO_MIX = 3
 """With two pools, the one mix that there is serves as a check."""
 

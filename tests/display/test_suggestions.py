@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from thresher.display.suggestions import suggestions_text
-from thresher.next_run import CandidateRun, Suggestion
+from thresher.plans.next_run import CandidateRun, Suggestion
 
 RUN = CandidateRun(weights={"a": 1.0}, num_unique={"a": 4000}, samples_seen=32_000, flops=1e9)
 FOUND = Suggestion(

@@ -19,13 +19,15 @@ def test_a_doubtful_one_is_told_with_its_rival_its_cost_and_the_runs_that_tell()
     best = budget.candidates[0]
     start = f"Cannot tell {best.name} from {budget.rival} at 80M samples seen (chance to be best "
     assert budget.decision.startswith(start)
-    assert (
-        f"costs {100 * best.expected_regret:.2g} points of error on average. To tell, train "
-        in budget.decision
-    )
-    assert budget.decision.endswith(
-        "to the largest share of it that you can pay, on that share of the pools."
-    )
+    cost = f"costs {100 * best.expected_regret:.2g} points of error on average. "
+    assert f"{cost}The run that would tell most for its cost: p" in budget.decision
+    assert budget.decision.endswith("points less regret.")
+
+
+def test_without_draws_enough_to_weigh_probes_both_mixes_are_named() -> None:
+    (budget,) = make_plan(drawn_laws(spread=0.05, num_draws=15), [80_000_000]).budgets
+    assert budget.verdict == "unclear"
+    assert "on average. To tell, train " in budget.decision
 
 
 def test_mixes_that_are_as_good_are_named_and_make_no_doubt() -> None:

@@ -52,6 +52,14 @@ def fit(
         typer.Option(min=0, metavar="FITS", help="Refits that the intervals come from; 0 leaves them out."),
     ] = 200,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    intervals: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="bootstrap (from the refits) or profile (likelihood: how far a parameter can move before "
+            "the others cannot make up for it).",
+        ),
+    ] = "bootstrap",
     error_column: Annotated[
         str, typer.Option(metavar="NAME", help="Column or key of RUNS that holds the error.")
     ] = "error",
@@ -90,6 +98,7 @@ def fit(
         fixed=assignments(given(fix), "--fix"),
         num_draws=bootstrap,
         seed=seed,
+        intervals=intervals,
     )
     save_laws(out, fitted)
     warn(fitted.warnings)

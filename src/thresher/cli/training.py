@@ -203,9 +203,9 @@ def _suggest(
     from thresher.budget import parse_count
     from thresher.display.suggestions import suggestions_text
     from thresher.laws.store import load_laws
-    from thresher.next_run import candidate_runs, suggest
     from thresher.plans import costs_of_runs
     from thresher.plans.mixes import read_pool_sizes
+    from thresher.plans.next_run import candidate_runs, suggest
     from thresher.runs import is_loss
 
     if laws is None:

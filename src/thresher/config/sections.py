@@ -114,8 +114,8 @@ class Probe(Section):
         default=None,
         min_length=1,
         examples=[[0.0625, 1.0]],
-        description="Shares of every pool that probes draw from; `scale`, so that pairs come back as often as "
-        "at the target, and 1, where they are fresh, when left out. Two shares let `fit` tell worth from "
+        description="Shares of every pool that probes draw from; `scale`, so that pairs come back as often "
+        "as at the target, and 1, where they are fresh, when left out. Two shares let `fit` tell worth from "
         "wear, and how half-lives grow with a pool (gamma).",
     )
     samples: tuple[Count, ...] | None = Field(
@@ -133,8 +133,8 @@ class Probe(Section):
     mixes: tuple[Mix, ...] | None = Field(
         default=None,
         examples=[[{"0-10%": 0.5, "10-20%": 0.5}]],
-        description="Mixes to train for the fit, which tell how pools add up; all pools together, where there "
-        "are three or more, when left out.",
+        description="Mixes to train for the fit, which tell how pools add up; all pools together, where "
+        "there are three or more, when left out.",
     )
     verify: bool = Field(
         default=False,

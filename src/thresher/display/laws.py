@@ -23,15 +23,12 @@ def laws_blocks(laws: Laws) -> list[Block]:
 def laws_line(laws: Laws) -> str:
     """The laws in one line: which, of what, from how many runs."""
     shares = ", ".join(_shares(laws))
-    of = f"{len(laws.points)} runs on {len(laws.pools)} pool{'s' if len(laws.pools) > 1 else ''}"
-    return f"Laws of {laws.metric} from {of}: {shares}"
+    return f"Laws of {laws.metric}, {_origin(laws)}: {shares}"
 
 
 def _blocks(laws: Laws) -> Iterator[Block]:
     loss, best = is_loss(laws.metric), laws.best
-    yield sentences(
-        f"{best.law} law of {laws.metric}, fitted to {len(laws.points)} runs on {len(best.pools)} pools"
-    )
+    yield sentences(f"{best.law} law of {laws.metric}, {_origin(laws)}")
     yield table(
         ("shared", "value", "5-95%"),
         [(name, *_with_interval(value, best.intervals.get(name))) for name, value in best.shared.items()],
@@ -39,7 +36,14 @@ def _blocks(laws: Laws) -> Iterator[Block]:
     yield _pools(best)
     yield _comparison(laws, loss)
     yield sentences(*laws.status, *best.status, *(status for pool in best.pools for status in pool.status))
-    yield sentences(f"noise of a run: {_gap(laws.noise, loss)}", _check(laws, loss))
+    if laws.points:
+        yield sentences(f"noise of a run: {_gap(laws.noise, loss)}", _check(laws, loss))
+
+
+def _origin(laws: Laws) -> str:
+    """Where the laws are from; without runs their parameters were given."""
+    pools = f"{len(laws.pools)} pool{'s' if len(laws.pools) > 1 else ''}"
+    return f"fitted to {len(laws.points)} runs on {pools}" if laws.points else f"given for {pools}"
 
 
 def _shares(laws: Laws) -> Iterator[str]:

@@ -12,22 +12,20 @@ if TYPE_CHECKING:
 
 
 def prediction_text(prediction: "Prediction") -> str:
-    """The mix, its budget and passes, and the error with its interval."""
+    """The mix, its budget and passes, and the error with its interval where the laws have draws."""
     return text_of(prediction_blocks(prediction))
 
 
 def prediction_blocks(prediction: "Prediction") -> list[Block]:
     """The sentence of `prediction_text`."""
     loss = is_loss(prediction.metric)
-    error, low, high = (
-        error_text(value, loss) for value in (prediction.error, prediction.low, prediction.high)
+    said = (
+        f"{_mix(prediction)} at {format_count(prediction.samples_seen)} samples seen: "
+        f"{prediction.metric} {error_text(prediction.error, loss)}"
     )
-    return [
-        sentences(
-            f"{_mix(prediction)} at {format_count(prediction.samples_seen)} samples seen: "
-            f"{prediction.metric} {error}, {low} to {high}."
-        )
-    ]
+    if prediction.low < prediction.high:
+        said += f", {error_text(prediction.low, loss)} to {error_text(prediction.high, loss)}"
+    return [sentences(f"{said}.")]
 
 
 def _mix(prediction: "Prediction") -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from thresher.display.blocks import Block, sentences, table, text_of
-from thresher.next_run import Suggestion, verdict
+from thresher.plans.next_run import Suggestion, verdict
 from thresher.plans.wording import gap_text
 
 _SHOWN = 10

@@ -38,6 +38,16 @@ class Descent:
     converged_B: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Where the free coordinates stand, between which bounds, and which of them may not move."""
+
+    values_BF: Floats
+    lower_BF: Floats
+    upper_BF: Floats
+    pinned_BF: NDArray[np.bool_]
+
+
 def descend(
     problem: Problem,
     start_BX: Floats,
@@ -46,6 +56,7 @@ def descend(
     tolerance: float,
     max_steps: int,
     data: Measured | None = None,
+    pinned_BX: NDArray[np.bool_] | None = None,
 ) -> Descent:
     """The nearest minimum from each start; what is not free keeps the value of the start.
 
@@ -56,6 +67,7 @@ def descend(
         tolerance: Relative fall of the cost, and step, below which a fit has converged.
         max_steps: Steps after which it stops all the same.
         data: Measurements for each of the batch; those of the problem where absent.
+        pinned_BX: Free coordinates that keep the value of the start all the same.
     """
     data = measured(problem) if data is None else data
     free = np.flatnonzero(problem.free_X)
@@ -68,18 +80,18 @@ def descend(
     residual_BR = np.array(found.runs)
     converged_B = np.full(len(now_BX), free.size == 0)
     damping_B = np.full(len(now_BX), _FIRST_DAMPING)
+    pinned_BF = np.zeros((len(now_BX), free.size), bool) if pinned_BX is None else pinned_BX[:, free]
     active = np.flatnonzero(~converged_B)
     for _ in range(max_steps):
         if not active.size:
             break
         at_BX = now_BX[active]
-        step_BF = _step(
-            found, huber_scale, damping_B[active], at_BX, lower_BX[active], upper_BX[active], free
+        place = _Place(
+            at_BX[:, free], lower_BX[active][:, free], upper_BX[active][:, free], pinned_BF[active]
         )
+        step_BF = _step(found, huber_scale, damping_B[active], place)
         next_BX = at_BX.copy()
-        next_BX[:, free] = np.clip(
-            at_BX[:, free] + step_BF, lower_BX[active][:, free], upper_BX[active][:, free]
-        )
+        next_BX[:, free] = np.clip(place.values_BF + step_BF, place.lower_BF, place.upper_BF)
         tried = residuals(problem, next_BX, _rows(data, active))
         tried_cost_B = _cost(tried, huber_scale)
         better = tried_cost_B <= cost_B[active]
@@ -117,26 +129,22 @@ def _cost(found: Residuals, scale: float) -> Floats:
     return np.where(np.isfinite(cost_B), cost_B, np.inf)
 
 
-def _step(
-    found: Residuals,
-    scale: float,
-    damping_B: Floats,
-    at_BX: Floats,
-    lower_BX: Floats,
-    upper_BX: Floats,
-    free: NDArray[np.intp],
-) -> Floats:
-    """One damped Gauss-Newton step, [B, F]."""
+def _gradient(found: Residuals, scale: float) -> tuple[Floats, Floats]:
+    """Weighted slopes [B, R, F] and the gradient of half the cost [B, F]."""
     weight_BR = np.minimum(1.0, scale / np.maximum(np.abs(found.runs), _TINY))
     weighted_BRF = found.by_free * weight_BR[..., None]
+    return weighted_BRF, (weighted_BRF * found.runs[..., None]).sum(1) + found.priors * found.prior_slope_F
+
+
+def _step(found: Residuals, scale: float, damping_B: Floats, at: "_Place") -> Floats:
+    """One damped Gauss-Newton step, [B, F]; what is held, or would leave its bounds, stays."""
+    weighted_BRF, gradient_BF = _gradient(found, scale)
+    held_BF = at.pinned_BF | ((at.values_BF <= at.lower_BF) & (gradient_BF > 0))
+    held_BF |= (at.values_BF >= at.upper_BF) & (gradient_BF < 0)
     normal_BFF = weighted_BRF.transpose(0, 2, 1) @ found.by_free
-    places = np.arange(free.size)
+    places = np.arange(found.by_free.shape[-1])
     normal_BFF[:, places, places] += found.prior_slope_F**2
-    gradient_BF = (weighted_BRF * found.runs[..., None]).sum(1) + found.priors * found.prior_slope_F
-    at_BF, lower_BF, upper_BF = at_BX[:, free], lower_BX[:, free], upper_BX[:, free]
-    held_BF = ((at_BF <= lower_BF) & (gradient_BF > 0)) | ((at_BF >= upper_BF) & (gradient_BF < 0))
-    diagonal_BF = np.maximum(normal_BFF[:, places, places], _TINY)
-    root_BF = np.sqrt(diagonal_BF)
+    root_BF = np.sqrt(np.maximum(normal_BFF[:, places, places], _TINY))
     scaled_BFF = normal_BFF / root_BF[:, :, None] / root_BF[:, None, :]
     scaled_BFF[held_BF] = 0.0
     scaled_BFF.transpose(0, 2, 1)[held_BF] = 0.0

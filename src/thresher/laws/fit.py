@@ -20,6 +20,7 @@ from thresher.laws.law import Floats, Law, shared_names
 from thresher.laws.layout import layout_of, pool_values, to_natural
 from thresher.laws.limits import ASSUMED_HALF_LIFE, hold
 from thresher.laws.problem import Problem, TooFewRuns, build_problem, degrees_of_freedom, design_of
+from thresher.laws.profile import profile
 from thresher.laws.result import Check, Fit, Interval, Laws, LawScore, Point, PoolLaw, predict_designs
 from thresher.laws.solve import Solution, solve
 from thresher.laws.status import (
@@ -36,6 +37,7 @@ from thresher.runs import Run, mix_pool_samples, mix_unique, mix_weights
 _DRAW_DIGITS = 6
 _LENGTHS_ALONE = 3
 BASELINE = "power"
+INTERVALS = ("bootstrap", "profile")
 
 
 def fit(
@@ -49,6 +51,7 @@ def fit(
     fixed: Mapping[str, float] | None = None,
     num_draws: int = 200,
     seed: int = 0,
+    intervals: str = "bootstrap",
 ) -> Laws:
     """The laws that fit the runs of role "fit" best, tested on those of role "check".
 
@@ -62,11 +65,15 @@ def fit(
         fixed: Values at which to hold shared parameters, such as d.
         num_draws: Bootstrap refits, shared out among the laws by weight; 0 for none.
         seed: Of the bootstrap. The same runs and seed give the same fit.
+        intervals: Of the parameters: "bootstrap", from the draws, or "profile" likelihood. Predictions and
+            plans take their doubt from the draws either way.
 
     Raises:
         InputError: where the runs cannot be fitted: none with role "fit", several metrics, recipes or
             models, fewer runs than parameters.
     """
+    if intervals not in INTERVALS:
+        raise InputError(f"there are no {intervals!r} intervals; choose {' or '.join(INTERVALS)}")
     fixed = {} if fixed is None else fixed
     names = AUTO if law == "auto" else (registered(law).name,)
     used = _comparable(runs, metric=metric, recipe=recipe, model=model)
@@ -93,6 +100,8 @@ def fit(
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
         problem_and_solution = solved[name] or solve(_problem(registered(name), fit_runs, pools, fixed))
         made[name] = _made(problem_and_solution, fit_runs, fixed, count, seed)
+        if intervals == "profile":
+            made[name] = _with_profiles(made[name])
     best = made[next(iter(weights))]
     laws = Laws(
         metric=used[0].metric,
@@ -195,6 +204,32 @@ def _check_held(fixed: Mapping[str, float], names: Sequence[str], least_error: f
         layout = layout_of(LAWS[name], (), sized=True)
         free_X = np.ones(layout.size, bool)
         hold(_held_of(LAWS[name], fixed), layout, np.zeros(layout.size), free_X, least_error)
+
+
+def _with_profiles(made: _Made) -> _Made:
+    """The same fit with intervals by profile likelihood."""
+    layout, free_X = made.problem.layout, made.problem.free_X
+    ends = [to_natural(layout, end_X) for end_X in profile(made.problem, made.solution)]
+    low_X, high_X = ends
+
+    def of(names: Mapping[str, int]) -> dict[str, Interval]:
+        return {
+            name: (float(low_X[place]), float(high_X[place]))
+            for name, place in names.items()
+            if free_X[place]
+        }
+
+    pools = tuple(
+        replace(
+            pool,
+            intervals=of(
+                {kind: place for kind, place, _ in pool_values(layout, low_X, number) if kind in pool.values}
+            ),
+        )
+        for number, pool in enumerate(made.fit.pools)
+    )
+    shared = of({name: place for place, name in enumerate(layout.shared)})
+    return replace(made, fit=replace(made.fit, pools=pools, intervals=shared))
 
 
 def _score(

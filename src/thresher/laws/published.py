@@ -60,7 +60,8 @@ def predict_as_published(
     """
     if laws.best.law != "utility":
         raise InputError(
-            f"the published form is one of the utility law, these laws are of {laws.best.law}; fit --law utility"
+            f"the published form is one of the utility law, and this is the {laws.best.law} law; "
+            f"fit with --law utility"
         )
     drawn = [pool for pool, weight in weights.items() if weight > 0]
     for name, values in (("weights", weights), ("pool sizes", sizes)):

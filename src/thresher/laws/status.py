@@ -17,8 +17,9 @@ from thresher.runs import Run, is_loss, mix_weights
 
 _AT_BOUND = 1e-4
 """Share of the range between its bounds within which a coordinate counts as sitting at one."""
-_WIDE = 10.0
-"""A half-life whose interval spans more than this factor is reported as loosely known."""
+_WIDE = 5.0
+"""A half-life whose interval spans more than this factor is reported as loosely known: half of what the prior
+alone spans, in logs (`limits.py`)."""
 _SURE = 0.8
 _OUTLIER_NOISES = 4.0
 _SMALLEST_NOISE = 1e-3

@@ -115,7 +115,7 @@ def read_record(
 
 
 def _from_record(record: Mapping[str, Any]) -> Laws:
-    if "fits" not in record:
+    if "fits" not in record and "shared" in record:
         return laws_given(record)
     check = record["check"]
     return Laws(

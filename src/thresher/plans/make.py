@@ -32,11 +32,12 @@ from thresher.plans.mixes import (
     uniform_weights,
     with_weights,
 )
+from thresher.plans.next_run import telling_run
 from thresher.plans.onebudget import Setting, chooses_weights, plan_budget
 from thresher.plans.predict import Predictor, mean_errors, with_few_draws
 from thresher.plans.result import LOSS_TOLERANCE, TOLERANCE, BudgetPlan, Plan
 from thresher.plans.weights import best_weights, starts
-from thresher.plans.wording import Telling, gap_text, train_both
+from thresher.plans.wording import Telling, gap_text
 from thresher.runs import is_loss
 
 KEPT_CANDIDATES = 64
@@ -54,7 +55,7 @@ def make_plan(
     params: float | None = None,
     tolerance: float | None = None,
     kept: int = KEPT_CANDIDATES,
-    telling: Telling = train_both,
+    telling: Telling | None = None,
 ) -> Plan:
     """The best mix at each budget: the one with the lowest mean error over the draws of the laws.
 
@@ -73,7 +74,7 @@ def make_plan(
         tolerance: Errors closer than this count as equal; 0.001 (.1 points), or 0.005 for a loss.
         kept: How many candidates a budget lists. Single pools, nested prefixes and all pools together are
             always listed.
-        telling: Names the run that would tell two mixes apart.
+        telling: Names the run that would tell two mixes apart; `next_run.telling_run` where absent.
 
     Raises:
         InputError: without a budget, for a budget that cannot be read, for a pool of the laws that has no
@@ -95,7 +96,7 @@ def make_plan(
         tolerance=tolerance if tolerance is not None else LOSS_TOLERANCE if loss else TOLERANCE,
         loss=loss,
         kept=kept,
-        telling=telling,
+        telling=telling_run(laws, pools) if telling is None else telling,
     )
     grid = grid_around(ordered)
     free = _free_weights(setting, ordered if weights == "subsets" else grid)

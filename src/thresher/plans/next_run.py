@@ -25,7 +25,8 @@ from thresher.budget import format_count
 from thresher.errors import InputError
 from thresher.laws.law import Floats
 from thresher.laws.result import Laws, predict_draws
-from thresher.plans.mixes import Mixes, all_mixes
+from thresher.plans.mixes import MOST_POOLS, Mixes, all_mixes
+from thresher.plans.wording import Contest, Telling, train_both
 
 SHARES = (1.0, 0.25, 1 / 16)
 """Subsamples of the pools that candidate runs draw from."""
@@ -206,6 +207,32 @@ def verdict(suggestions: Sequence[Suggestion], *, loss: bool) -> str:
         f"No further run is worth it: the best one, {best.about}, costs {cost} and would lower the expected "
         f"regret by {fall}, less than the same compute at the end of the real run."
     )
+
+
+def telling_run(laws: Laws, sizes: Mapping[str, int]) -> Telling:
+    """For a plan: the run that would tell two mixes apart, or that none is worth its cost."""
+    many = sum(size > 0 for size in sizes.values()) > MOST_POOLS
+
+    def tell(contest: Contest) -> str:
+        budgets = [contest.samples_seen]
+        candidates = candidate_runs(laws, budgets, sizes=sizes)
+        if many or num_draws(laws) < _LEAST_DRAWS or not candidates:
+            return train_both(contest)
+        best = suggest(laws, candidates, budgets, sizes=sizes)[0]
+        if best.regret_fall <= _LEAST_FALL:
+            return train_both(contest)
+        fall = f"{best.regret_fall:.2g}" if contest.loss else f"{100 * best.regret_fall:.2g} points"
+        said = f"{best.about}: {100 * best.cost_share:.2g}% of this budget for {fall} less regret"
+        if best.worth:
+            return f"The run that would tell most for its cost: {said}."
+        return f"No probe is worth its cost here; the best one is {said}."
+
+    return tell
+
+
+def num_draws(laws: Laws) -> int:
+    """Draws of all laws together."""
+    return sum(len(fit.draws_SX) for fit in laws.fits)
 
 
 def _measured(laws: Laws, candidates: Sequence[CandidateRun]) -> Floats:
