@@ -20,7 +20,15 @@ import numpy as np
 from thresher.errors import InputError
 from thresher.laws import LAWS
 from thresher.laws.law import Law
-from thresher.laws.problem import Problem, TooFewRuns, build_problem, design_of, predictions, residuals
+from thresher.laws.problem import (
+    Problem,
+    TooFewRuns,
+    build_problem,
+    design_of,
+    posterior,
+    predictions,
+    residuals,
+)
 from thresher.laws.solve import Solution, solve
 from thresher.runs import Run, is_loss, mix_weights
 
@@ -45,12 +53,15 @@ class Trial:
         mean_square: Of the residuals on them.
         noise: Standard deviation of a residual of the shorter runs.
         num_groups: Pools and mixes with held-out runs.
+        drift: Standard deviation of the log error, for each factor e beyond the longest run that was fitted,
+            that neither noise nor the doubt about the parameters explains.
     """
 
     mae: float
     mean_square: float
     noise: float
     num_groups: int
+    drift: float = 0.0
 
 
 def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -79,7 +90,7 @@ def try_law(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[
         problem, solution = solve(build_problem(law, shorter, pools, fixed))
     except TooFewRuns:
         return None
-    return _judge(problem, solution, longest)
+    return _judge(problem, solution, shorter, longest)
 
 
 def weights_of(trials: Mapping[str, Trial | None], evidence: Mapping[str, float]) -> dict[str, float]:
@@ -145,19 +156,35 @@ def _group(run: Run) -> tuple[str, ...]:
     return tuple(sorted(mix_weights(run)))
 
 
-def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> Trial:
+def drift_of(trials: Mapping[str, Trial | None], weights: Mapping[str, float]) -> float:
+    """`Laws.drift`: that of the laws, by their shares; 0 where none could be tried."""
+    tried = [(weight, trial) for name, weight in weights.items() if (trial := trials[name]) is not None]
+    total = sum(weight for weight, _ in tried)
+    return math.sqrt(sum(weight * trial.drift**2 for weight, trial in tried) / total) if tried else 0.0
+
+
+def _judge(problem: Problem, solution: Solution, shorter: Sequence[Run], longest: Sequence[Run]) -> Trial:
     of = design_of(longest, problem.pools, sized=problem.num_params is not None)
     error_H = np.array([run.error for run in longest], float)
     held = replace(problem, design=of)
-    (predicted_H,), _ = predictions(held, solution.coordinates_X[None])
+    (predicted_H,), (jacobian_HX,) = predictions(held, solution.coordinates_X[None])
     mean = float(np.exp(problem.log_error_R.mean()))
     scale_H = np.ones_like(error_H) if is_loss(longest[0].metric) else error_H / mean
-    off_H = np.log(predicted_H / error_H) * scale_H
+    log_off_H = np.log(predicted_H / error_H)
+    slope_HF = (jacobian_HX / predicted_H[:, None])[:, problem.free_X]
+    covariance_FF = problem.noise**2 * posterior(residuals(problem, solution.coordinates_X[None]))
+    explained_H = ((slope_HF @ covariance_FF) * slope_HF).sum(1) + (problem.noise / scale_H) ** 2
+    unexplained = max(0.0, float((log_off_H**2 - explained_H).mean()))
+    fitted = {
+        _group(run): max(r.samples_seen for r in shorter if _group(r) == _group(run)) for run in longest
+    }
+    beyond = float(np.mean([math.log(run.samples_seen / fitted[_group(run)]) for run in longest]))
     return Trial(
         mae=float(np.abs(predicted_H - error_H).mean()),
-        mean_square=float((off_H**2).mean()),
+        mean_square=float(((log_off_H * scale_H) ** 2).mean()),
         noise=problem.noise,
         num_groups=len({_group(run) for run in longest}),
+        drift=math.sqrt(unexplained) / beyond if beyond > 0 else 0.0,
     )
 
 

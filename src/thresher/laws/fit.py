@@ -14,7 +14,16 @@ import numpy as np
 from thresher.budget import format_count
 from thresher.errors import InputError
 from thresher.laws import LAWS
-from thresher.laws.choice import AUTO, Trial, hold_out, log_evidence, registered, try_law, weights_of
+from thresher.laws.choice import (
+    AUTO,
+    Trial,
+    drift_of,
+    hold_out,
+    log_evidence,
+    registered,
+    try_law,
+    weights_of,
+)
 from thresher.laws.interval import bootstrap, quantiles
 from thresher.laws.law import Floats, Law, shared_names
 from thresher.laws.layout import layout_of, pool_values, to_natural
@@ -119,6 +128,8 @@ def fit(
             *structure_warnings(best.problem, best.solution),
             *order_warnings(best.problem, best.solution, best.draws_SX),
         ),
+        longest=float(max(run.samples_seen for run in fit_runs)),
+        drift=float(f"{drift_of(trials, weights):.{_DRAW_DIGITS}g}"),
         replacement=all(run.replacement is True for run in fit_runs),
         params=max((run.params for run in fit_runs if run.params is not None), default=None),
     )

@@ -61,10 +61,19 @@ def laws_given(record: Mapping[str, Any]) -> Laws:
         draws_SX=np.empty((0, layout_of(law, names, sized=sized).size)),
         draw_names=layout_of(law, names, sized=sized).names,
     )
-    labels = {
-        label: None if record.get(label) is None else str(record[label]) for label in ("recipe", "model")
-    }
-    return Laws(metric=metric, **labels, fits=(fit,), weights=(1.0,), status=(_STATUS,), params=num_params)
+    return Laws(
+        metric=metric,
+        recipe=_label(record, "recipe"),
+        model=_label(record, "model"),
+        fits=(fit,),
+        weights=(1.0,),
+        status=(_STATUS,),
+        params=num_params,
+    )
+
+
+def _label(record: Mapping[str, Any], name: str) -> str | None:
+    return None if record.get(name) is None else str(record[name])
 
 
 def _shared(law: Law, given: Mapping[str, Any], *, sized: bool, loss: bool) -> dict[str, float]:

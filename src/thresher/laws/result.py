@@ -7,6 +7,7 @@ Axes: S draws, P pools.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,11 @@ class Laws:
         warnings: Sentences about the runs.
         replacement: Whether all runs drew with replacement, so that predictions are for runs that do.
         params: Model size that predictions are for where a law has a size term: the largest among the runs.
+        longest: Samples seen of the longest run of the fit.
+        drift: How far predictions of longer runs have been off, for each factor e in samples seen beyond the
+            longest run that was fitted: the standard deviation of the log error that neither noise nor the
+            doubt about the parameters explains, measured on held-out runs (`choice.py`). All mixes drift
+            together, so it widens the interval of an error and leaves the ranking alone.
         points: The runs of the fit beside their predictions.
         check: Runs that no fit saw.
     """
@@ -142,6 +148,8 @@ class Laws:
     warnings: tuple[str, ...] = ()
     params: float | None = None
     replacement: bool = False
+    longest: float | None = None
+    drift: float = 0.0
     points: tuple[Point, ...] = ()
     check: Check = field(default_factory=Check)
 
@@ -274,10 +282,21 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
         if drawn and not len(fit.draws_SX):
             continue
         of = design_of_fit(fit)
+        beyond = np.log(np.maximum(of.samples_seen / (laws.longest or np.inf), 1.0))
         axes = max(of.samples_seen.ndim, of.weights.ndim - 1, of.num_unique.ndim - 1)
         error_S = np.asarray(error(LAWS[fit.law], draw_parameters(fit, more_axes=axes), of))
         predicted.append(error_S if drawn else np.repeat(error_S, max(1, round(weight * _UNDRAWN)), axis=0))
-    return np.concatenate(predicted)
+    error_S = np.concatenate(predicted)
+    if not drawn or laws.drift == 0:
+        return error_S
+    drift_S = laws.drift * _normal(len(error_S)).reshape(-1, *(1,) * (error_S.ndim - 1)) * beyond
+    return np.asarray(error_S * np.exp(drift_S - (laws.drift * beyond) ** 2 / 2))
+
+
+def _normal(count: int) -> Floats:
+    """Quantiles of a normal distribution, in the same shuffled order for every prediction."""
+    places = np.random.default_rng(0).permutation((np.arange(count) + 0.5) / count)
+    return np.array([NormalDist().inv_cdf(place) for place in places.tolist()])
 
 
 def predict_mix(

@@ -50,6 +50,8 @@ def laws_to_record(laws: Laws) -> dict[str, object]:
         "model": laws.model,
         "params": laws.params,
         "replacement": laws.replacement,
+        "longest": laws.longest,
+        "drift": laws.drift,
         "status": list(laws.status),
         "warnings": list(laws.warnings),
         "fits": [
@@ -129,6 +131,8 @@ def _from_record(record: Mapping[str, Any]) -> Laws:
         warnings=tuple(record["warnings"]),
         params=record["params"],
         replacement=bool(record["replacement"]),
+        longest=None if record["longest"] is None else float(record["longest"]),
+        drift=float(record["drift"]),
         points=_points_from_record(record["points"]),
         check=Check(
             mae=check["mae"], mae_of_mean=check["mae_of_mean"], points=_points_from_record(check["points"])

@@ -156,7 +156,7 @@ def _pays(charge: Charge, samples: float) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
+    return f"{100 * share:.2g}%" if share < 1 else f"{share:.2g} times"
 
 
 def _count(count: float) -> str:

@@ -1,0 +1,263 @@
+"""Probes on a small model, training of a larger one: does what the small one says still hold?
+
+    python benchmarks/transfer.py --data DIR [--out OUT] [--seeds 2]
+
+DIR holds `laws/*.csv`. OUT is what `real_pairs.py --dataset cifar10` left (the default is its own): the pools,
+the runs of the probes, the laws and the plan are read from there, and so are the candidates that it trained
+on the small model. What is trained here goes into a ledger beside them and is not trained again.
+
+1. CIFAR-10 with planted captions. The candidates (the plan's choices, the nested prefixes of the pools,
+   everything) are trained on a model with at least 4 times the FLOPs and the parameters, by the recipe of the
+   probes, to the smallest and the largest budget. Stated: how alike predictions for the small model, its own
+   measurements and those of the larger model rank the candidates, and the regret of the plan's choices on the
+   larger model.
+2. The scaling study of open_clip. Laws fitted to ViT-B/32 rank the samples of LAION (80M, 407M, 2B) at each
+   budget for ViT-B/16; all of LAION as one pool, of which a run draws so many, or as a pool each.
+3. Runs of two recipes or models: `fit` refuses them, unless told which to take.
+
+Expect 10 to 30 minutes on two cores for the training, and two for the rest.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import open_clip
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from law_tables import LAION, LONG, scaling_runs, tasks_of, verdict
+from real_pairs import SEEDS as SMALL_SEEDS
+from real_pairs import standard_error
+from thresher.config import load_config
+from thresher.config.sections import Config
+from thresher.data.shards import expand
+from thresher.errors import InputError
+from thresher.laws.fit import fit, predict_runs
+from thresher.laws.result import predict_mix
+from thresher.laws.store import load_laws
+from thresher.models.flops import training_flops
+from thresher.models.towers import load_towers
+from thresher.plans import Plan, winner
+from thresher.plans.store import load_plan
+from thresher.pools import Pools, load_pools
+from thresher.probe import jobs_of, open_bench, plan_trials, recipe_of
+from thresher.runs import Run, read_runs
+from thresher.trials import Trial, run_trials
+
+LARGER = "transfer-resnet10t-32"
+LARGER_CONFIG = {
+    "embed_dim": 128,
+    "init_logit_scale": 2.302585092994046,
+    "init_logit_bias": -10,
+    "vision_cfg": {
+        "image_size": 32,
+        "timm_model_name": "resnet10t",
+        "timm_model_pretrained": False,
+        "timm_pool": "",
+        "timm_proj": "linear",
+    },
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 192, "heads": 4, "layers": 1},
+}
+"""What is larger than `thresher-tiny-32`: the image tower, the width of the text tower, the embedding."""
+TIMES = 4
+SMALL, LARGE = "ViT-B-32", "ViT-B-16"
+BUDGETS = {"3B": 5e9, "13B": LONG, "34B": np.inf}
+"""Runs of the table by the samples seen that they stay below."""
+Floats = NDArray[np.float64]
+
+
+def register_larger() -> None:
+    """Make the larger model known to open_clip under its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{LARGER}.json")
+        path.write_text(json.dumps(LARGER_CONFIG), encoding="utf-8")
+        open_clip.add_model_config(path)
+
+
+register_larger()  # here, since the processes that train import this file and need the model too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A mix of pools at one budget: predicted for the small model, measured on both, an error a seed."""
+
+    name: str
+    predicted: float
+    small: Floats
+    large: Floats
+
+
+def main() -> None:
+    """Measure and print; see the text of this file."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with laws/*.csv")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/real_pairs"), metavar="OUT", help="that of real_pairs.py"
+    )
+    parser.add_argument("--seeds", type=int, default=2, help="runs of every candidate on the larger model")
+    arguments = parser.parse_args()
+    if arguments.seeds not in range(2, len(SMALL_SEEDS) + 1):
+        parser.error(f"--seeds {arguments.seeds}: take 2 to {len(SMALL_SEEDS)}, as the small model has")
+    table = arguments.data / "laws" / "openclip_scaling_zeroshot_b32_b16.csv"
+    probes, larger = cifar10(arguments.out / "cifar10", arguments.seeds)
+    print()
+    scaling_study(table)
+    print()
+    refuse("probes and the runs of the larger model", [*probes, *larger], "recipe", probes[0].recipe)
+    refuse("both architectures of the table", scaling_runs(table, "imagenet1k"), "model", SMALL)
+
+
+# 1: CIFAR-10
+
+
+def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
+    """Train the candidates on the larger model, and judge; runs of the probes and those of the larger model."""
+    work = folder / "work"
+    if not (work / "candidates.jsonl").exists():
+        raise InputError(
+            f"there is no finished walk in {folder}; run `python benchmarks/real_pairs.py --dataset cifar10` "
+            f"with the same --out first"
+        )
+    config, plan, pools = load_config(folder / "config.toml"), load_plan(work / "plan.json"), load_pools(work / "pools")
+    state_sizes(config.probe.model)
+    mixes = candidate_mixes(plan, pools)
+    ends = (plan.budgets[0].samples_seen, plan.budgets[-1].samples_seen)
+    trials = {
+        (name, seed): Trial(role="verify", weights=weights, fraction=1.0, points=ends, seed=seed)
+        for name, weights in mixes.items()
+        for seed in SMALL_SEEDS
+    }
+    asked = [trial for (_, seed), trial in trials.items() if seed in SMALL_SEEDS[:num_seeds]]
+    larger = train_larger(config, pools, plan, asked)
+    small = read_runs(work / "candidates.jsonl")
+    laws = load_laws(work / "laws.json")
+    for budget in (plan.budgets[0], plan.budgets[-1]):
+        end = budget.samples_seen
+        candidates = [
+            Candidate(
+                name=name,
+                predicted=float(predict_mix(laws, weights, pools.sizes, end)),
+                small=errors_of(small, [trials[name, seed] for seed in SMALL_SEEDS], end),
+                large=errors_of(larger, [trials[name, seed] for seed in SMALL_SEEDS[:num_seeds]], end),
+            )
+            for name, weights in mixes.items()
+        ]
+        judge(candidates, end, budget.best)
+    return read_runs(work / "runs.jsonl"), larger
+
+
+def state_sizes(small: str) -> None:
+    """Print the ratio of training FLOPs a sample and of parameters."""
+    towers = {name: load_towers(name) for name in (small, LARGER)}
+    flops = [training_flops(one, one.tokenize([""]).shape[1]) for one in towers.values()]
+    params = [sum(p.numel() for p in one.model.parameters()) for one in towers.values()]
+    figure = f"{flops[1] / flops[0]:.1f} times the training FLOPs a sample ({flops[0]:.3g} to {flops[1]:.3g})"
+    figure += f", {params[1] / params[0]:.1f} times the parameters ({params[0]:,} to {params[1]:,})"
+    holds = flops[1] >= TIMES * flops[0]
+    verdict(10, f"CIFAR-10, {small} to {LARGER}", figure, f"at least {TIMES} times the FLOPs", holds)
+
+
+def candidate_mixes(plan: Plan, pools: Pools) -> dict[str, dict[str, float]]:
+    """What real_pairs.py trained on the small model: the plan's choices and the nested prefixes."""
+    ends = (plan.budgets[0], plan.budgets[-1])
+    mixes = {end.best: dict(winner(end).weights) for end in ends}
+    for count in range(1, len(pools.names) + 1):
+        names = pools.names[:count]
+        total = sum(pools.sizes[name] for name in names)
+        mixes.setdefault(" + ".join(names), {name: pools.sizes[name] / total for name in names})
+    return mixes
+
+
+def train_larger(config: Config, pools: Pools, plan: Plan, trials: Sequence[Trial]) -> list[Run]:
+    """Runs of the trials on the larger model, by the recipe of the probes; finished ones are not run again."""
+    probe = config.probe.model_copy(update={"model": LARGER})
+    budgets = [budget.samples_seen for budget in plan.budgets]
+    bench = open_bench(
+        pools,
+        expand(config.shards.paths),
+        recipe=recipe_of(plan_trials(pools.names, probe, budgets, pools.sizes), probe),
+        probe=probe,
+        evaluate=config.evaluate,
+        work=config.workdir,
+        device=config.device,
+    )
+    started = time.monotonic()
+    jobs = jobs_of(probe, bench.device)
+    runs = run_trials(bench, trials, config.workdir / "transfer.jsonl", jobs=jobs, progress=print)
+    print(f"{len(trials)} runs of the larger model: {(time.monotonic() - started) / 60:.1f} minutes in this call")
+    return runs
+
+
+def errors_of(runs: Sequence[Run], trials: Sequence[Trial], end: int) -> Floats:
+    """Error of each trial at the measuring point nearest to `end`."""
+    errors = []
+    for trial in trials:
+        found = [run for run in runs if run.run == trial.name]
+        if not found:
+            raise InputError(f"{trial.name} is not among the small model's runs; run real_pairs.py again")
+        errors.append(min(found, key=lambda run: abs(run.samples_seen - end)).error)
+    return np.array(errors)
+
+
+def judge(candidates: Sequence[Candidate], end: int, chosen: str) -> None:
+    """Print the candidates at one budget as the larger model ranks them, how alike, and the regret."""
+    ranked = sorted(candidates, key=lambda candidate: float(candidate.large.mean()))
+    print(f"-- CIFAR-10, {end} samples seen")
+    for one in ranked:
+        print(
+            f"  {one.name:45s} larger {one.large.mean():.4f} +- {standard_error(one.large):.4f}"
+            f"  small {one.small.mean():.4f} +- {standard_error(one.small):.4f}  predicted {one.predicted:.4f}"
+        )
+    large = [one.large.mean() for one in candidates]
+    by_law = rank_correlation([one.predicted for one in candidates], large)
+    by_training = rank_correlation([one.small.mean() for one in candidates], large)
+    own = rank_correlation([one.large[0] for one in candidates], [one.large[1] for one in candidates])
+    figure = f"{by_law:.2f}; its measured errors {by_training:.2f}; one seed of the larger model and the next {own:.2f}"
+    verdict(10, f"rank correlation of the small model's laws with the larger model, {end}", figure, "stated", True)
+    for what, name in {
+        "the plan's choice": chosen,
+        "the best measured on the small model": min(candidates, key=lambda one: float(one.small.mean())).name,
+        "the top pool": min((one.name for one in candidates), key=len),
+        "everything": max((one.name for one in candidates), key=len),
+    }.items():
+        regret, error = regret_of(candidates, name)
+        text = f"  regret on the larger model of {what}, {name}: {100 * regret:.2f} points, 2 standard errors {200 * error:.2f}"
+        if name != chosen or what != "the plan's choice":
+            print(text)
+            continue
+        bound = max(0.01, 2 * error)
+        verdict(
+            10, text.strip(), f"{100 * regret:.2f} points", f"1 point or 2 standard errors, {100 * bound:.2f}", regret <= bound
+        )
+
+
+def regret_of(candidates: Sequence[Candidate], name: str) -> tuple[float, float]:
+    """Error of a candidate on the larger model less the lowest, and its standard error, paired by seed."""
+    best = min(candidates, key=lambda candidate: float(candidate.large.mean()))
+    own = next(candidate for candidate in candidates if candidate.name == name)
+    differences = own.large - best.large
+    return float(differences.mean()), standard_error(differences)
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's; 0 where one of the two tells nothing apart."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(spearmanr(first, second).statistic)
+
+
+if __name__ == "__main__":
+    main()
