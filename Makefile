@@ -60,7 +60,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	@test -n "$(DATA)" || { echo "say where the pairs are: make bench DATA=DIR"; exit 1; }
-	set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script --data "$(DATA)"; done
+	set -e; for script in $(BENCHMARKS); do echo "== $$script"; \
+	  if grep -q '"--venv"' $$script; then echo "needs an environment of its own: see --help"; \
+	  elif grep -q '"--data"' $$script; then $(BIN)/python $$script --data "$(DATA)"; \
+	  else $(BIN)/python $$script; fi; done
 
 clean:
 	rm -rf site build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -306,19 +306,17 @@ def repeated_text(table: Path) -> None:
     many = [run for run in runs if EPOCHS < epochs(run) <= MOST_EPOCHS]
     doubtful = {id(run) for run in runs if is_doubtful(run, runs)}
     print(f"rows that contradict others: {', '.join(str(run.run) for run in runs if id(run) in doubtful)}")
-    print(
-        f"fitted to {len(few)} runs of up to 10 epochs; relative error of the loss in {len(many)} runs of 10 to 40:"
-    )
+    print(f"fitted to {len(few)} runs of up to 10 epochs; off in the loss of {len(many)} runs of 10 to 40:")
     chosen = fit(few)
     off = {"auto": relative_errors(chosen, many)}
     for law in [score.law for score in chosen.comparison]:
         off[law] = relative_errors(fit(few, law=law, num_draws=0), many)
     sure = np.array([id(run) not in doubtful for run in many])
     for law, values in off.items():
-        weight = next((score.weight for score in chosen.comparison if score.law == law), 1.0)
+        weight = next((f"{100 * one.weight:.0f}%" for one in chosen.comparison if one.law == law), "all")
         print(
-            f"  {law:17} share {100 * weight:3.0f}%  {100 * values.mean():.2f}%  median "
-            f"{100 * np.median(values):.2f}%  without those rows {100 * values[sure].mean():.2f}%"
+            f"  {law:17} share {weight:>4}  mean {100 * values.mean():.2f}%  median "
+            f"{100 * np.median(values):.2f}%  mean without those rows {100 * values[sure].mean():.2f}%"
         )
     error = float(off["auto"].mean())
     verdict(

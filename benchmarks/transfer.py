@@ -2,9 +2,10 @@
 
     python benchmarks/transfer.py --data DIR [--out OUT] [--seeds 2]
 
-DIR holds `laws/*.csv`. OUT is what `real_pairs.py --dataset cifar10` left (the default is its own): the pools,
-the runs of the probes, the laws and the plan are read from there, and so are the candidates that it trained
-on the small model. What is trained here goes into a ledger beside them and is not trained again.
+DIR holds `laws/*.csv` (`laws/` itself does as well). OUT is what `real_pairs.py --dataset cifar10` left (the
+default is its own): the pools, the runs of the probes, the laws and the plan are read from there, and so are
+the candidates that it trained on the small model. What is trained here goes into a ledger beside them and is
+not trained again.
 
 1. CIFAR-10 with planted captions. The candidates (the plan's choices, the nested prefixes of the pools,
    everything) are trained on a model with at least 4 times the FLOPs and the parameters, by the recipe of the
@@ -28,7 +29,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.seeds not in range(2, len(SMALL_SEEDS) + 1):
         parser.error(f"--seeds {arguments.seeds}: take 2 to {len(SMALL_SEEDS)}, as the small model has")
-    table = arguments.data / "laws" / "openclip_scaling_zeroshot_b32_b16.csv"
+    tables = arguments.data / "laws" if (arguments.data / "laws").is_dir() else arguments.data
+    table = tables / "openclip_scaling_zeroshot_b32_b16.csv"
     probes, larger = cifar10(arguments.out / "cifar10", arguments.seeds)
     print()
     scaling_study(table)
@@ -124,14 +126,18 @@ def main() -> None:
 
 
 def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
-    """Train the candidates on the larger model, and judge; runs of the probes and those of the larger model."""
+    """Train the candidates on the larger model and judge them; the probes and the runs of the larger model."""
     work = folder / "work"
     if not (work / "candidates.jsonl").exists():
         raise InputError(
             f"there is no finished walk in {folder}; run `python benchmarks/real_pairs.py --dataset cifar10` "
             f"with the same --out first"
         )
-    config, plan, pools = load_config(folder / "config.toml"), load_plan(work / "plan.json"), load_pools(work / "pools")
+    config, plan, pools = (
+        load_config(folder / "config.toml"),
+        load_plan(work / "plan.json"),
+        load_pools(work / "pools"),
+    )
     state_sizes(config.probe.model)
     mixes = candidate_mixes(plan, pools)
     ends = (plan.budgets[0].samples_seen, plan.budgets[-1].samples_seen)
@@ -182,7 +188,7 @@ def candidate_mixes(plan: Plan, pools: Pools) -> dict[str, dict[str, float]]:
 
 
 def train_larger(config: Config, pools: Pools, plan: Plan, trials: Sequence[Trial]) -> list[Run]:
-    """Runs of the trials on the larger model, by the recipe of the probes; finished ones are not run again."""
+    """The trials on the larger model, by the recipe of the probes; finished ones are not run again."""
     probe = config.probe.model_copy(update={"model": LARGER})
     budgets = [budget.samples_seen for budget in plan.budgets]
     bench = open_bench(
@@ -197,7 +203,7 @@ def train_larger(config: Config, pools: Pools, plan: Plan, trials: Sequence[Tria
     started = time.monotonic()
     jobs = jobs_of(probe, bench.device)
     runs = run_trials(bench, trials, config.workdir / "transfer.jsonl", jobs=jobs, progress=print)
-    print(f"{len(trials)} runs of the larger model: {(time.monotonic() - started) / 60:.1f} minutes in this call")
+    print(f"{len(trials)} runs of {LARGER}: {(time.monotonic() - started) / 60:.1f} minutes in this call")
     return runs
 
 
@@ -213,35 +219,35 @@ def errors_of(runs: Sequence[Run], trials: Sequence[Trial], end: int) -> Floats:
 
 
 def judge(candidates: Sequence[Candidate], end: int, chosen: str) -> None:
-    """Print the candidates at one budget as the larger model ranks them, how alike, and the regret."""
-    ranked = sorted(candidates, key=lambda candidate: float(candidate.large.mean()))
+    """Print the candidates at one budget, best on the larger model first, how alike they rank, the regret."""
     print(f"-- CIFAR-10, {end} samples seen")
-    for one in ranked:
+    for one in sorted(candidates, key=lambda candidate: float(candidate.large.mean())):
         print(
-            f"  {one.name:45s} larger {one.large.mean():.4f} +- {standard_error(one.large):.4f}"
-            f"  small {one.small.mean():.4f} +- {standard_error(one.small):.4f}  predicted {one.predicted:.4f}"
+            f"  {one.name:42} larger {one.large.mean():.4f} +- {standard_error(one.large):.4f}  "
+            f"small {one.small.mean():.4f} +- {standard_error(one.small):.4f}, predicted {one.predicted:.4f}"
         )
-    large = [one.large.mean() for one in candidates]
+    large = [float(one.large.mean()) for one in candidates]
+    small = [float(one.small.mean()) for one in candidates]
     by_law = rank_correlation([one.predicted for one in candidates], large)
-    by_training = rank_correlation([one.small.mean() for one in candidates], large)
-    own = rank_correlation([one.large[0] for one in candidates], [one.large[1] for one in candidates])
-    figure = f"{by_law:.2f}; its measured errors {by_training:.2f}; one seed of the larger model and the next {own:.2f}"
-    verdict(10, f"rank correlation of the small model's laws with the larger model, {end}", figure, "stated", True)
-    for what, name in {
-        "the plan's choice": chosen,
-        "the best measured on the small model": min(candidates, key=lambda one: float(one.small.mean())).name,
-        "the top pool": min((one.name for one in candidates), key=len),
+    verdict(10, f"rank correlation of the laws with the larger model, {end}", f"{by_law:.2f}", "stated", True)
+    own = rank_correlation(*([one.large[seed] for one in candidates] for seed in (0, 1)))
+    print(
+        f"  the small model's measured errors with the larger model's: {rank_correlation(small, large):.2f}; "
+        f"two seeds of the larger model with each other: {own:.2f}"
+    )
+    regret, error = regret_of(candidates, chosen)
+    bound = max(0.01, 2 * error)
+    figure = f"{100 * regret:.2f} +- {200 * error:.2f} points (2 standard errors, {len(large)} candidates)"
+    goal = f"at most 1 point or 2 standard errors, {100 * bound:.2f}"
+    verdict(10, f"regret of the plan's {chosen} on the larger model, {end}", figure, goal, regret <= bound)
+    others = {
+        "measured best on the small model": candidates[int(np.argmin(small))].name,
+        "top pool": min((one.name for one in candidates), key=len),
         "everything": max((one.name for one in candidates), key=len),
-    }.items():
+    }
+    for what, name in others.items():
         regret, error = regret_of(candidates, name)
-        text = f"  regret on the larger model of {what}, {name}: {100 * regret:.2f} points, 2 standard errors {200 * error:.2f}"
-        if name != chosen or what != "the plan's choice":
-            print(text)
-            continue
-        bound = max(0.01, 2 * error)
-        verdict(
-            10, text.strip(), f"{100 * regret:.2f} points", f"1 point or 2 standard errors, {100 * bound:.2f}", regret <= bound
-        )
+        print(f"  regret of the {what}, {name}: {100 * regret:.2f} +- {200 * error:.2f} points")
 
 
 def regret_of(candidates: Sequence[Candidate], name: str) -> tuple[float, float]:
@@ -257,6 +263,135 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
+
+
+# 2: the table of open_clip
+
+
+def scaling_study(table: Path) -> None:
+    """Print how laws of the small architecture rank the samples of LAION for the large one."""
+    for metric, task in {"ImageNet": "imagenet1k", "mean of tasks": None}.items():
+        runs = scaling_runs(table, task)
+        gmacs = {run.model: run.params for run in runs}
+        if task is not None:
+            ratio = gmacs[LARGE] / gmacs[SMALL]
+            figure = f"{ratio:.2f} times the forward GMACs a sample ({gmacs[SMALL]} to {gmacs[LARGE]})"
+            verdict(10, f"table, {SMALL} to {LARGE}", figure, f"at least {TIMES} times", ratio >= TIMES)
+        for what, ranking in rankings(runs).items():
+            print_ranking(f"{metric}, {what}", ranking)
+    tasks = tasks_of(table)
+    found = [rankings(scaling_runs(table, task), num_draws=0) for task in tasks]
+    print(
+        f"what {SMALL} says for {LARGE}, mean over {len(tasks)} tasks and {len(BUDGETS)} budgets, one run each:"
+    )
+    for what in found[0]:
+        budgets = [one for rankings_of_task in found for one in rankings_of_task[what]]
+        alike = float(np.mean([one.alike for one in budgets]))
+        regret = float(np.mean([one.regret for one in budgets]))
+        right = float(np.mean([one.regret == 0 for one in budgets]))
+        print(
+            f"  {what:36} rank correlation {alike:5.2f}, regret {100 * regret:.2f}, right {100 * right:.0f}%"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The data sets at one budget: what was said for them, and the error that the large model has."""
+
+    budget: str
+    said: Floats
+    measured: Floats
+
+    @property
+    def alike(self) -> float:
+        """Spearman's rank correlation."""
+        return rank_correlation(self.said, self.measured)
+
+    @property
+    def regret(self) -> float:
+        """Error of the data set said to be best less the lowest; of equals, the largest data set."""
+        best = len(self.said) - 1 - int(np.argmin(self.said[::-1]))
+        return float(self.measured[best] - self.measured.min())
+
+
+def rankings(runs: Sequence[Run], *, num_draws: int = 200) -> dict[str, list[Ranking]]:
+    """Rankings of the data sets for the large model, a budget each, by what they come from."""
+    small, large = ([run for run in runs if run.model == model] for model in (SMALL, LARGE))
+    found = {}
+    for which, used, told in (
+        ("laws of all its runs, one pool", small, list),
+        ("laws of its runs up to 13B, one pool", [run for run in small if run.samples_seen < LONG], list),
+        ("laws of all its runs, a pool each", small, as_pools),  # too few up to 13B to fit three pools
+    ):
+        laws = fit(told(used), num_draws=num_draws)
+        found[which] = [
+            Ranking(
+                budget=budget, said=predict_runs(laws, told(measured)), measured=errors_in_order(measured)
+            )
+            for budget, measured in by_budget(large).items()
+        ]
+    for which, said in {
+        "its measured errors": [errors_in_order(measured) for measured in by_budget(small).values()],
+        "the largest data set": [-np.arange(len(LAION), dtype=float)] * len(BUDGETS),
+    }.items():
+        found[which] = [
+            Ranking(budget=budget, said=values, measured=errors_in_order(measured))
+            for (budget, measured), values in zip(by_budget(large).items(), said, strict=True)
+        ]
+    return found
+
+
+def as_pools(runs: Sequence[Run]) -> list[Run]:
+    """The same runs with every data set as a pool of its own, used whole."""
+    return [
+        replace(run, pool=f"LAION-{run.unique_samples / 1e6:.0f}M", pool_samples=run.unique_samples)
+        for run in runs
+    ]
+
+
+def by_budget(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each budget, smallest data set first."""
+    found: dict[str, list[Run]] = {budget: [] for budget in BUDGETS}
+    for run in sorted(runs, key=lambda run: run.unique_samples):
+        found[next(name for name, end in BUDGETS.items() if run.samples_seen < end)].append(run)
+    for budget, group in found.items():
+        assert len(group) == len(LAION), f"{budget} has {len(group)} runs, not one of each data set"
+    return found
+
+
+def errors_in_order(runs: Sequence[Run]) -> Floats:
+    """Their measured errors."""
+    return np.array([run.error for run in runs])
+
+
+def print_ranking(what: str, budgets: Sequence[Ranking]) -> None:
+    """One line a budget."""
+    print(f"{what}:")
+    for one in budgets:
+        pairs = ", ".join(
+            f"{said:.3f} {error:.3f}" for said, error in zip(one.said, one.measured, strict=True)
+        )
+        print(
+            f"  {one.budget:>3}: rank correlation {one.alike:5.2f}, regret {100 * one.regret:.2f} points "
+            f"(said and measured for 80M, 407M, 2B: {pairs})"
+        )
+
+
+# 3: other recipes and models
+
+
+def refuse(what: str, runs: Sequence[Run], name: str, chosen: str | None) -> None:
+    """Fit runs of two recipes or models, then one of them by name; print what comes of it."""
+    runs = [replace(run, role="fit") for run in runs]
+    try:
+        fit(runs, num_draws=0)
+    except InputError as error:
+        said = str(error)
+    else:
+        said = ""
+    verdict(10, f"fit of {what}", f"refused: {said}" if said else "not refused", "is refused", bool(said))
+    told = fit(runs, num_draws=0, **{name: chosen})
+    print(f"  told {name}={chosen!r}: {len(told.points)} of {len(runs)} runs fitted")
 
 
 if __name__ == "__main__":

@@ -92,12 +92,12 @@ def _next_reach(inside: _Known, outside: _Known, ends: NDArray[np.intp]) -> Floa
     share_E = np.clip((1.0 - low_E) / np.where(bracketed, high_E - low_E, 1.0), _INSIDE, 1 - _INSIDE)
     between_E = near_E + share_E * (np.where(bracketed, far_E, near_E) - near_E)
     further_E = near_E * np.clip(1.0 / np.maximum(low_E, 1e-6), _NEAREST, _FURTHEST)
-    return np.where(bracketed, between_E, further_E)
+    return np.asarray(np.where(bracketed, between_E, further_E))
 
 
 def _within(end_E: Floats, centre_E: Floats, bound_E: Floats) -> Floats:
     """Ends that do not pass their bound."""
-    return np.where(bound_E < centre_E, np.maximum(end_E, bound_E), np.minimum(end_E, bound_E))
+    return np.asarray(np.where(bound_E < centre_E, np.maximum(end_E, bound_E), np.minimum(end_E, bound_E)))
 
 
 def _pinned(
