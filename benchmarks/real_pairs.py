@@ -298,12 +298,19 @@ def judge(name: str, budget: BudgetPlan, candidates: list[Candidate]) -> None:
     """Print the candidates at one budget, best first, and the regret of the plan's choice."""
     end = budget.samples_seen
     ranked = sorted(candidates, key=lambda candidate: float(np.mean(candidate.errors[end])))
-    predicted = {candidate.name: candidate.predicted_error for candidate in budget.candidates}
+    predicted = {candidate.name: candidate for candidate in budget.candidates}
+    held = [
+        predicted[one.name].low <= float(np.mean(one.errors[end])) <= predicted[one.name].high
+        for one in candidates
+        if one.name in predicted
+    ]
     print(f"-- {end} samples seen; the plan says: {budget.decision}")
     for candidate in ranked:
         errors = np.asarray(candidate.errors[end])
         line = f"  {candidate.name:45s} error {errors.mean():.4f} +- {standard_error(errors):.4f}"
-        line += f"  predicted {predicted[candidate.name]:.4f}" if candidate.name in predicted else ""
+        if candidate.name in predicted:
+            found = predicted[candidate.name]
+            line += f"  predicted {found.predicted_error:.4f} ({found.low:.4f} to {found.high:.4f})"
         if name == "flickr8k":
             for metric in ("retrieval_mrr", "retrieval_loss"):
                 values = np.asarray([m[metric] for m in candidate.metrics[end]])
@@ -315,6 +322,7 @@ def judge(name: str, budget: BudgetPlan, candidates: list[Candidate]) -> None:
     spread = float(np.mean(ranked[-1].errors[end]) - np.mean(ranked[0].errors[end]))
     if spread < UNDECIDED:
         print(f"  no decision here: best and worst lie {100 * spread:.2f} points apart")
+    print(f"  measured errors within their 90% bands: {sum(held)} of {len(held)}")
     bound = max(0.01, 2 * error)
     holds = "holds" if regret <= bound else "does not hold"
     print(f"  regret of {budget.best}: {100 * regret:.2f} points (bound {100 * bound:.2f}): {holds}")
