@@ -86,4 +86,4 @@ def test_a_size_term_needs_the_size_at_which_it_holds(tmp_path):
 )
 def test_what_cannot_be_is_named(change, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        load_laws(written(tmp_path, record_of("utility", PUBLISHED, **change)))
+        load_laws(written(tmp_path, {**record_of("utility", PUBLISHED), **change}))

@@ -30,7 +30,7 @@ def test_curves_of_subsamples_part_only_where_the_smaller_one_repeats():
 def test_lengths_that_are_about_the_same_count_as_one():
     runs = runs_of(LENGTHS)
     nearly = [
-        replace(run, samples_seen=round(run.samples_seen * (1 + 0.02 * place)))
+        replace(run, samples_seen=round(run.samples_seen * (1 + 0.01 * place)))
         for place, run in enumerate(runs)
         if run.samples_seen < max(LENGTHS)
     ]
