@@ -45,11 +45,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        for name in arguments.laws:
+        for name in arguments.laws if arguments.draws else ():
             started = time.perf_counter()
             found = list(pool.map(partial(recover, name), range(arguments.draws), chunksize=10))
             show_recovery(name, found, time.perf_counter() - started)
-        for name in arguments.laws:
+        for name in arguments.laws if arguments.repetitions else ():
             started = time.perf_counter()
             held = list(pool.map(partial(cover, name), range(arguments.repetitions), chunksize=10))
             show_coverage(name, held, time.perf_counter() - started)

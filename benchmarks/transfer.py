@@ -3,9 +3,9 @@
     python benchmarks/transfer.py --data DIR [--out OUT] [--seeds 2]
 
 DIR holds `laws/*.csv` (`laws/` itself does as well). OUT is what `real_pairs.py --dataset cifar10` left (the
-default is its own): the pools, the runs of the probes, the laws and the plan are read from there, and so are
-the candidates that it trained on the small model. What is trained here goes into a ledger beside them and is
-not trained again.
+default is its own): its pools and the runs of its probes give the laws and the plan, and the candidates that
+it trained on the small model are read from there too. What is trained here goes into a ledger beside them and
+is not trained again.
 
 1. CIFAR-10 with planted captions. The candidates (the plan's choices, the nested prefixes of the pools,
    everything) are trained on a model with at least 4 times the FLOPs and the parameters, by the recipe of the
@@ -42,19 +42,18 @@ from law_tables import LAION, LONG, scaling_runs, tasks_of, verdict
 from real_pairs import SEEDS as SMALL_SEEDS
 from real_pairs import standard_error
 from thresher.config import load_config
-from thresher.config.sections import Config
+from thresher.config.sections import Config, Probe
 from thresher.data.shards import expand
 from thresher.errors import InputError
 from thresher.laws.fit import fit, predict_runs
 from thresher.laws.result import predict_mix
-from thresher.laws.store import load_laws
 from thresher.models.flops import training_flops
 from thresher.models.towers import load_towers
-from thresher.plans import Plan, winner
-from thresher.plans.store import load_plan
+from thresher.plans import Plan, make_plan, winner
 from thresher.pools import Pools, load_pools
 from thresher.probe import jobs_of, open_bench, plan_trials, recipe_of
 from thresher.runs import Run, read_runs
+from thresher.train.recipe import Recipe
 from thresher.trials import Trial, run_trials
 
 LARGER = "transfer-resnet10t-32"
@@ -126,18 +125,25 @@ def main() -> None:
 
 
 def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
-    """Train the candidates on the larger model and judge them; the probes and the runs of the larger model."""
+    """Train the candidates on the larger model and judge them; runs of the probes, and of that model."""
     work = folder / "work"
     if not (work / "candidates.jsonl").exists():
         raise InputError(
             f"there is no finished walk in {folder}; run `python benchmarks/real_pairs.py --dataset cifar10` "
             f"with the same --out first"
         )
-    config, plan, pools = (
-        load_config(folder / "config.toml"),
-        load_plan(work / "plan.json"),
-        load_pools(work / "pools"),
+    config = load_config(folder / "config.toml")
+    pools, probes = load_pools(work / "pools"), read_runs(work / "runs.jsonl")
+    laws = fit(
+        probes,
+        law=config.fit.law,
+        metric=config.evaluate.metric,
+        recipe=recipe(config.probe, config, pools).label,
+        pool_order=pools.names,
+        num_draws=config.fit.bootstrap,
+        seed=config.fit.seed,
     )
+    plan = make_plan(laws, config.plan.budgets, pools.sizes, weights=config.plan.weights)
     state_sizes(config.probe.model)
     mixes = candidate_mixes(plan, pools)
     ends = (plan.budgets[0].samples_seen, plan.budgets[-1].samples_seen)
@@ -147,9 +153,8 @@ def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
         for seed in SMALL_SEEDS
     }
     asked = [trial for (_, seed), trial in trials.items() if seed in SMALL_SEEDS[:num_seeds]]
-    larger = train_larger(config, pools, plan, asked)
+    larger = train_larger(config, pools, asked)
     small = read_runs(work / "candidates.jsonl")
-    laws = load_laws(work / "laws.json")
     for budget in (plan.budgets[0], plan.budgets[-1]):
         end = budget.samples_seen
         candidates = [
@@ -162,7 +167,12 @@ def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
             for name, weights in mixes.items()
         ]
         judge(candidates, end, budget.best)
-    return read_runs(work / "runs.jsonl"), larger
+    return probes, larger
+
+
+def recipe(probe: Probe, config: Config, pools: Pools) -> Recipe:
+    """That of the walk's probes, for the model of `probe`."""
+    return recipe_of(plan_trials(pools.names, probe, config.plan.budgets, pools.sizes), probe)
 
 
 def state_sizes(small: str) -> None:
@@ -187,14 +197,13 @@ def candidate_mixes(plan: Plan, pools: Pools) -> dict[str, dict[str, float]]:
     return mixes
 
 
-def train_larger(config: Config, pools: Pools, plan: Plan, trials: Sequence[Trial]) -> list[Run]:
+def train_larger(config: Config, pools: Pools, trials: Sequence[Trial]) -> list[Run]:
     """The trials on the larger model, by the recipe of the probes; finished ones are not run again."""
     probe = config.probe.model_copy(update={"model": LARGER})
-    budgets = [budget.samples_seen for budget in plan.budgets]
     bench = open_bench(
         pools,
         expand(config.shards.paths),
-        recipe=recipe_of(plan_trials(pools.names, probe, budgets, pools.sizes), probe),
+        recipe=recipe(probe, config, pools),
         probe=probe,
         evaluate=config.evaluate,
         work=config.workdir,
@@ -282,7 +291,7 @@ def scaling_study(table: Path) -> None:
     tasks = tasks_of(table)
     found = [rankings(scaling_runs(table, task), num_draws=0) for task in tasks]
     print(
-        f"what {SMALL} says for {LARGE}, mean over {len(tasks)} tasks and {len(BUDGETS)} budgets, one run each:"
+        f"what {SMALL} says for {LARGE}, mean of {len(tasks)} tasks and {len(BUDGETS)} budgets, a run each:"
     )
     for what in found[0]:
         budgets = [one for rankings_of_task in found for one in rankings_of_task[what]]

@@ -47,6 +47,14 @@ def fit(
             metavar="NAME=NUMBER", help="Hold a shared parameter, such as d; repeat it for several."
         ),
     ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Give every pool its own d or A, near the shared one, where curves level off or meet at "
+            "different errors; repeat it for both.",
+        ),
+    ] = None,
     bootstrap: Annotated[
         int,
         typer.Option(min=0, metavar="FITS", help="Refits that the intervals come from; 0 leaves them out."),
@@ -96,6 +104,7 @@ def fit(
         model=model,
         pool_order=load_pools(pools).names if pools is not None else None,
         fixed=assignments(given(fix), "--fix"),
+        own=given(own),
         num_draws=bootstrap,
         seed=seed,
         intervals=intervals,

@@ -81,13 +81,19 @@ def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     )
 
 
-def try_law(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[str, float]) -> Trial | None:
+def try_law(
+    law: Law,
+    runs: Sequence[Run],
+    pools: Sequence[str],
+    fixed: Mapping[str, float],
+    own: Sequence[str] = (),
+) -> Trial | None:
     """Fit a law to the shorter runs and judge it by the longest; None where the runs are too few."""
     shorter, longest = hold_out(runs)
     if not longest or {pool for run in shorter for pool in mix_weights(run)} != set(pools):
         return None
     try:
-        problem, solution = solve(build_problem(law, shorter, pools, fixed))
+        problem, solution = solve(build_problem(law, shorter, pools, fixed, own))
     except TooFewRuns:
         return None
     return _judge(problem, solution, shorter, longest)
@@ -123,13 +129,17 @@ def log_evidence(problem: Problem, solution: Solution) -> float:
     """
     found = residuals(problem, solution.coordinates_X[None])
     free = problem.free_X
-    sd_F = problem.limits.prior_sd_X[free]
-    off_F = (solution.coordinates_X - problem.limits.prior_mean_X)[free] / sd_F  # 0 without a prior
+    sd_F, about_XX = problem.limits.prior_sd_X[free], problem.limits.about_XX
+    off_F = (about_XX @ solution.coordinates_X - problem.limits.prior_mean_X)[
+        free
+    ] / sd_F  # 0 without a prior
     wide_F = np.where(np.isfinite(sd_F), sd_F, _WIDE_SD)
     count = found.runs.size
     squares = float((found.runs**2).sum()) + _PRIOR_RUNS * _PRIOR_NOISE**2
     variance = squares / (count + _PRIOR_RUNS)
-    precision_FF = found.by_free[0].T @ found.by_free[0] / variance + np.diag(wide_F**-2.0)
+    about_FF = about_XX[free][:, free]
+    prior_FF = about_FF.T * wide_F**-2.0 @ about_FF  # its determinant is that of its diagonal part
+    precision_FF = found.by_free[0].T @ found.by_free[0] / variance + prior_FF
     _, log_volume = np.linalg.slogdet(precision_FF * np.outer(wide_F, wide_F))
     likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
     evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)

@@ -133,7 +133,7 @@ def _gradient(found: Residuals, scale: float) -> tuple[Floats, Floats]:
     """Weighted slopes [B, R, F] and the gradient of half the cost [B, F]."""
     weight_BR = np.minimum(1.0, scale / np.maximum(np.abs(found.runs), _TINY))
     weighted_BRF = found.by_free * weight_BR[..., None]
-    return weighted_BRF, (weighted_BRF * found.runs[..., None]).sum(1) + found.priors * found.prior_slope_F
+    return weighted_BRF, (weighted_BRF * found.runs[..., None]).sum(1) + found.priors @ found.prior_slope_FF
 
 
 def _step(found: Residuals, scale: float, damping_B: Floats, at: "_Place") -> Floats:
@@ -143,7 +143,7 @@ def _step(found: Residuals, scale: float, damping_B: Floats, at: "_Place") -> Fl
     held_BF |= (at.values_BF >= at.upper_BF) & (gradient_BF < 0)
     normal_BFF = weighted_BRF.transpose(0, 2, 1) @ found.by_free
     places = np.arange(found.by_free.shape[-1])
-    normal_BFF[:, places, places] += found.prior_slope_F**2
+    normal_BFF += found.prior_slope_FF.T @ found.prior_slope_FF
     root_BF = np.sqrt(np.maximum(normal_BFF[:, places, places], _TINY))
     scaled_BFF = normal_BFF / root_BF[:, :, None] / root_BF[:, None, :]
     scaled_BFF[held_BF] = 0.0
@@ -171,5 +171,5 @@ def _merged(
         np.where(better[:, None], after.runs, before.runs)[kept],
         np.where(better[:, None, None], after.by_free, before.by_free)[kept],
         np.where(better[:, None], after.priors, before.priors)[kept],
-        before.prior_slope_F,
+        before.prior_slope_FF,
     )

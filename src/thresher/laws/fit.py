@@ -1,9 +1,9 @@
 """The joint fit of laws to the runs of all pools: nonlinear least squares in the log of the error.
 
-Meeting point (n0, A + d) and d are shared, b and tau are each pool's own, gamma is fitted where a pool was
-repeated at two subsample sizes. The loss is Huber's, the Jacobian analytic, the starts deterministic, and
-weak priors (`limits.py`) settle what few noisy runs leave open. With `law="auto"` several laws are fitted
-and weighed by how well they predict the longest runs (`choice.py`).
+Meeting point (n0, A + d) and d are shared unless pools get their own A or d, b and tau are each pool's own,
+gamma is fitted where a pool was repeated at two subsample sizes. The loss is Huber's, the Jacobian analytic,
+the starts deterministic, and weak priors (`limits.py`) settle what few noisy runs leave open. With
+`law="auto"` several laws are fitted and weighed by how well they predict the longest runs (`choice.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from thresher.laws.choice import (
 from thresher.laws.interval import bootstrap, quantiles
 from thresher.laws.law import Floats, Law, shared_names
 from thresher.laws.layout import layout_of, pool_values, to_natural
-from thresher.laws.limits import ASSUMED_HALF_LIFE, hold
+from thresher.laws.limits import ASSUMED_HALF_LIFE, check_own, hold
 from thresher.laws.problem import Problem, TooFewRuns, build_problem, degrees_of_freedom, design_of
 from thresher.laws.profile import profile
 from thresher.laws.result import Check, Fit, Interval, Laws, LawScore, Point, PoolLaw, predict_designs
@@ -58,6 +58,7 @@ def fit(
     model: str | None = None,
     pool_order: Sequence[str] | None = None,
     fixed: Mapping[str, float] | None = None,
+    own: Sequence[str] = (),
     num_draws: int = 200,
     seed: int = 0,
     intervals: str = "bootstrap",
@@ -72,6 +73,7 @@ def fit(
         model: Which model's runs to use.
         pool_order: Pools by score, best first; the order of first appearance where absent.
         fixed: Values at which to hold shared parameters, such as d.
+        own: "d", "A" or both: every pool has its own, near a shared one. Laws without A share their start.
         num_draws: Bootstrap refits, shared out among the laws by weight; 0 for none.
         seed: Of the bootstrap. The same runs and seed give the same fit.
         intervals: Of the parameters: "bootstrap", from the draws, or "profile" likelihood. Predictions and
@@ -91,12 +93,12 @@ def fit(
         raise InputError("no run has the role `fit`; probe the pools, or set the role of the runs to fit")
     _check_held(fixed, names, min(run.error for run in fit_runs))
     pools = _ordered_pools(fit_runs, pool_order)
+    check_own(own, fixed, [registered(name) for name in names], len(pools))
     _check_lengths(fit_runs, pools)
     tried = dict.fromkeys((*names, BASELINE))
-    trials = {
-        name: try_law(registered(name), fit_runs, pools, _held_of(registered(name), fixed)) for name in tried
-    }
-    solved = {name: _solved(registered(name), fit_runs, pools, fixed) for name in tried}
+    held = {name: _held_of(registered(name), fixed) for name in tried}
+    trials = {name: try_law(registered(name), fit_runs, pools, held[name], own) for name in tried}
+    solved = {name: _solved(registered(name), fit_runs, pools, held[name], own) for name in tried}
     weights = {law: 1.0}
     if law == "auto":
         fitted = {name: found for name in tried if (found := solved[name]) is not None}
@@ -107,8 +109,10 @@ def fit(
     ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
     made = {}
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
-        problem_and_solution = solved[name] or solve(_problem(registered(name), fit_runs, pools, fixed))
-        made[name] = _made(problem_and_solution, fit_runs, fixed, count, seed)
+        problem_and_solution = solved[name] or solve(
+            build_problem(registered(name), fit_runs, pools, held[name], own)
+        )
+        made[name] = _made(problem_and_solution, fit_runs, held[name], count, seed)
         if intervals == "profile":
             made[name] = _with_profiles(made[name])
     best = made[next(iter(weights))]
@@ -160,16 +164,12 @@ class _Made:
     draws_SX: Floats
 
 
-def _problem(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[str, float]) -> Problem:
-    return build_problem(law, runs, pools, _held_of(law, fixed))
-
-
 def _solved(
-    law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[str, float]
+    law: Law, runs: Sequence[Run], pools: Sequence[str], held: Mapping[str, float], own: Sequence[str]
 ) -> tuple[Problem, Solution] | None:
     """The law fitted to all runs; None where it has more parameters than there are runs."""
     try:
-        return solve(_problem(law, runs, pools, fixed))
+        return solve(build_problem(law, runs, pools, held, own))
     except TooFewRuns:
         return None
 
@@ -177,17 +177,16 @@ def _solved(
 def _made(
     solved: tuple[Problem, Solution],
     runs: Sequence[Run],
-    fixed: Mapping[str, float],
+    held: Mapping[str, float],
     num_draws: int,
     seed: int,
 ) -> _Made:
     problem, solution = _with_assumed_half_lives(*solved)
-    law, held = problem.law, _held_of(problem.law, fixed)
     draws_SX = bootstrap(problem, solution, num_draws=num_draws, seed=seed)
     natural_X = to_natural(problem.layout, solution.coordinates_X)
     layout = problem.layout
     fitted = Fit(
-        law=law.name,
+        law=problem.law.name,
         shared={name: float(natural_X[place]) for place, name in enumerate(layout.shared)},
         pools=_pool_laws(problem, solution, draws_SX, runs),
         num_params=problem.num_params,
@@ -196,6 +195,7 @@ def _made(
         status=tuple(shared_status(problem, solution, list(held))),
         draws_SX=_rounded(to_natural(layout, draws_SX)),
         draw_names=layout.names,
+        own=layout.own,
     )
     return _Made(fitted, problem, solution, draws_SX)
 

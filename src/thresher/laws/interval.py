@@ -78,7 +78,7 @@ def _redrawn(problem: Problem, solution: Solution, num_draws: int, rng: np.rando
         problem,
         problem.log_error_R + (solution.residual_R + noise_SR) / problem.scale_R,
         np.ones((num_draws, problem.log_error_R.size)),
-        solution.coordinates_X + _prior_noise(problem, num_draws, rng),
+        problem.limits.about_XX @ solution.coordinates_X + _prior_noise(problem, num_draws, rng),
     )
 
 

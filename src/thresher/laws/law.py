@@ -8,7 +8,7 @@ Axes: P pools (always last); all leading axes broadcast (draws, candidates, poin
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ SIZE = ("size", "alpha")
 """Shared parameters of the model-size term, which a law has where the runs are of models of several sizes."""
 LOGARITHMIC = frozenset({"A", "start", "n0", "quality", "tau", "size", "alpha"})
 """Parameters whose coordinate is their natural log."""
+OWN = ("A", "d")
+"""Shared parameters that each pool may have of its own instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +74,7 @@ class Parameters:
         tau_P: Half-life of each pool in passes, [..., P], at `num_unique_P` samples.
         num_unique_P: Pool size at which `tau_P` holds, [P].
         num_params: Model size at which `size` holds; None without a size term.
+        own: What of `OWN` each pool has its own value of, [..., P]; `in_mix` puts it in place of `shared`.
     """
 
     shared: Mapping[str, Floats]
@@ -79,6 +82,7 @@ class Parameters:
     tau_P: Floats
     num_unique_P: Floats
     num_params: float | None = None
+    own: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Exposure(NamedTuple):
@@ -148,8 +152,24 @@ def shared_names(law: Law, *, sized: bool) -> tuple[str, ...]:
     return (*law.shared, *(SIZE if sized else ()))
 
 
+def in_mix(parameters: Parameters, weights: Floats) -> Parameters:
+    """The parameters of a mix: what pools have of their own averaged by sampling weight, d and ln A.
+
+    That is an assumption, the simplest that a split of a pool leaves as it was; no theorem says so.
+    """
+    if not parameters.own:
+        return parameters
+    shared = dict(parameters.shared)
+    for name, own_P in parameters.own.items():
+        logs = name in LOGARITHMIC
+        mean = (weights * (np.log(own_P) if logs else own_P)).sum(-1)
+        shared[name] = np.exp(mean) if logs else mean
+    return replace(parameters, shared=shared)
+
+
 def error(law: Law, parameters: Parameters, of: Design) -> Floats:
     """Predicted error, [...]; leading axes of parameters and design broadcast."""
+    parameters = in_mix(parameters, of.weights)
     return np.asarray(
         np.exp(law.fall(law, parameters, of).value) + parameters.shared["d"] + _size_term(parameters, of)[0]
     )
@@ -159,24 +179,28 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
     """Predicted error [...] and its slopes in the coordinates [..., X].
 
     The coordinates are the shared parameters in the order of `shared_names`, then the worth and then the
-    half-life of each pool; those in `LOGARITHMIC` are natural logs.
+    half-life of each pool, then what pools have of their own; those in `LOGARITHMIC` are natural logs.
     """
+    parameters = in_mix(parameters, of.weights)
     fall = law.fall(law, parameters, of)
     above = np.exp(fall.value)
     size, by_size, by_alpha = _size_term(parameters, of)
     shape = above.shape
-    columns = []
+    columns, own = [], {}
     for name in shared_names(law, sized=parameters.num_params is not None):
         if name in SIZE:
             slope = by_size if name == "size" else by_alpha
         else:
             slope = above * fall.shared[name] if name in fall.shared else np.zeros(shape)
             slope = slope + 1.0 if name == "d" else slope
+        if name in parameters.own:
+            own[name], slope = slope[..., None] * of.weights, np.zeros(shape)
         columns.append(np.broadcast_to(slope, shape)[..., None])
     pools_shape = (*shape, of.weights.shape[-1])
     pools = [
         np.broadcast_to(above[..., None] * slope, pools_shape) for slope in (fall.by_worth, fall.by_log_tau)
     ]
+    pools += [np.broadcast_to(own[name], pools_shape) for name in parameters.own]
     return above + parameters.shared["d"] + size, np.concatenate([*columns, *pools], axis=-1)
 
 

@@ -1,7 +1,7 @@
 """Coordinates of a fit: every free or held parameter of a law as one vector.
 
-First the shared parameters, then the worth and then the half-life of each pool; those that must stay
-positive as natural logs. Axes: P pools, X = S + 2P coordinates.
+First the shared parameters, then the worth and then the half-life of each pool, then what of `OWN` each pool
+has of its own; those that must stay positive as natural logs. Axes: P pools, X = S + 2P + OP coordinates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.laws.law import LOGARITHMIC, Floats, Law, Parameters, shared_names
+from thresher.laws.law import LOGARITHMIC, OWN, Floats, Law, Parameters, shared_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,12 @@ class Layout:
     shared: tuple[str, ...]
     worth: str
     pools: tuple[str, ...]
+    own: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """Number of coordinates X."""
-        return len(self.shared) + 2 * len(self.pools)
+        return len(self.shared) + (2 + len(self.own)) * len(self.pools)
 
     @property
     def worths(self) -> slice:
@@ -34,12 +35,21 @@ class Layout:
     @property
     def half_lives(self) -> slice:
         """The half-life of each pool."""
-        return slice(len(self.shared) + len(self.pools), self.size)
+        return slice(self.worths.stop, self.worths.stop + len(self.pools))
+
+    @property
+    def owned(self) -> dict[str, slice]:
+        """By name, what each pool has of its own in place of a shared parameter."""
+        first, count = self.half_lives.stop, len(self.pools)
+        return {
+            name: slice(first + number * count, first + (number + 1) * count)
+            for number, name in enumerate(self.own)
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all coordinates: "d", "b:0-10%", "tau:0-10%"."""
-        pools = (f"{kind}:{pool}" for kind in (self.worth, "tau") for pool in self.pools)
+        """Names of all coordinates: "d", "b:0-10%", "tau:0-10%", "d:0-10%"."""
+        pools = (f"{kind}:{pool}" for kind in (self.worth, "tau", *self.own) for pool in self.pools)
         return (*self.shared, *pools)
 
     def place(self, name: str) -> int:
@@ -47,14 +57,21 @@ class Layout:
         return self.shared.index(name)
 
 
-def layout_of(law: Law, pools: Sequence[str], *, sized: bool) -> Layout:
-    """The layout of a law for these pools."""
-    return Layout(shared=shared_names(law, sized=sized), worth=law.worth, pools=tuple(pools))
+def layout_of(law: Law, pools: Sequence[str], *, sized: bool, own: Sequence[str] = ()) -> Layout:
+    """The layout of a law for these pools, which have their own of what `own` names and the law has."""
+    return Layout(
+        shared=shared_names(law, sized=sized),
+        worth=law.worth,
+        pools=tuple(pools),
+        own=tuple(name for name in OWN if name in own and name in law.shared),
+    )
 
 
 def logarithmic(layout: Layout) -> NDArray[np.bool_]:
     """Which coordinates are logs, [X]."""
-    kinds = [*layout.shared, *[layout.worth] * len(layout.pools), *["tau"] * len(layout.pools)]
+    kinds = [*layout.shared]
+    for kind in (layout.worth, "tau", *layout.own):
+        kinds += [kind] * len(layout.pools)
     return np.array([kind in LOGARITHMIC for kind in kinds])
 
 
@@ -74,11 +91,13 @@ def to_parameters(
         tau_P=natural[..., layout.half_lives],
         num_unique_P=num_unique_P,
         num_params=num_params,
+        own={name: natural[..., block] for name, block in layout.owned.items()},
     )
 
 
 def pool_values(layout: Layout, natural_X: Floats, pool: int) -> Iterator[tuple[str, int, float]]:
     """Name, place and value of what one pool has of its own."""
-    for kind, block in ((layout.worth, layout.worths), ("tau", layout.half_lives)):
+    blocks = {layout.worth: layout.worths, "tau": layout.half_lives, **layout.owned}
+    for kind, block in blocks.items():
         place = block.start + pool
         yield kind, place, float(natural_X[place])

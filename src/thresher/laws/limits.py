@@ -6,7 +6,7 @@ coordinates (`layout.py`).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
-from thresher.laws.law import LOGARITHMIC, Floats
+from thresher.laws.law import LOGARITHMIC, OWN, Floats, Law
 from thresher.laws.layout import Layout
 
 ASSUMED_HALF_LIFE = 6.0
@@ -42,6 +42,8 @@ _SHORTEST_HALF_LIFE = 0.1
 _HALF_LIVES_PER_PASS = 20.0
 """A half-life of 20 times the passes that were run changes no error measurably: its upper bound."""
 _LARGEST_D_SHARE = 0.98
+_LOG_OWN_A_SD, _OWN_D_SD_OF_ERROR = 0.3, 0.1
+"""How far a pool's own A and d lie from the shared ones; d as a share of the smallest error."""
 _SIZE_RATIO = 1.5
 """Return intervals must differ by this factor before they say anything about gamma."""
 
@@ -50,13 +52,18 @@ Scalar = TypeVar("Scalar", float, Floats)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Limits:
-    """Bounds, priors and values to start from, one entry a coordinate; without a prior its sd is infinite."""
+    """Bounds, priors and values to start from, one entry a coordinate; without a prior its sd is infinite.
+
+    Row x of `about_XX` says what prior x is about: coordinate x, less the shared one for what a pool has of
+    its own.
+    """
 
     lower_X: Floats
     upper_X: Floats
     prior_mean_X: Floats
     prior_sd_X: Floats
     start_X: Floats
+    about_XX: Floats
 
 
 class _Limit(NamedTuple):
@@ -68,9 +75,18 @@ class _Limit(NamedTuple):
 
 
 def limits(
-    layout: Layout, samples_R: Floats, error_R: Floats, most_passes_P: Floats, *, loss: bool
+    layout: Layout,
+    samples_R: Floats,
+    error_R: Floats,
+    most_passes_P: Floats,
+    smallest_P: Floats,
+    *,
+    loss: bool,
 ) -> Limits:
-    """Limits that follow from the data: curves meet before mid-run, d lies under every error."""
+    """Limits that follow from the data: curves meet before mid-run, d lies under every error.
+
+    A pool's own d lies under every error of that pool, `smallest_P`.
+    """
     least, most = math.log(samples_R.min()), math.log(samples_R.max())
     worst, smallest = float(error_R.max()), float(error_R.min())
     share, share_sd = (
@@ -109,13 +125,26 @@ def limits(
         *[known[layout.worth]] * len(layout.pools),
         *half_lives,
     ]
+    own_of = {
+        "A": [known["A"]] * len(layout.pools),
+        "d": [known["d"]._replace(upper=largest_d(float(least))) for least in smallest_P],
+    }
+    own_sd = {"A": _LOG_OWN_A_SD, "d": _OWN_D_SD_OF_ERROR * smallest}
+    about_XX = np.eye(layout.size)
+    for name, block in layout.owned.items():
+        rows += [limit._replace(sd=own_sd[name]) for limit in own_of[name]]
+        about_XX[block, layout.place(name)] = -1.0
     lower, upper, start, mean, sd = np.array(rows, float).T
+    mean = np.clip(mean, lower, upper)
+    for block in layout.owned.values():
+        mean[block] = 0.0
     return Limits(
         lower_X=lower,
         upper_X=upper,
-        prior_mean_X=np.clip(mean, lower, upper),
+        prior_mean_X=mean,
         prior_sd_X=sd,
         start_X=np.clip(start, lower, upper),
+        about_XX=about_XX,
     )
 
 
@@ -173,3 +202,30 @@ def hold(
         place = layout.place(name)
         start_X[place] = math.log(value) if name in LOGARITHMIC else value
         free_X[place] = False
+
+
+def check_own(own: Collection[str], fixed: Collection[str], laws: Collection[Law], num_pools: int) -> None:
+    """Refuse a parameter that pools cannot have of their own, or that none of these laws has.
+
+    Raises:
+        InputError: naming it.
+    """
+    for name in own:
+        if name == "n0":
+            raise InputError(
+                "n0 cannot be each pool's own: n0 and A of one pool cannot be told apart; give A to each pool"
+            )
+        if name not in OWN:
+            raise InputError(f"{name!r} cannot be each pool's own; choose {' or '.join(OWN)}")
+        if not any(name in law.shared for law in laws):
+            raise InputError(
+                f"the {' and the '.join(law.name for law in laws)} law has no {name} that a pool could have "
+                f"of its own: its curves begin at `start`; leave it out, or choose a law with {name}"
+            )
+        if name in fixed:
+            raise InputError(f"{name} cannot be held and be each pool's own; drop one of the two")
+        if num_pools == 1:
+            raise InputError(
+                f"one pool shares {name} with no other, so it cannot have its own; leave it out, or add "
+                f"runs on a second pool"
+            )

@@ -8,7 +8,7 @@ priors.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +71,16 @@ class Problem:
         return self.layout.pools
 
 
-def build_problem(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Mapping[str, float]) -> Problem:
+def build_problem(
+    law: Law,
+    runs: Sequence[Run],
+    pools: Sequence[str],
+    fixed: Mapping[str, float],
+    own: Sequence[str] = (),
+) -> Problem:
     """The problem of fitting `runs`; `fixed` holds values for any shared parameter of the law.
+
+    What of `own` the law has is each pool's own.
 
     Raises:
         TooFewRuns: for more parameters than runs.
@@ -85,8 +93,9 @@ def build_problem(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Ma
     of = design_of(runs, pools, sized=num_params is not None)
     interval_RP = return_interval(of)
     passes_RP = samples_R[:, None] / interval_RP
-    layout = layout_of(law, pools, sized=num_params is not None)
-    known = limits(layout, samples_R, error_R, passes_RP.max(0), loss=loss)
+    layout = layout_of(law, pools, sized=num_params is not None, own=own)
+    smallest_P = np.where(of.weights == of.weights.max(0), error_R[:, None], np.inf).min(0)  # purest runs
+    known = limits(layout, samples_R, error_R, passes_RP.max(0), smallest_P, loss=loss)
     start_X, free_X = known.start_X.copy(), np.ones(layout.size, bool)
     shown_P = law.has_half_life & half_life_shows(passes_RP, samples_R)
     shows = law.has_half_life and gamma_shows(interval_RP, passes_RP)
@@ -109,7 +118,8 @@ def build_problem(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Ma
     if free_X.sum() > len(runs):
         raise TooFewRuns(
             f"{free_X.sum()} parameters of the {law.name} law cannot be fitted to {len(runs)} runs "
-            f"({', '.join(pools)}); add runs of other lengths, or hold n0, A or d"
+            f"({', '.join(pools)}); add runs of other lengths, or "
+            f"{'let pools share ' + ' and '.join(layout.own) if layout.own else 'hold n0, A or d'}"
         )
     alone_RP = np.where(of.weights == 1.0, of.num_unique, 0.0)
     scale_R = np.ones_like(error_R) if loss else error_R / np.exp(np.log(error_R).mean())
@@ -128,6 +138,27 @@ def build_problem(law: Law, runs: Sequence[Run], pools: Sequence[str], fixed: Ma
         free_X=free_X,
         assumed_X=assumed_X,
         gamma_shows=shows,
+    )
+
+
+def without_own(problem: Problem) -> Problem:
+    """The same problem with nothing but shared parameters."""
+    layout, known = replace(problem.layout, own=()), problem.limits
+    kept = slice(layout.size)
+    return replace(
+        problem,
+        layout=layout,
+        limits=Limits(
+            lower_X=known.lower_X[kept],
+            upper_X=known.upper_X[kept],
+            prior_mean_X=known.prior_mean_X[kept],
+            prior_sd_X=known.prior_sd_X[kept],
+            start_X=known.start_X[kept],
+            about_XX=known.about_XX[kept, kept],
+        ),
+        start_X=problem.start_X[kept],
+        free_X=problem.free_X[kept],
+        assumed_X=problem.assumed_X[kept],
     )
 
 
@@ -179,14 +210,14 @@ class Residuals:
     Attributes:
         runs: `(ln predicted - ln measured) * scale * weight`.
         by_free: [B, R, F].
-        priors: `noise * (x - mean) / sd`; 0 without a prior.
-        prior_slope_F: `noise / sd`.
+        priors: `noise * (x - mean) / sd`, x less the shared coordinate for a pool's own; 0 without a prior.
+        prior_slope_FF: Their slopes, `noise / sd` on the diagonal.
     """
 
     runs: Floats
     by_free: Floats
     priors: Floats
-    prior_slope_F: Floats
+    prior_slope_FF: Floats
 
 
 def residuals(problem: Problem, coordinates_BX: Floats, data: "Measured | None" = None) -> Residuals:
@@ -196,11 +227,12 @@ def residuals(problem: Problem, coordinates_BX: Floats, data: "Measured | None" 
     weight_BR = problem.scale_R * data.weight_BR
     free_X = problem.free_X
     slope_F = problem.noise / problem.limits.prior_sd_X[free_X]
+    about_FX = problem.limits.about_XX[free_X]
     return Residuals(
         (np.log(predicted_BR) - data.log_error_BR) * weight_BR,
         jacobian_BRX[..., free_X] * (weight_BR / predicted_BR)[..., None],
-        slope_F * (coordinates_BX[:, free_X] - data.prior_mean_BX[:, free_X]),
-        slope_F,
+        slope_F * (coordinates_BX @ about_FX.T - data.prior_mean_BX[:, free_X]),
+        slope_F[:, None] * about_FX[:, free_X],
     )
 
 
@@ -272,7 +304,7 @@ def degrees_of_freedom(problem: Problem, coordinates_X: Floats) -> float:
 
 def posterior(found: Residuals) -> Floats:
     """Linearised covariance of the free coordinates, priors included, in variances of a residual, [F, F]."""
-    information_FF = found.by_free[0].T @ found.by_free[0] + np.diag(found.prior_slope_F**2)
+    information_FF = found.by_free[0].T @ found.by_free[0] + found.prior_slope_FF.T @ found.prior_slope_FF
     diagonal_F = np.diag(information_FF)
     scale_F = np.sqrt(np.where(diagonal_F > _NO_INFORMATION * diagonal_F.max(), diagonal_F, 1.0))
     scaled_FF = information_FF / scale_F[:, None] / scale_F

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from thresher.errors import InputError
 from thresher.laws import utility
-from thresher.laws.law import Floats, Parameters
+from thresher.laws.law import Floats, Parameters, in_mix
 from thresher.laws.result import Laws, parameters
 
 _EQUAL = 1e-6
@@ -32,7 +32,7 @@ def error_as_published(
     """
     weights = np.asarray(weights, float)
     samples = np.asarray(samples_seen, float)
-    shared = parameters.shared
+    shared = in_mix(parameters, weights).shared
     first_pass = np.minimum(samples, num_unique / weights.max(-1))
     stretch = (num_unique / parameters.num_unique_P / weights.max(-1)[..., None]) ** shared["gamma"]
     exposure = utility.log_exposure(

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from thresher.errors import InputError
 from thresher.laws import LAWS
 from thresher.laws.interval import HIGH, LOW
-from thresher.laws.law import Design, Floats, Parameters, design, error, shared_names
-from thresher.laws.layout import Layout, to_parameters
+from thresher.laws.law import Design, Floats, Parameters, design, error
+from thresher.laws.layout import Layout, layout_of, to_parameters
 from thresher.runs import Run
 
 Interval = tuple[float, float]
@@ -32,7 +32,7 @@ class PoolLaw:
 
     Attributes:
         values: "b" (initial utility, at most 0) or "quality", and "tau" (half-life in passes at `num_unique`
-            samples) where the law has one.
+            samples) where the law has one; "A" and "d" where each pool has its own.
         num_unique: Pool size at which `tau` holds.
         pool_samples: Size of the whole pool.
         intervals: 5-95% intervals of `values`.
@@ -81,7 +81,8 @@ class Fit:
         noise: Standard deviation of the residuals, in units of the error.
         status: Sentences about the shared parameters, each with the remedy.
         draws_SX: Parameters that other runs of the same kind could have given, one row each.
-        draw_names: Columns of the draws: "d", "b:0-10%", "tau:0-10%".
+        draw_names: Columns of the draws: "d", "b:0-10%", "tau:0-10%", "d:0-10%".
+        own: What of A and d each pool has its own of; those in `shared` are what the pools' lie around.
     """
 
     law: str
@@ -93,6 +94,7 @@ class Fit:
     status: tuple[str, ...]
     draws_SX: Floats = field(repr=False)
     draw_names: tuple[str, ...]
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,12 +207,8 @@ class Laws:
 
 def layout_of_fit(fit: Fit) -> Layout:
     """The layout of the columns of `draws_SX`."""
-    law = LAWS[fit.law]
-    return Layout(
-        shared=shared_names(law, sized=fit.num_params is not None),
-        worth=law.worth,
-        pools=tuple(pool.name for pool in fit.pools),
-    )
+    names = [pool.name for pool in fit.pools]
+    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
 
 
 def parameters(fit: Fit) -> Parameters:
@@ -222,6 +220,7 @@ def parameters(fit: Fit) -> Parameters:
         tau_P=np.array([pool.values.get("tau", 1.0) for pool in fit.pools], float),
         num_unique_P=_reference(fit),
         num_params=fit.num_params,
+        own={name: np.array([pool.values[name] for pool in fit.pools], float) for name in fit.own},
     )
 
 
@@ -236,6 +235,7 @@ def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
             tau_P=point.tau_P.reshape(*lead, -1),
             num_unique_P=point.num_unique_P,
             num_params=point.num_params,
+            own={name: value_P.reshape(*lead, -1) for name, value_P in point.own.items()},
         )
     draws = fit.draws_SX.reshape(len(fit.draws_SX), *(1,) * more_axes, -1)
     return to_parameters(layout_of_fit(fit), draws, _reference(fit), fit.num_params)

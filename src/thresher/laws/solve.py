@@ -13,7 +13,7 @@ import numpy as np
 from thresher.laws.descent import descend, huber_cost
 from thresher.laws.law import Floats, Parameters, error
 from thresher.laws.layout import to_natural, to_parameters
-from thresher.laws.problem import Problem, degrees_of_freedom, log_noise, robust_deviation
+from thresher.laws.problem import Problem, degrees_of_freedom, log_noise, robust_deviation, without_own
 
 FIRST_HUBER_SCALE = 0.05
 """Log errors beyond 5% count as outliers before the noise is known."""
@@ -29,6 +29,7 @@ _RIDGE = 1e-9
 _REFINED_STARTS = 10
 _COARSE_TOLERANCE, _COARSE_STEPS = 1e-4, 40
 _TOLERANCE, _MAX_STEPS = 1e-11, 300
+_OWN_ROUNDS, _SAME_NOISE = 8, 0.01
 _ASSUMED_NOISE = 0.02
 """Log error that stands in for the noise where every run was needed to fix a parameter."""
 
@@ -57,6 +58,8 @@ def solve(problem: Problem) -> tuple[Problem, Solution]:
 
     First the best start to the end without priors, which measures the noise; then every start with them.
     """
+    if problem.layout.own:
+        return _solve_own(problem)
     trials_SX = _starts(problem)
     scale = FIRST_HUBER_SCALE
     for tolerance in (_COARSE_TOLERANCE, _TOLERANCE):
@@ -67,6 +70,23 @@ def solve(problem: Problem) -> tuple[Problem, Solution]:
         problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
         scale = _huber_scale(problem, best)
     return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
+
+
+def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
+    """What pools have of their own begins at the shared fit, and the noise falls as they part from it."""
+    shared, solution = solve(without_own(problem))
+    layout, noise, scale = problem.layout, shared.noise, FIRST_HUBER_SCALE
+    own = [np.repeat(solution.coordinates_X[layout.place(name)], len(layout.pools)) for name in layout.own]
+    start_X = np.concatenate([solution.coordinates_X, *own])
+    for _ in range(_OWN_ROUNDS):
+        problem = replace(problem, noise=noise)
+        solution = _best(problem, start_X[None], scale, _TOLERANCE)
+        start_X, scale = solution.coordinates_X, _huber_scale(problem, solution)
+        measured = log_noise(problem, start_X)
+        noise = _ASSUMED_NOISE if measured is None else measured
+        if abs(noise - problem.noise) <= _SAME_NOISE * problem.noise:
+            break
+    return problem, _best(problem, start_X[None], scale, _TOLERANCE)
 
 
 def _best(problem: Problem, start_1X: Floats, scale: float, tolerance: float) -> Solution:

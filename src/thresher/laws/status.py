@@ -43,6 +43,11 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
     natural_X = to_natural(layout, solution.coordinates_X)
     value = {name: float(natural_X[place]) for place, name in enumerate(layout.shared)}
     sentences = [f"{name} was held at {value[name]:.4g} by the caller, it has no interval." for name in fixed]
+    if layout.own:
+        sentences.append(
+            f"Each pool has its own {' and '.join(layout.own)}, kept near a shared one by a weak prior; that "
+            f"they average by weight in a mix is an assumption, test it with check runs on mixes."
+        )
     one_curve = len(problem.pools) == 1 and layout.worth == "b" and "A" in value
     if one_curve and not {"n0", "A"} & set(fixed):
         sentences.append(
@@ -101,6 +106,14 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
     if int((problem.design.weights[:, index] > 0).sum()) == 1:
         sentences.append(f"{layout.worth} of {pool} rests on one run; add a run of another length.")
     sentences += _worth_status(problem, solution, pool, at_worth)
+    for name, block in layout.owned.items():
+        side = _side(problem, solution, block.start + index)
+        if side:
+            bound = "lower" if side < 0 else "upper"
+            value = to_natural(layout, solution.coordinates_X)[block.start + index]
+            sentences.append(
+                f"{name} of {pool} is at its {bound} bound {value:.4g}; share {name}, or add runs."
+            )
     if not problem.law.has_half_life:
         return sentences
     tau = math.exp(solution.coordinates_X[at_tau])

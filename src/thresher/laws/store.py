@@ -17,6 +17,7 @@ from thresher.errors import InputError
 from thresher.laws import LAWS
 from thresher.laws.given import laws_given
 from thresher.laws.law import shared_names
+from thresher.laws.limits import check_own
 from thresher.laws.result import Check, Fit, Interval, Laws, LawScore, Point, PoolLaw
 from thresher.runs import run_from_record, run_to_record
 
@@ -86,6 +87,7 @@ def _fit_to_record(fit: Fit) -> dict[str, object]:
         "num_params": fit.num_params,
         "intervals": _intervals_to_record(fit.intervals),
         "noise": fit.noise,
+        **({"own": list(fit.own)} if fit.own else {}),
         "status": list(fit.status),
         "draw_names": list(fit.draw_names),
         "draws": fit.draws_SX.tolist(),
@@ -145,7 +147,9 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
     if law is None:
         raise InputError(f"there is no law {record['law']!r}; choose one of {', '.join(LAWS)}")
     names = tuple(record["draw_names"])
-    own = (law.worth, "tau") if law.has_half_life else (law.worth,)
+    own = tuple(record.get("own", ()))
+    check_own(own, (), (law,), len(record["pools"]))
+    kinds = (law.worth, "tau", *own) if law.has_half_life else (law.worth, *own)
     sized = record["num_params"] is not None
     return Fit(
         law=law.name,
@@ -153,7 +157,7 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
         pools=tuple(
             PoolLaw(
                 name=pool["name"],
-                values={name: float(pool[name]) for name in own},
+                values={name: float(pool[name]) for name in kinds},
                 num_unique=float(pool["num_unique"]),
                 pool_samples=float(pool["pool_samples"]),
                 intervals=_intervals_from_record(pool["intervals"]),
@@ -167,6 +171,7 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
         status=tuple(record["status"]),
         draws_SX=np.array(record["draws"], float).reshape(-1, len(names)),
         draw_names=names,
+        own=own,
     )
 
 

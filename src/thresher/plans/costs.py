@@ -132,9 +132,9 @@ def _sentence(
     known = {"Scoring": costs.scoring_flops, "probing": costs.probing_flops}
     named = [f"{name} ({flops:.2g} FLOPs)" for name, flops in known.items() if flops is not None]
     missing = [name.lower() for name, flops in known.items() if flops is None]
-    shares = [f"{_percent(charges[0].share)} of {_count(charges[0].samples_seen)}"]
+    shares = [_share(charges[0])]
     if len(charges) > 1:
-        shares.append(f"{_percent(charges[-1].share)} of {_count(charges[-1].samples_seen)}")
+        shares.append(_share(charges[-1]))
     said = " and ".join(named)
     verb = "costs" if len(named) == 1 else "cost"
     said = (
@@ -155,8 +155,10 @@ def _pays(charge: Charge, samples: float) -> bool:
     return charge.saved_samples is None or charge.saved_samples >= samples
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%" if share < 1 else f"{share:.2g} times"
+def _share(charge: Charge) -> str:
+    if charge.share < 1:
+        return f"{100 * charge.share:.2g}% of {_count(charge.samples_seen)}"
+    return f"{charge.share:.2g} times {_count(charge.samples_seen)}"
 
 
 def _count(count: float) -> str:
