@@ -166,7 +166,7 @@ def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
             )
             for name, weights in mixes.items()
         ]
-        judge(candidates, end, budget.best)
+        judge(candidates, end, budget.best, pools.names)
     return probes, larger
 
 
@@ -227,7 +227,7 @@ def errors_of(runs: Sequence[Run], trials: Sequence[Trial], end: int) -> Floats:
     return np.array(errors)
 
 
-def judge(candidates: Sequence[Candidate], end: int, chosen: str) -> None:
+def judge(candidates: Sequence[Candidate], end: int, chosen: str, pools: Sequence[str]) -> None:
     """Print the candidates at one budget, best on the larger model first, how alike they rank, the regret."""
     print(f"-- CIFAR-10, {end} samples seen")
     for one in sorted(candidates, key=lambda candidate: float(candidate.large.mean())):
@@ -235,28 +235,29 @@ def judge(candidates: Sequence[Candidate], end: int, chosen: str) -> None:
             f"  {one.name:42} larger {one.large.mean():.4f} +- {standard_error(one.large):.4f}  "
             f"small {one.small.mean():.4f} +- {standard_error(one.small):.4f}, predicted {one.predicted:.4f}"
         )
+    names = [one.name for one in candidates]
     large = [float(one.large.mean()) for one in candidates]
     small = [float(one.small.mean()) for one in candidates]
     by_law = rank_correlation([one.predicted for one in candidates], large)
-    verdict(10, f"rank correlation of the laws with the larger model, {end}", f"{by_law:.2f}", "stated", True)
+    what = f"rank correlation of the laws with the larger model, {end}, {len(names)} candidates"
+    verdict(10, what, f"{by_law:.2f}", "stated", True)
     own = rank_correlation(*([one.large[seed] for one in candidates] for seed in (0, 1)))
     print(
         f"  the small model's measured errors with the larger model's: {rank_correlation(small, large):.2f}; "
         f"two seeds of the larger model with each other: {own:.2f}"
     )
-    regret, error = regret_of(candidates, chosen)
-    bound = max(0.01, 2 * error)
-    figure = f"{100 * regret:.2f} +- {200 * error:.2f} points (2 standard errors, {len(large)} candidates)"
-    goal = f"at most 1 point or 2 standard errors, {100 * bound:.2f}"
-    verdict(10, f"regret of the plan's {chosen} on the larger model, {end}", figure, goal, regret <= bound)
+    regrets = {name: regret_of(candidates, name) for name in names}
+    regret, error = regrets[chosen]
+    figure = f"{100 * regret:.2f} +- {200 * error:.2f} points (2 standard errors)"
+    verdict(10, f"regret of the plan's {chosen} on the larger model, {end}", figure, "stated", True)
     others = {
-        "measured best on the small model": candidates[int(np.argmin(small))].name,
-        "top pool": min((one.name for one in candidates), key=len),
-        "everything": max((one.name for one in candidates), key=len),
+        "the best of the small model's measured": candidates[int(np.argmin(small))].name,
+        "the top pool": pools[0],
+        "everything": " + ".join(pools),
     }
     for what, name in others.items():
-        regret, error = regret_of(candidates, name)
-        print(f"  regret of the {what}, {name}: {100 * regret:.2f} +- {200 * error:.2f} points")
+        regret, error = regrets[name]
+        print(f"  regret of {what}, {name}: {100 * regret:.2f} +- {200 * error:.2f} points")
 
 
 def regret_of(candidates: Sequence[Candidate], name: str) -> tuple[float, float]:
@@ -279,35 +280,41 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 def scaling_study(table: Path) -> None:
     """Print how laws of the small architecture rank the samples of LAION for the large one."""
-    for metric, task in {"ImageNet": "imagenet1k", "mean of tasks": None}.items():
-        runs = scaling_runs(table, task)
-        gmacs = {run.model: run.params for run in runs}
-        if task is not None:
-            ratio = gmacs[LARGE] / gmacs[SMALL]
-            figure = f"{ratio:.2f} times the forward GMACs a sample ({gmacs[SMALL]} to {gmacs[LARGE]})"
-            verdict(10, f"table, {SMALL} to {LARGE}", figure, f"at least {TIMES} times", ratio >= TIMES)
-        for what, ranking in rankings(runs).items():
-            print_ranking(f"{metric}, {what}", ranking)
+    metrics = {"ImageNet": scaling_runs(table, "imagenet1k"), "mean of tasks": scaling_runs(table, None)}
+    gmacs = {run.model: run.params for run in metrics["ImageNet"]}
+    ratio = gmacs[LARGE] / gmacs[SMALL]
+    figure = f"{ratio:.2f} times the forward GMACs a sample ({gmacs[SMALL]} to {gmacs[LARGE]})"
+    verdict(10, f"table, {SMALL} to {LARGE}", figure, f"at least {TIMES} times", ratio >= TIMES)
+    budgets, sizes = ", ".join(BUDGETS), ", ".join(f"{size / 1e6:.0f}M" for size in LAION.values())
+    for metric, runs in metrics.items():
+        measured = [errors_in_order(group).round(3).tolist() for group in by_budget(runs, LARGE).values()]
+        print(f"{metric}, error of {LARGE} at {budgets} on {sizes}: {measured}; what {SMALL} says:")
+        for what, found in rankings(runs).items():
+            print(f"  {what:37} {in_words(found)}")
     tasks = tasks_of(table)
-    found = [rankings(scaling_runs(table, task), num_draws=0) for task in tasks]
-    print(
-        f"what {SMALL} says for {LARGE}, mean of {len(tasks)} tasks and {len(BUDGETS)} budgets, a run each:"
-    )
-    for what in found[0]:
-        budgets = [one for rankings_of_task in found for one in rankings_of_task[what]]
-        alike = float(np.mean([one.alike for one in budgets]))
-        regret = float(np.mean([one.regret for one in budgets]))
-        right = float(np.mean([one.regret == 0 for one in budgets]))
+    of_tasks = [rankings(scaling_runs(table, task), num_draws=0) for task in tasks]
+    print(f"mean of {len(tasks)} tasks and {len(BUDGETS)} budgets, a run each:")
+    for what in of_tasks[0]:
+        found = [ranking for of_task in of_tasks for ranking in of_task[what]]
+        alike, regret = (np.mean([getattr(one, name) for one in found]) for name in ("alike", "regret"))
+        right = np.mean([one.regret == 0 for one in found])
         print(
-            f"  {what:36} rank correlation {alike:5.2f}, regret {100 * regret:.2f}, right {100 * right:.0f}%"
+            f"  {what:37} rank correlation {alike:.2f}, regret {100 * regret:.2f} points, "
+            f"best one named {100 * right:.0f}%"
         )
+
+
+def in_words(found: Sequence["Ranking"]) -> str:
+    """Rank correlation and regret at each budget."""
+    alike = ", ".join(f"{one.alike:.2f}" for one in found)
+    regret = ", ".join(f"{100 * one.regret:.2f}" for one in found)
+    return f"rank correlation {alike}; regret {regret} points"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The data sets at one budget: what was said for them, and the error that the large model has."""
 
-    budget: str
     said: Floats
     measured: Floats
 
@@ -324,30 +331,27 @@ class Ranking:
 
 
 def rankings(runs: Sequence[Run], *, num_draws: int = 200) -> dict[str, list[Ranking]]:
-    """Rankings of the data sets for the large model, a budget each, by what they come from."""
-    small, large = ([run for run in runs if run.model == model] for model in (SMALL, LARGE))
-    found = {}
-    for which, used, told in (
-        ("laws of all its runs, one pool", small, list),
-        ("laws of its runs up to 13B, one pool", [run for run in small if run.samples_seen < LONG], list),
-        ("laws of all its runs, a pool each", small, as_pools),  # too few up to 13B to fit three pools
+    """What ranks the data sets for the large model, and its ranking at each budget."""
+    small, large = by_budget(runs, SMALL), by_budget(runs, LARGE)
+    used = [run for group in small.values() for run in group]
+    short = [run for run in used if run.samples_seen < LONG]
+    said = {}
+    for what, fitted, told in (
+        ("laws of all its runs, one pool", used, list),
+        ("laws of its runs up to 13B, one pool", short, list),
+        ("laws of all its runs, a pool each", used, as_pools),  # up to 13B there are too few to fit that
     ):
-        laws = fit(told(used), num_draws=num_draws)
-        found[which] = [
-            Ranking(
-                budget=budget, said=predict_runs(laws, told(measured)), measured=errors_in_order(measured)
-            )
-            for budget, measured in by_budget(large).items()
+        laws = fit(told(fitted), num_draws=num_draws)
+        said[what] = [predict_runs(laws, told(group)) for group in large.values()]
+    said["its measured errors"] = [errors_in_order(group) for group in small.values()]
+    said["the largest data set is the best"] = [-np.arange(len(LAION), dtype=float)] * len(BUDGETS)
+    return {
+        what: [
+            Ranking(said=values, measured=errors_in_order(group))
+            for values, group in zip(budgets, large.values(), strict=True)
         ]
-    for which, said in {
-        "its measured errors": [errors_in_order(measured) for measured in by_budget(small).values()],
-        "the largest data set": [-np.arange(len(LAION), dtype=float)] * len(BUDGETS),
-    }.items():
-        found[which] = [
-            Ranking(budget=budget, said=values, measured=errors_in_order(measured))
-            for (budget, measured), values in zip(by_budget(large).items(), said, strict=True)
-        ]
-    return found
+        for what, budgets in said.items()
+    }
 
 
 def as_pools(runs: Sequence[Run]) -> list[Run]:
@@ -358,32 +362,21 @@ def as_pools(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def by_budget(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs of each budget, smallest data set first."""
+def by_budget(runs: Sequence[Run], model: str) -> dict[str, list[Run]]:
+    """The runs of a model at each budget, one a data set, the smallest data set first."""
     found: dict[str, list[Run]] = {budget: [] for budget in BUDGETS}
     for run in sorted(runs, key=lambda run: run.unique_samples):
-        found[next(name for name, end in BUDGETS.items() if run.samples_seen < end)].append(run)
+        if run.model == model:
+            found[next(name for name, end in BUDGETS.items() if run.samples_seen < end)].append(run)
     for budget, group in found.items():
-        assert len(group) == len(LAION), f"{budget} has {len(group)} runs, not one of each data set"
+        if len(group) != len(LAION):
+            raise InputError(f"{model} has {len(group)} runs of {budget}, not one of each data set")
     return found
 
 
 def errors_in_order(runs: Sequence[Run]) -> Floats:
     """Their measured errors."""
     return np.array([run.error for run in runs])
-
-
-def print_ranking(what: str, budgets: Sequence[Ranking]) -> None:
-    """One line a budget."""
-    print(f"{what}:")
-    for one in budgets:
-        pairs = ", ".join(
-            f"{said:.3f} {error:.3f}" for said, error in zip(one.said, one.measured, strict=True)
-        )
-        print(
-            f"  {one.budget:>3}: rank correlation {one.alike:5.2f}, regret {100 * one.regret:.2f} points "
-            f"(said and measured for 80M, 407M, 2B: {pairs})"
-        )
 
 
 # 3: other recipes and models
