@@ -1,18 +1,23 @@
-"""Do the laws hold on published tables of finished runs? Four lines of acceptance, each with its figure.
+"""Do the laws hold on published tables of finished runs? Four tables, each with figures and goals.
 
-    python benchmarks/law_tables.py --data DIR [--lines 1 3 4 5]
+    python benchmarks/law_tables.py --data DIR [--tables published scaling text buckets]
 
-DIR holds `laws/*.csv` (`laws/` itself does as well). Lines 1 and 5 go through the command line, the others
-through `import_runs` and `fit`, with the defaults of the tool.
+DIR holds `laws/*.csv` (`laws/` itself does as well). `published` and `buckets` go through the command line,
+the others through `import_runs` and `fit`, with the defaults of the tool.
 
-1. The published fit of the T-MARS pools (arXiv 2404.07177): d added last, and as the authors' code has it.
-3. The scaling study of open_clip: ViT-B/32 and ViT-B/16 on 80M, 407M and 2B samples of LAION, taken as one
-   pool. What is fitted at once, one architecture or both (with the forward GMACs of a model as its size), is
-   chosen by leaving out one run of up to 13B samples at a time. Then come the fit to all runs, and the runs
-   of 34B as `fit` predicts them from the others, with the laws that it weighs by those alone.
-4. Language models on repeated text: all laws fitted to runs of up to 10 epochs predict those of 10 to 40.
-   Rows with a lower loss than a run of the same model and length on at least twice as much text are named.
-5. Buckets of DataComp by CLIP score, measured in the middle of a run: what does the fit warn of?
+published  The published fit of the T-MARS pools (arXiv 2404.07177): d added last, and as the authors' code
+           has it.
+scaling    The scaling study of open_clip: ViT-B/32 and ViT-B/16 on 80M, 407M and 2B samples of LAION, taken
+           as one pool. What is fitted at once, one architecture or both (with the forward GMACs of a model as
+           its size), is chosen by leaving out one run of up to 13B samples at a time. Then come the fit to
+           all runs, beside the least that plain least squares of the utility law can leave, and the runs of
+           34B as `fit` predicts them from the others, with the laws that it weighs by those alone.
+text       Language models on repeated text: all laws fitted to runs of up to 10 epochs predict those of 10 to
+           40, beside the law that the authors of the runs published, fitted by them to these runs as well.
+           Rows with a lower loss than a run of the same model and length on at least twice as much text are
+           named, and so are rows with a higher one than a run of the same model, on the same text, for fewer
+           epochs: there repetition has done harm.
+buckets    Buckets of DataComp by CLIP score, measured in the middle of a run: what does the fit warn of?
 """
 
 import os
@@ -39,7 +44,8 @@ from thresher.cli import app
 from thresher.importers import import_runs
 from thresher.laws.fit import fit, predict_runs
 from thresher.laws.problem import design_of
-from thresher.laws.result import Laws, predict_designs
+from thresher.laws.result import Laws, draw_noise, predict_designs
+from thresher.laws.utility import log_exposure
 from thresher.runs import Run
 
 PUBLISHED_FIT = Path(__file__).with_name("tmars_utility.json")
@@ -67,9 +73,8 @@ LAION = {"*Data-80M*": 80_000_000, "*Data-400M*": 407_000_000, "*Data-2B*": 2_00
 MEANS_OF_TASKS = ("vtab", "vtab+", "imagenet_robustness")
 LONG = 2e10
 """Samples seen: runs of 34B lie above, those of 3B and 13B below."""
-EPOCHS = 10.001
-MOST_EPOCHS = 40.001
-SAME, CLEARLY = 0.02, 0.01
+_STARTS = 40
+"""Of least squares; more have found nothing lower."""
 
 
 def main() -> None:
@@ -79,24 +84,18 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="folder that holds laws/*.csv"
     )
-    parser.add_argument("--lines", type=int, nargs="*", default=[1, 3, 4, 5], choices=[1, 3, 4, 5])
+    parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
     arguments = parser.parse_args()
     tables = arguments.data / "laws" if (arguments.data / "laws").is_dir() else arguments.data
-    measure: Mapping[int, Callable[[Path], None]] = {
-        1: lambda _: published_tables(),
-        3: lambda folder: scaling_study(folder / "openclip_scaling_zeroshot_b32_b16.csv"),
-        4: lambda folder: repeated_text(folder / "c4_repeated_data_runs.csv"),
-        5: lambda folder: buckets(folder / "datacomp_clip_buckets.csv"),
-    }
-    for line in arguments.lines:
+    for name in arguments.tables:
         started = time.process_time()
-        measure[line](tables)
+        TABLES[name](tables)
         print(f"({time.process_time() - started:.0f} s of one core)\n", flush=True)
 
 
-def verdict(line: int, what: str, figure: str, goal: str, holds: bool) -> None:
-    """One acceptance line."""
-    print(f"line {line}: {what}: {figure} (goal: {goal}): {'holds' if holds else 'does not hold'}")
+def verdict(topic: str, what: str, figure: str, goal: str, holds: bool) -> None:
+    """A figure beside its goal."""
+    print(f"{topic}: {what}: {figure} (goal: {goal}): {'holds' if holds else 'does not hold'}")
 
 
 def command(*arguments: object) -> Any:
@@ -107,7 +106,7 @@ def command(*arguments: object) -> Any:
     return done
 
 
-# line 1
+# the published fit
 
 
 def published_tables() -> None:
@@ -115,7 +114,7 @@ def published_tables() -> None:
     for form, expected in PUBLISHED.items():
         error = predicted_table(form)
         off = float(np.abs(100 * (1 - error) - expected).max())
-        verdict(1, f"published table, form {form}", f"{off:.4f} points off", "at most .01", off <= 0.01)
+        verdict("published", f"table, form {form}", f"{off:.4f} points off", "at most .01", off <= 0.01)
 
 
 def predicted_table(form: str) -> NDArray[np.float64]:
@@ -127,7 +126,7 @@ def predicted_table(form: str) -> NDArray[np.float64]:
     return np.array([row["error"] for row in rows]).reshape(len(nested), len(PUBLISHED_BUDGETS))
 
 
-# line 3
+# open_clip's scaling study
 
 
 def scaling_study(table: Path) -> None:
@@ -139,15 +138,11 @@ def scaling_study(table: Path) -> None:
     for name, runs in metrics.items():
         predict_longest(name, runs, together)
     held = [longest_runs(scaling_runs(table, task), together) for task in tasks_of(table)]
-    pooled = float(np.sqrt(np.mean([one.noise**2 for group in held for one in group])))
-    for what, noise in {
-        "its own noise": None,
-        f"the noise of all, {100 * pooled:.1f} points": pooled,
-    }.items():
-        inside = np.concatenate([covered(one, noise) for group in held for one in group])
+    for what, known in {"its noise, itself uncertain": False, "its noise taken as known": True}.items():
+        inside = np.concatenate([covered(one, known=known) for group in held for one in group])
         print(
-            f"34B runs of {len(held)} tasks and both architectures, 90% intervals with {what}: "
-            f"{100 * inside.mean():.0f}% of {inside.size} hold the measured error"
+            f"34B runs of {len(held)} tasks and both architectures, 90% intervals of a run with {what}: "
+            f"{100 * inside.mean():.1f}% of {inside.size} hold the measured error"
         )
 
 
@@ -196,7 +191,43 @@ def show_fits(name: str, runs: Sequence[Run], chosen: bool) -> None:
     if name == "ImageNet":
         for one, off, power in zip(ARCHITECTURES, rmse["auto"], rmse["power"], strict=True):
             figure = f"{off:.2f} points, power law {power:.2f}"
-            verdict(3, f"ImageNet, {one}, RMSE of all runs", figure, "at most .7", off <= 0.7)
+            verdict("scaling", f"ImageNet, {one}, RMSE of all runs", figure, "at most .7", off <= 0.7)
+        show_floors(runs)
+
+
+def show_floors(runs: Sequence[Run]) -> None:
+    """The least RMSE in points that the utility law can leave, without priors, every run in full."""
+    for model in ARCHITECTURES:
+        (off,) = floor([[run for run in runs if run.model == model]])
+        print(f"ImageNet, all runs, {model} alone, least squares of the utility law: RMSE {off:.2f} points")
+    pair = floor([[run for run in runs if run.model == model] for model in ARCHITECTURES])
+    figures = ", ".join(f"{one} {off:.2f}" for one, off in zip(ARCHITECTURES, pair, strict=True))
+    print(f"ImageNet, all runs, both at once, each with a floor of its own, the same: RMSE {figures} points")
+
+
+def floor(models: Sequence[Sequence[Run]], num_starts: int = _STARTS) -> list[float]:
+    """RMSE in points of each model: one curve above floors of their own, half-life `tau (N/4e8)^gamma`."""
+    from scipy.optimize import least_squares
+
+    seen, unique = (
+        np.array([float(getattr(run, name)) for runs in models for run in runs])
+        for name in ("samples_seen", "unique_samples")
+    )
+    model = np.repeat(np.arange(len(models)), [len(runs) for runs in models])
+    error = np.array([run.error for runs in models for run in runs])
+
+    def off(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        log_A, log_b, log_tau, gamma, *d = at
+        exposure = log_exposure(seen, unique, np.exp(log_tau + gamma * np.log(unique / 4e8))).value
+        above = np.exp(log_A - np.exp(log_b) * (exposure - np.log(1e9)))
+        return 100 * np.asarray(np.array(d)[model] + above - error)
+
+    highest = [0.999 * error[model == place].min() for place in range(len(models))]
+    low, high = np.array([-4, -4, -1, 0, *[0] * len(models)]), np.array([1, 1, 8, 2, *highest])
+    rng = np.random.default_rng(0)
+    found = [least_squares(off, rng.uniform(low, high), bounds=(low, high)) for _ in range(num_starts)]
+    left = min(found, key=lambda one: float(one.cost)).fun
+    return [float(np.sqrt(np.mean(left[model == place] ** 2))) for place in range(len(models))]
 
 
 def grouping(together: bool) -> str:
@@ -246,7 +277,7 @@ def predict_longest(name: str, runs: Sequence[Run], together: bool) -> None:
         print(f"{name}, 34B runs, {law}, predicted - measured in points: {np.round(off[law], 2).tolist()}")
     mae, power = (float(np.abs(values).mean()) for values in off.values())
     verdict(
-        3,
+        "scaling",
         f"{name}, 34B runs, {grouping(together)}",
         f"{mae:.2f} points off, power law {power:.2f}",
         "at most 1.2 and below the power law" if name == "ImageNet" else "stated",
@@ -261,6 +292,7 @@ class Longest:
     drawn_SR: NDArray[np.float64]
     error_R: NDArray[np.float64]
     noise: float
+    noise_S: NDArray[np.float64]
 
 
 def longest_runs(runs: Sequence[Run], together: bool) -> list[Longest]:
@@ -270,15 +302,19 @@ def longest_runs(runs: Sequence[Run], together: bool) -> list[Longest]:
         laws = fit([run for run in group if run.samples_seen < LONG])
         longest = [run for run in group if run.samples_seen >= LONG]
         error_R = np.array([run.error for run in longest])
-        found.append(Longest(draws_of(laws, longest), error_R, laws.noise))
+        found.append(Longest(draws_of(laws, longest), error_R, laws.noise, draw_noise(laws)))
     return found
 
 
-def covered(longest: Longest, noise: float | None) -> NDArray[np.bool_]:
-    """Whether the 90% interval of each run, with the noise of a single run, holds its error."""
-    noise = longest.noise if noise is None else noise
-    normal_SR = np.random.default_rng(0).standard_normal(longest.drawn_SR.shape)
-    low_R, high_R = np.quantile(longest.drawn_SR + noise * normal_SR, (0.05, 0.95), axis=0)
+def covered(longest: Longest, *, known: bool) -> NDArray[np.bool_]:
+    """Whether the 90% interval of each run, with the noise of a single run, holds its error.
+
+    The tool takes the noise for what it is, measured on a few residuals; `known` takes it for exact.
+    """
+    noise_S = longest.noise_S
+    if known:
+        noise_S = longest.noise * np.random.default_rng(0).standard_normal(noise_S.size)
+    low_R, high_R = np.quantile(longest.drawn_SR + noise_S[:, None], (0.05, 0.95), axis=0)
     return np.asarray((low_R <= longest.error_R) & (longest.error_R <= high_R))
 
 
@@ -289,64 +325,20 @@ def draws_of(laws: Laws, runs: Sequence[Run]) -> NDArray[np.float64]:
     )
 
 
-# line 4
+# repeated text
 
 
-def repeated_text(table: Path) -> None:
-    """Every law on more epochs than it was fitted to."""
-    runs = import_runs(
-        [table],
-        format="table",
-        metric="val_loss",
-        columns={"samples_seen": "tokens", "unique_samples": "unique_tokens", "run": "name"},
-        supply={"pool": "C4", "final": True},
-        number_seeds=True,
-    )
-    few = [run for run in runs if epochs(run) <= EPOCHS]
-    many = [run for run in runs if EPOCHS < epochs(run) <= MOST_EPOCHS]
-    doubtful = {id(run) for run in runs if is_doubtful(run, runs)}
-    print(f"rows that contradict others: {', '.join(str(run.run) for run in runs if id(run) in doubtful)}")
-    print(f"fitted to {len(few)} runs of up to 10 epochs; off in the loss of {len(many)} runs of 10 to 40:")
-    chosen = fit(few)
-    off = {"auto": relative_errors(chosen, many)}
-    for law in [score.law for score in chosen.comparison]:
-        off[law] = relative_errors(fit(few, law=law, num_draws=0), many)
-    sure = np.array([id(run) not in doubtful for run in many])
-    for law, values in off.items():
-        weight = next((f"{100 * one.weight:.0f}%" for one in chosen.comparison if one.law == law), "all")
-        print(
-            f"  {law:17} share {weight:>4}  mean {100 * values.mean():.2f}%  median "
-            f"{100 * np.median(values):.2f}%  mean without those rows {100 * values[sure].mean():.2f}%"
-        )
-    error = float(off["auto"].mean())
+def text(table: Path) -> None:
+    """Runs of 10 to 40 epochs, predicted from those of up to 10."""
+    from repeated_text import repeated_text  # stands beside this file, not in the package of the tests
+
+    off = repeated_text(table)
     verdict(
-        4, "relative error in loss, 10 to 40 epochs", f"{100 * error:.2f}%", "at most 1.5%", error <= 0.015
+        "text", "relative error in loss, 10 to 40 epochs", f"{100 * off:.2f}%", "at most 1.5%", off <= 0.015
     )
 
 
-def epochs(run: Run) -> float:
-    """Passes over the text."""
-    assert isinstance(run.unique_samples, int)
-    return run.samples_seen / run.unique_samples
-
-
-def is_doubtful(run: Run, runs: Sequence[Run]) -> bool:
-    """Whether more repetition of less text gave a clearly lower loss than some other run's."""
-    return any(
-        abs(run.params / other.params - 1) < SAME
-        and abs(run.samples_seen / other.samples_seen - 1) < SAME
-        and other.unique_samples > 2 * run.unique_samples
-        and run.error < other.error * (1 - CLEARLY)
-        for other in runs
-    )
-
-
-def relative_errors(laws: Laws, runs: Sequence[Run]) -> NDArray[np.float64]:
-    """Size of predicted over measured loss, less 1."""
-    return np.abs(predict_runs(laws, runs) / np.array([run.error for run in runs]) - 1)
-
-
-# line 5
+# DataComp's buckets
 
 
 def buckets(table: Path) -> None:
@@ -364,7 +356,16 @@ def buckets(table: Path) -> None:
     }
     for what, words in wanted.items():
         sentences = [sentence for sentence in said if re.search(words, sentence)]
-        verdict(5, what, " ".join(sentences) or "nothing is said", "is said", bool(sentences))
+        verdict("buckets", what, " ".join(sentences) or "nothing is said", "is said", bool(sentences))
+
+
+TABLES: dict[str, Callable[[Path], None]] = {
+    "published": lambda _: published_tables(),
+    "scaling": lambda folder: scaling_study(folder / "openclip_scaling_zeroshot_b32_b16.csv"),
+    "text": lambda folder: text(folder / "c4_repeated_data_runs.csv"),
+    "buckets": lambda folder: buckets(folder / "datacomp_clip_buckets.csv"),
+}
+"""Name of a table to what measures it, given the folder of all of them."""
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def state_sizes(small: str) -> None:
     figure = f"{flops[1] / flops[0]:.1f} times the training FLOPs a sample ({flops[0]:.3g} to {flops[1]:.3g})"
     figure += f", {params[1] / params[0]:.1f} times the parameters ({params[0]:,} to {params[1]:,})"
     holds = flops[1] >= TIMES * flops[0]
-    verdict(10, f"CIFAR-10, {small} to {LARGER}", figure, f"at least {TIMES} times the FLOPs", holds)
+    verdict("transfer", f"CIFAR-10, {small} to {LARGER}", figure, f"at least {TIMES} times the FLOPs", holds)
 
 
 def candidate_mixes(plan: Plan, pools: Pools) -> dict[str, dict[str, float]]:
@@ -243,7 +243,7 @@ def judge(candidates: Sequence[Candidate], end: int, chosen: str, pools: Sequenc
     small = [float(one.small.mean()) for one in candidates]
     by_law = rank_correlation([one.predicted for one in candidates], large)
     what = f"rank correlation of the laws with the larger model, {end}, {len(names)} candidates"
-    verdict(10, what, f"{by_law:.2f}", "stated", True)
+    verdict("transfer", what, f"{by_law:.2f}", "stated", True)
     by_seed = np.array([one.large for one in candidates]).T
     own = float(np.mean([rank_correlation(*pair) for pair in combinations(by_seed, 2)]))
     print(
@@ -256,7 +256,7 @@ def judge(candidates: Sequence[Candidate], end: int, chosen: str, pools: Sequenc
     if regret == 0:
         margin, error, second = min((*regrets[name], name) for name in names if name != chosen)
         figure = f"0 points, the next, {second}, is {100 * margin:.2f} +- {200 * error:.2f} behind"
-    verdict(10, f"regret of the plan's {chosen} on the larger model, {end}", figure, "stated", True)
+    verdict("transfer", f"regret of the plan's {chosen} on the larger model, {end}", figure, "stated", True)
     others = {
         "the best of the small model's measured": candidates[int(np.argmin(small))].name,
         "the top pool": pools[0],
@@ -291,7 +291,7 @@ def scaling_study(table: Path) -> None:
     gmacs = {run.model: run.params for run in metrics["ImageNet"]}
     ratio = gmacs[LARGE] / gmacs[SMALL]
     figure = f"{ratio:.2f} times the forward GMACs a sample ({gmacs[SMALL]} to {gmacs[LARGE]})"
-    verdict(10, f"table, {SMALL} to {LARGE}", figure, f"at least {TIMES} times", ratio >= TIMES)
+    verdict("transfer", f"table, {SMALL} to {LARGE}", figure, f"at least {TIMES} times", ratio >= TIMES)
     budgets, sizes = ", ".join(BUDGETS), ", ".join(f"{size / 1e6:.0f}M" for size in LAION.values())
     for metric, runs in metrics.items():
         measured = [errors_in_order(group).round(3).tolist() for group in by_budget(runs, LARGE).values()]
@@ -398,7 +398,9 @@ def refuse(what: str, runs: Sequence[Run], name: str, chosen: str | None) -> Non
         said = str(error)
     else:
         said = ""
-    verdict(10, f"fit of {what}", f"refused: {said}" if said else "not refused", "is refused", bool(said))
+    verdict(
+        "transfer", f"fit of {what}", f"refused: {said}" if said else "not refused", "is refused", bool(said)
+    )
     told = fit(runs, num_draws=0, **{name: chosen})
     print(f"  told {name}={chosen!r}: {len(told.points)} of {len(runs)} runs fitted")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from thresher.budget import Price, epochs, parse_budget
 from thresher.errors import InputError
-from thresher.laws.result import Laws, predict_draws
+from thresher.laws.result import Laws, draw_noise, predict_draws
 from thresher.plans import Costs, Plan, costs_of_runs, make_plan
 from thresher.plans.mixes import read_pool_sizes
 from thresher.plans.next_run import CandidateRun, Suggestion, candidate_runs
@@ -197,7 +197,7 @@ def predict(
     error_S = predict_draws(laws, float(seen), weights_P, size_P, params=params)
     spread_S = error_S
     if with_noise:
-        spread_S = error_S + laws.noise * np.random.default_rng(0).standard_normal(error_S.size)
+        spread_S = error_S + draw_noise(laws)
     low, high = band(spread_S[:, None])
     mix = {name: float(weight) for name, weight in zip(names, weights_P, strict=True) if weight > 0}
     return Prediction(

@@ -2,7 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.law_tables import groups, is_doubtful, longest_runs, rmse_by_size, scaling_runs, tasks_of
+from benchmarks.law_tables import (
+    covered,
+    floor,
+    groups,
+    longest_runs,
+    rmse_by_size,
+    scaling_runs,
+    tasks_of,
+)
+from benchmarks.repeated_text import authors_loss, is_doubtful, is_harmed
 
 from benchmarks import law_tables
 from tests.laws.planted import parameters, planted_run
@@ -49,6 +58,8 @@ def test_a_planted_study_is_read_fitted_and_predicted(tmp_path):
     (longest,) = longest_runs(runs, together=True)
     assert longest.error_R.size == 6
     np.testing.assert_allclose(longest.drawn_SR.mean(0), longest.error_R, atol=0.01)
+    assert covered(longest, known=False).all()
+    assert max(floor(groups(runs, together=False)[:1], num_starts=5)) < 0.05
 
 
 def test_a_lower_loss_on_far_less_text_is_doubtful():
@@ -60,3 +71,21 @@ def test_a_lower_loss_on_far_less_text_is_doubtful():
     assert not is_doubtful(plenty, [plenty, few])
     assert not is_doubtful(run(22_000_000, 3.1), [plenty])
     assert not is_doubtful(run(40_000_000, 2.5), [plenty])
+
+
+def test_a_higher_loss_after_more_passes_is_harm():
+    def run(length, loss):
+        return planted_run(TRUTH, [1.0], length, unique=10_000_000, params=1e9, metric="loss", noise=loss)
+
+    early, late = run(50_000_000, 3.0), run(200_000_000, 3.4)
+    assert is_harmed(late, [early, late])
+    assert not is_harmed(early, [early, late])
+    assert not is_harmed(late, [run(50_000_000, 3.9), late])
+
+
+def test_the_published_law_gives_the_losses_that_its_authors_print():
+    def run(params, tokens):
+        return planted_run(TRUTH, [1.0], int(tokens), unique=int(25e9), params=params, metric="loss")
+
+    assert authors_loss(run(6.34e9, 242e9)) == pytest.approx(2.2256440889984477, abs=1e-6)
+    assert authors_loss(run(8.67e9, 178e9)) == pytest.approx(2.2269634075087867, abs=1e-6)

@@ -10,6 +10,7 @@ from thresher.laws import LAWS
 from thresher.laws.fit import fit, predict_runs
 from thresher.laws.law import design, error
 from thresher.laws.result import (
+    draw_noise,
     draw_parameters,
     parameters,
     predict_draws,
@@ -64,6 +65,31 @@ def test_a_prediction_is_the_mean_over_the_draws_and_lies_in_its_interval(laws):
     assert (wide_high - wide_low > 2 * laws.noise).all()  # 3.3 noises of one run, and the doubt
     again = predict_mix_interval(laws, {"p1": 3, "p0": 3}, SIZES, n, with_noise=True)
     np.testing.assert_array_equal(again, (wide_low, wide_high))
+
+
+def test_noise_that_was_measured_on_few_runs_is_drawn_wider_than_it_was_measured(laws):
+    assert all(0 < one.noise_freedom < len(laws.points) for one in laws.fits)
+    np.testing.assert_array_equal(draw_noise(laws), draw_noise(laws))
+    assert draw_noise(laws).size == predict_draws(laws, 9e7, [0.5, 0.5, 0.0], np.full(3, POOL_SIZE)).size
+
+    def reach(freedom):
+        one = replace(
+            laws.best,
+            noise=0.01,
+            noise_freedom=freedom,
+            draws_SX=np.tile(laws.best.draws_SX[:1], (40_000, 1)),
+        )
+        return np.quantile(draw_noise(replace(laws, fits=(one,), weights=(1.0,))), 0.95) / 0.01
+
+    assert reach(np.inf) == pytest.approx(1.645, abs=0.03)  # normal
+    assert reach(5.0) == pytest.approx(2.015, abs=0.05)  # Student's t
+    assert reach(1.0) < 0.9 * 6.314  # the quantile of one degree of freedom, whose tail is cut
+
+
+def test_laws_without_draws_have_a_noise_too(laws):
+    bare = replace(laws, fits=tuple(replace(one, draws_SX=one.draws_SX[:0]) for one in laws.fits))
+    predicted = predict_draws(bare, 9e7, [0.5, 0.5, 0.0], np.full(3, POOL_SIZE))
+    assert draw_noise(bare).shape == predicted.shape
 
 
 def test_the_interval_holds_what_a_mix_turns_out_to_have(laws):

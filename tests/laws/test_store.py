@@ -47,6 +47,19 @@ def test_writing_what_was_read_gives_the_same_bytes(laws, tmp_path):
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
+def test_a_file_that_does_not_say_how_well_its_noise_is_known_takes_it_as_known(laws, tmp_path):
+    save_laws(tmp_path / "laws.json", laws)
+    record = json.loads((tmp_path / "laws.json").read_text())
+    assert [one["noise_freedom"] for one in record["fits"]] == [one.noise_freedom for one in laws.fits]
+    for one in record["fits"]:
+        del one["noise_freedom"]
+    (tmp_path / "laws.json").write_text(json.dumps(record))
+    loaded = load_laws(tmp_path / "laws.json")
+    assert {one.noise_freedom for one in loaded.fits} == {np.inf}
+    save_laws(tmp_path / "laws.json", loaded)
+    assert load_laws(tmp_path / "laws.json").best.noise_freedom == np.inf
+
+
 def test_the_file_holds_what_its_schema_names(laws, tmp_path):
     save_laws(tmp_path / "laws.json", laws)
     record = json.loads((tmp_path / "laws.json").read_text())

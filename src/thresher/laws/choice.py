@@ -9,6 +9,9 @@ often a sure one.
 The other factor is the evidence of all runs, which pays for every parameter; with few runs a pool, as probes
 are, it tells laws apart that the longest runs alone cannot. Laws with a negligible share are left out.
 Measured on planted worlds in `benchmarks/regret.py`.
+
+In a table of models of many sizes the runs that repeat most take the place of the longest, and laws share
+the predictions as they predict those runs best together (`stacking.py`).
 """
 
 import math
@@ -19,7 +22,7 @@ import numpy as np
 
 from thresher.errors import InputError
 from thresher.laws import LAWS
-from thresher.laws.law import Law
+from thresher.laws.law import Floats, Law
 from thresher.laws.problem import (
     Problem,
     TooFewRuns,
@@ -30,6 +33,7 @@ from thresher.laws.problem import (
     residuals,
 )
 from thresher.laws.solve import Solution, solve
+from thresher.laws.stacking import most_repeated, stacked
 from thresher.runs import Run, is_loss, mix_weights
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
@@ -53,6 +57,7 @@ class Trial:
         mean_square: Of the residuals on them.
         noise: Standard deviation of a residual of the shorter runs.
         num_groups: Pools and mixes with held-out runs.
+        ratio_H: Predicted over measured error of each of them, H runs.
         drift: Standard deviation of the log error, for each factor e beyond the longest run that was fitted,
             that neither noise nor the doubt about the parameters explains.
     """
@@ -61,14 +66,19 @@ class Trial:
     mean_square: float
     noise: float
     num_groups: int
+    ratio_H: Floats
     drift: float = 0.0
 
 
 def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """Runs to fit and runs to judge by: the longest of every pool or mix that has runs of three lengths.
 
-    Runs on subsamples of different size are different runs: what repeats most is held out with them.
+    Runs on subsamples of different size are different runs: what repeats most is held out with them. In a
+    table of models of many sizes it is the quarter that repeats most (`stacking.py`).
     """
+    repeated = most_repeated(runs)
+    if repeated is not None:
+        return repeated
     longest: dict[tuple[str, ...], int] = {}
     for group, lengths in _lengths(runs).items():
         budgets = _budgets(lengths)
@@ -113,7 +123,18 @@ def weights_of(trials: Mapping[str, Trial | None], evidence: Mapping[str, float]
         for name, trial in tried.items():
             logs[name] -= trial.num_groups / 2 * math.log(noise**2 + trial.mean_square)
     most = max(logs.values())
-    shares = {name: math.exp(value - most) for name, value in logs.items()}
+    return _sorted_shares({name: math.exp(value - most) for name, value in logs.items()})
+
+
+def stacked_weights(trials: Mapping[str, Trial | None], runs: Sequence[Run]) -> dict[str, float] | None:
+    """As `weights_of`, for a table of models of many sizes; None for any other, or where no law was tried."""
+    split = most_repeated(runs)
+    ratios = {name: trial.ratio_H for name, trial in trials.items() if trial is not None}
+    return None if split is None or not ratios else _sorted_shares(stacked(ratios, split[1]))
+
+
+def _sorted_shares(shares: Mapping[str, float]) -> dict[str, float]:
+    """Shares that sum to 1, largest first, without those below 3%."""
     total = sum(shares.values())
     kept = {name: share / total for name, share in shares.items() if share / total >= _LEAST_WEIGHT}
     total = sum(kept.values())
@@ -194,6 +215,7 @@ def _judge(problem: Problem, solution: Solution, shorter: Sequence[Run], longest
         mean_square=float(((log_off_H * scale_H) ** 2).mean()),
         noise=problem.noise,
         num_groups=len({_group(run) for run in longest}),
+        ratio_H=predicted_H / error_H,
         drift=math.sqrt(unexplained) / beyond if beyond > 0 else 0.0,
     )
 

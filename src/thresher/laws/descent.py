@@ -3,10 +3,12 @@
 Starts of one fit, or refits to resampled runs, differ in a few numbers and share the rest, so one call of
 numpy does a step of all of them. A coordinate that sits at a bound and would leave it is held for that step;
 steps are clipped to the bounds; Huber's loss is handled by weights anew at every step, so that a fit whose
-cost cannot be lowered any more is a stationary point of it. Axes: B fits, R runs, F free coordinates, X all
-coordinates.
+cost cannot be lowered any more is a stationary point of it. The damping follows how much of the promised
+fall a step brought (H. B. Nielsen, "Damping parameter in Marquardt's method", 1999). Axes: B fits, A those of
+them that still move, R runs, F free coordinates, X all coordinates.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from thresher.laws.law import Floats
 from thresher.laws.problem import Measured, Problem, Residuals, measured, residuals
 
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-12, 1e10
-_EASED, _HARDENED = 0.1, 5.0
+_MOST_EASED, _HARDENED, _HARDER = 0.1, 4.0, 2.0
 _LARGEST_STEP = 3.0
 """Longest step of a log or a coordinate of about that size, which keeps the first steps from overshooting."""
 
@@ -38,14 +40,23 @@ class Descent:
     converged_B: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Place:
-    """Where the free coordinates stand, between which bounds, and which of them may not move."""
+    """Where the free coordinates stand, between which bounds (A or 1), and which of them may not move."""
 
-    values_BF: Floats
-    lower_BF: Floats
-    upper_BF: Floats
-    pinned_BF: NDArray[np.bool_]
+    values_AF: Floats
+    lower_AF: Floats
+    upper_AF: Floats
+    pinned_AF: NDArray[np.bool_] | None
+
+    def kept(self, rows: NDArray[np.bool_]) -> "_Place":
+        """Some of the fits."""
+        return _Place(
+            self.values_AF[rows],
+            self.lower_AF,
+            _picked(self.upper_AF, rows),
+            None if self.pinned_AF is None else self.pinned_AF[rows],
+        )
 
 
 def descend(
@@ -71,48 +82,58 @@ def descend(
     """
     data = measured(problem) if data is None else data
     free = np.flatnonzero(problem.free_X)
-    lower_BX = np.broadcast_to(problem.limits.lower_X, start_BX.shape)
-    upper_BX = np.broadcast_to(data.upper_BX, start_BX.shape)
-    now_BX = start_BX.copy()
-    now_BX[:, free] = np.clip(start_BX, lower_BX, upper_BX)[:, free]
-    found = residuals(problem, now_BX, data)
-    cost_B = _cost(found, huber_scale)
-    residual_BR = np.array(found.runs)
-    converged_B = np.full(len(now_BX), free.size == 0)
-    damping_B = np.full(len(now_BX), _FIRST_DAMPING)
-    pinned_BF = np.zeros((len(now_BX), free.size), bool) if pinned_BX is None else pinned_BX[:, free]
-    active = np.flatnonzero(~converged_B)
+    at = _Place(
+        np.empty(0),
+        problem.limits.lower_X[None, free],
+        data.upper_BX[:, free],
+        None if pinned_BX is None else pinned_BX[:, free],
+    )
+    at_AX = start_BX.copy()
+    at.values_AF = _between(start_BX[:, free], at)
+    at_AX[:, free] = at.values_AF
+    found = residuals(problem, at_AX, data)
+    cost_A = _cost(found, huber_scale)
+    end = Descent(at_AX.copy(), found.runs.copy(), cost_A.copy(), np.full(len(at_AX), free.size == 0))
+    damping_A, harder_A = np.full(len(at_AX), _FIRST_DAMPING), np.full(len(at_AX), _HARDENED)
+    active = np.flatnonzero(~end.converged_B)
     for _ in range(max_steps):
         if not active.size:
             break
-        at_BX = now_BX[active]
-        place = _Place(
-            at_BX[:, free], lower_BX[active][:, free], upper_BX[active][:, free], pinned_BF[active]
-        )
-        step_BF = _step(found, huber_scale, damping_B[active], place)
-        next_BX = at_BX.copy()
-        next_BX[:, free] = np.clip(place.values_BF + step_BF, place.lower_BF, place.upper_BF)
-        tried = residuals(problem, next_BX, _rows(data, active))
-        tried_cost_B = _cost(tried, huber_scale)
-        better = tried_cost_B <= cost_B[active]
-        fallen = cost_B[active] - tried_cost_B
-        moved = np.abs(next_BX - at_BX)[:, free].max(1)
-        small = better & (fallen <= tolerance * (cost_B[active] + _TINY)) & (moved <= np.sqrt(tolerance))
-        stuck = ~better & ((damping_B[active] >= _MOST_DAMPING) | (moved <= tolerance))
-        rows = active[better]
-        now_BX[rows], cost_B[rows], residual_BR[rows] = (
-            next_BX[better],
-            tried_cost_B[better],
-            tried.runs[better],
-        )
-        damping_B[active] = np.clip(
-            damping_B[active] * np.where(better, _EASED, _HARDENED), _LEAST_DAMPING, _MOST_DAMPING
-        )
-        done = small | stuck
-        converged_B[active[done]] = True
-        found = _merged(found, tried, better, ~done)
-        active = active[~done]
-    return Descent(now_BX, residual_BR, cost_B, converged_B)
+        next_AF, promised_A = _step(found, huber_scale, damping_A, at)
+        next_AX = at_AX.copy()
+        next_AX[:, free] = next_AF
+        tried = residuals(problem, next_AX, data)
+        tried_cost_A = _cost(tried, huber_scale)
+        better = tried_cost_A <= cost_A
+        fallen_A = cost_A - tried_cost_A
+        moved_A = np.abs(next_AF - at.values_AF).max(1)
+        small = better & (fallen_A <= tolerance * (cost_A + _TINY)) & (moved_A <= math.sqrt(tolerance))
+        done = small | (~better & ((damping_A >= _MOST_DAMPING) | (moved_A <= tolerance)))
+        factor_A = _eased(fallen_A * (huber_scale**2 / 2), promised_A)
+        if better.all():
+            at_AX, at.values_AF, cost_A, found = next_AX, next_AF, tried_cost_A, tried
+            harder_A = np.full(len(at_AX), _HARDENED)
+        else:
+            at_AX = np.where(better[:, None], next_AX, at_AX)
+            at.values_AF = np.where(better[:, None], next_AF, at.values_AF)
+            cost_A = np.where(better, tried_cost_A, cost_A)
+            found = _merged(found, tried, better)
+            factor_A = np.where(better, factor_A, harder_A)
+            harder_A = np.where(better, _HARDENED, _HARDER * harder_A)
+        damping_A = np.minimum(np.maximum(damping_A * factor_A, _LEAST_DAMPING), _MOST_DAMPING)
+        if done.any():
+            _write(end, active[done], at_AX[done], found.runs[done], cost_A[done])
+            end.converged_B[active[done]] = True
+            left = ~done
+            active, at_AX, cost_A = active[left], at_AX[left], cost_A[left]
+            damping_A, harder_A = damping_A[left], harder_A[left]
+            found, data, at = _kept(found, left), _rows(data, left), at.kept(left)
+    _write(end, active, at_AX, found.runs, cost_A)
+    return end
+
+
+def _write(end: Descent, rows: NDArray[np.intp], at_AX: Floats, runs_AR: Floats, cost_A: Floats) -> None:
+    end.coordinates_BX[rows], end.residual_BR[rows], end.cost_B[rows] = at_AX, runs_AR, cost_A
 
 
 _TINY = 1e-30
@@ -129,47 +150,74 @@ def _cost(found: Residuals, scale: float) -> Floats:
     return np.where(np.isfinite(cost_B), cost_B, np.inf)
 
 
-def _gradient(found: Residuals, scale: float) -> tuple[Floats, Floats]:
-    """Weighted slopes [B, R, F] and the gradient of half the cost [B, F]."""
-    weight_BR = np.minimum(1.0, scale / np.maximum(np.abs(found.runs), _TINY))
-    weighted_BRF = found.by_free * weight_BR[..., None]
-    return weighted_BRF, (weighted_BRF * found.runs[..., None]).sum(1) + found.priors @ found.prior_slope_FF
+def _eased(fallen_B: Floats, promised_B: Floats) -> Floats:
+    """Factor of the damping after a step: the less, the more of the promised fall came (Nielsen's rule)."""
+    kept_B = np.minimum(np.maximum(fallen_B, 0.0) / np.maximum(promised_B, _TINY), 1.0)
+    turned_B = 2.0 * kept_B - 1.0
+    return np.asarray(np.maximum(_MOST_EASED, 1.0 - turned_B * turned_B * turned_B))
 
 
-def _step(found: Residuals, scale: float, damping_B: Floats, at: "_Place") -> Floats:
-    """One damped Gauss-Newton step, [B, F]; what is held, or would leave its bounds, stays."""
-    weighted_BRF, gradient_BF = _gradient(found, scale)
-    held_BF = at.pinned_BF | ((at.values_BF <= at.lower_BF) & (gradient_BF > 0))
-    held_BF |= (at.values_BF >= at.upper_BF) & (gradient_BF < 0)
-    normal_BFF = weighted_BRF.transpose(0, 2, 1) @ found.by_free
-    places = np.arange(found.by_free.shape[-1])
-    normal_BFF += found.prior_slope_FF.T @ found.prior_slope_FF
-    root_BF = np.sqrt(np.maximum(normal_BFF[:, places, places], _TINY))
-    scaled_BFF = normal_BFF / root_BF[:, :, None] / root_BF[:, None, :]
-    scaled_BFF[held_BF] = 0.0
-    scaled_BFF.transpose(0, 2, 1)[held_BF] = 0.0
-    scaled_BFF[:, places, places] = np.where(held_BF, 1.0, 1.0 + damping_B[:, None])
-    target_BF = np.where(held_BF, 0.0, -gradient_BF / root_BF)
-    step_BF = np.linalg.solve(scaled_BFF, target_BF[..., None])[..., 0] / root_BF
-    return np.clip(step_BF, -_LARGEST_STEP, _LARGEST_STEP)
+def _step(found: Residuals, scale: float, damping_A: Floats, at: _Place) -> tuple[Floats, Floats]:
+    """Where a damped Gauss-Newton step leads, [A, F], and by how much half the cost should fall, [A].
+
+    What is held, or would leave its bounds, stays.
+    """
+    weight_AR = np.minimum(scale / np.maximum(np.abs(found.runs), _TINY), 1.0)
+    weighted_AFR = (found.by_free * weight_AR[..., None]).transpose(0, 2, 1)
+    normal_AFF = weighted_AFR @ found.by_free
+    normal_AFF += found.prior_slope_FF.T @ found.prior_slope_FF
+    gradient_AF = (weighted_AFR @ found.runs[..., None])[..., 0] + found.priors @ found.prior_slope_FF
+    held_AF = (at.values_AF <= at.lower_AF) & (gradient_AF > 0)
+    held_AF |= (at.values_AF >= at.upper_AF) & (gradient_AF < 0)
+    if at.pinned_AF is not None:
+        held_AF |= at.pinned_AF
+    root_AF = np.sqrt(np.maximum(_diagonal(normal_AFF), _TINY))
+    scaled_AFF = normal_AFF / (root_AF[:, :, None] * root_AF[:, None, :])
+    target_AF = gradient_AF / -root_AF
+    _diagonal(scaled_AFF)[...] = 1.0 + damping_A[:, None]
+    if held_AF.any():
+        scaled_AFF[held_AF] = 0.0
+        scaled_AFF.transpose(0, 2, 1)[held_AF] = 0.0
+        _diagonal(scaled_AFF)[held_AF] = 1.0
+        target_AF[held_AF] = 0.0
+    step_AF = np.linalg.solve(scaled_AFF, target_AF[..., None])[..., 0] / root_AF
+    next_AF = _between(at.values_AF + np.minimum(np.maximum(step_AF, -_LARGEST_STEP), _LARGEST_STEP), at)
+    moved_AF = next_AF - at.values_AF
+    bend_AF = (moved_AF[:, None, :] @ normal_AFF)[:, 0] / 2
+    return next_AF, -(moved_AF * (gradient_AF + bend_AF)).sum(1)
 
 
-def _rows(data: Measured, rows: NDArray[np.intp]) -> Measured:
-    def pick(values: Floats) -> Floats:
-        return values if len(values) == 1 else values[rows]
+def _diagonal(matrix_AFF: Floats) -> Floats:
+    """A view of the diagonals, [A, F], which can be written to."""
+    return np.asarray(np.einsum("aff->af", matrix_AFF))
 
+
+def _between(values_AF: Floats, at: _Place) -> Floats:
+    return np.asarray(np.minimum(np.maximum(values_AF, at.lower_AF), at.upper_AF))
+
+
+def _rows(data: Measured, rows: NDArray[np.bool_]) -> Measured:
     return Measured(
-        pick(data.log_error_BR), pick(data.weight_BR), pick(data.prior_mean_BX), pick(data.upper_BX)
+        _picked(data.log_error_BR, rows),
+        _picked(data.weight_BR, rows),
+        _picked(data.prior_mean_BX, rows),
+        _picked(data.upper_BX, rows),
     )
 
 
-def _merged(
-    before: Residuals, after: Residuals, better: NDArray[np.bool_], kept: NDArray[np.bool_]
-) -> Residuals:
-    """Residuals where each fit stands now, of those that go on."""
+def _picked(values: Floats, rows: NDArray[np.bool_]) -> Floats:
+    return values if len(values) == 1 else values[rows]
+
+
+def _kept(found: Residuals, rows: NDArray[np.bool_]) -> Residuals:
+    return Residuals(found.runs[rows], found.by_free[rows], found.priors[rows], found.prior_slope_FF)
+
+
+def _merged(before: Residuals, after: Residuals, better: NDArray[np.bool_]) -> Residuals:
+    """Residuals where each fit stands now."""
     return Residuals(
-        np.where(better[:, None], after.runs, before.runs)[kept],
-        np.where(better[:, None, None], after.by_free, before.by_free)[kept],
-        np.where(better[:, None], after.priors, before.priors)[kept],
+        np.where(better[:, None], after.runs, before.runs),
+        np.where(better[:, None, None], after.by_free, before.by_free),
+        np.where(better[:, None], after.priors, before.priors),
         before.prior_slope_FF,
     )

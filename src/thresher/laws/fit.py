@@ -18,6 +18,7 @@ from thresher.laws.choice import (
     hold_out,
     log_evidence,
     registered,
+    stacked_weights,
     try_law,
     weights_of,
 )
@@ -28,6 +29,7 @@ from thresher.laws.limits import check_own
 from thresher.laws.problem import build_problem, design_of
 from thresher.laws.result import Check, Laws, Point, predict_designs
 from thresher.laws.solve import solve
+from thresher.laws.stacking import most_repeated
 from thresher.laws.status import (
     choice_status,
     order_warnings,
@@ -97,7 +99,9 @@ def fit(
         if not any(problem.free_X[problem.layout.half_lives].any() for problem, _ in fitted.values()):
             fitted.pop(BASELINE, None)  # without repetition it agrees with the others and would deny all wear
         evidence = {name: log_evidence(*found) for name, found in fitted.items()}
-        weights = weights_of(trials, evidence) if evidence else {AUTO[0]: 1.0}
+        fitted_trials = {name: trials[name] for name in fitted}
+        stacked = stacked_weights(fitted_trials, fit_runs)
+        weights = stacked or (weights_of(trials, evidence) if evidence else {AUTO[0]: 1.0})
     ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
     made = {}
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
@@ -129,7 +133,9 @@ def fit(
         replacement=all(run.replacement is True for run in fit_runs),
         params=max((run.params for run in fit_runs if run.params is not None), default=None),
     )
-    laws = replace(laws, status=tuple(choice_status(laws, automatic=law == "auto")))
+    repeated = most_repeated(fit_runs) is not None
+    status = choice_status(laws, automatic=law == "auto", most_repeated=repeated)
+    laws = replace(laws, status=tuple(status))
     return _with_points(laws, fit_runs, [run for run in used if run.role == "check"])
 
 

@@ -64,6 +64,7 @@ def made_from(
         num_params=problem.num_params,
         intervals=_intervals(problem, draws_SX, {name: place for place, name in enumerate(layout.shared)}),
         noise=_noise(problem, solution),
+        noise_freedom=float(f"{_freedom(problem, solution):.{DRAW_DIGITS}g}"),
         status=tuple(shared_status(problem, solution, list(held))),
         draws_SX=_rounded(to_natural(layout, draws_SX)),
         draw_names=layout.names,
@@ -169,9 +170,11 @@ def _error_residuals(problem: Problem, solution: Solution) -> Floats:
 def _noise(problem: Problem, solution: Solution) -> float:
     """Standard deviation of the residuals in units of the error, parameters paid for."""
     residual_R = _error_residuals(problem, solution)
-    return float(
-        np.sqrt((residual_R**2).sum() / max(1.0, degrees_of_freedom(problem, solution.coordinates_X)))
-    )
+    return float(np.sqrt((residual_R**2).sum() / _freedom(problem, solution)))
+
+
+def _freedom(problem: Problem, solution: Solution) -> float:
+    return max(1.0, degrees_of_freedom(problem, solution.coordinates_X))
 
 
 def _rounded(draws_SX: Floats) -> Floats:

@@ -9,6 +9,7 @@ Axes: P pools (always last); all leading axes broadcast (draws, candidates, poin
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ OWN = ("A", "d")
 """Shared parameters that each pool may have of its own instead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Design:
     """What runs train on.
 
@@ -43,6 +44,44 @@ class Design:
     num_unique: Floats
     num_params: Floats | None = None
     replacement: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def interval(self) -> Floats:
+        """Samples seen between two passes over each pool, `M_i = N_i / w_i`; infinite for one left out."""
+        drawn = self.weights > 0
+        return np.where(drawn, self.num_unique / np.where(drawn, self.weights, 1.0), np.inf)
+
+    @cached_property
+    def drawn(self) -> "Drawn | None":
+        """The pools that the runs do draw from, where weights are [R, P] and no run draws from all pools."""
+        if self.weights.ndim != 2 or self.num_unique.ndim > 2:
+            return None
+        runs, width = len(self.weights), int((self.weights > 0).sum(-1).max(initial=0))
+        per_run = [
+            x.shape[-1:] for x in (self.samples_seen, self.num_params, self.replacement) if x is not None
+        ]
+        same = all(axis in ((), (1,), (runs,)) for axis in (*per_run, self.num_unique.shape[-2:-1]))
+        if not (same and 0 < width < self.weights.shape[-1]):
+            return None
+        pools_RW = np.argsort(self.weights <= 0, axis=-1, kind="stable")[:, :width]
+        rows_R1 = np.arange(runs)[:, None]
+        num_unique = np.broadcast_to(self.num_unique, self.weights.shape)
+        of = replace(self, weights=self.weights[rows_R1, pools_RW], num_unique=num_unique[rows_R1, pools_RW])
+        return Drawn(of, rows_R1, pools_RW)
+
+
+class Drawn(NamedTuple):
+    """A design with as many columns as the run that draws from most pools, W of P.
+
+    Attributes:
+        design: Weights and unique samples [R, W]; runs that draw from fewer pools have some of weight 0.
+        rows: Number of each run, [R, 1].
+        pools: Which pool a column stands for, [R, W].
+    """
+
+    design: Design
+    rows: NDArray[np.intp]
+    pools: NDArray[np.intp]
 
 
 def design(
@@ -98,6 +137,9 @@ class Exposure(NamedTuple):
     by_log_tau: Floats
     by_log_samples: Floats
 
+
+_SAME_FOR_RUNS = ((), (1,))
+"""Shape of the axis of runs of parameters that do not differ between runs."""
 
 LogExposure = Callable[[Floats, Floats, Floats], Exposure]
 """(samples seen n, return interval M, half-life tau in passes), broadcast together."""
@@ -170,9 +212,8 @@ def in_mix(parameters: Parameters, weights: Floats) -> Parameters:
 def error(law: Law, parameters: Parameters, of: Design) -> Floats:
     """Predicted error, [...]; leading axes of parameters and design broadcast."""
     parameters = in_mix(parameters, of.weights)
-    return np.asarray(
-        np.exp(law.fall(law, parameters, of).value) + parameters.shared["d"] + _size_term(parameters, of)[0]
-    )
+    fall, _ = _fall(law, parameters, of)
+    return np.asarray(np.exp(fall.value) + parameters.shared["d"] + _size_term(parameters, of)[0])
 
 
 def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[Floats, Floats]:
@@ -182,26 +223,63 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
     half-life of each pool, then what pools have of their own; those in `LOGARITHMIC` are natural logs.
     """
     parameters = in_mix(parameters, of.weights)
-    fall = law.fall(law, parameters, of)
+    fall, drawn = _fall(law, parameters, of)
     above = np.exp(fall.value)
     size, by_size, by_alpha = _size_term(parameters, of)
-    shape = above.shape
-    columns, own = [], {}
-    for name in shared_names(law, sized=parameters.num_params is not None):
+    shared, pools = shared_names(law, sized=parameters.num_params is not None), of.weights.shape[-1]
+    worths, half_lives = len(shared), len(shared) + pools
+    slopes = np.zeros((*above.shape, half_lives + (1 + len(parameters.own)) * pools))
+    for place, name in enumerate(shared):
+        slope = slopes[..., place]
         if name in SIZE:
-            slope = by_size if name == "size" else by_alpha
-        else:
-            slope = above * fall.shared[name] if name in fall.shared else np.zeros(shape)
-            slope = slope + 1.0 if name == "d" else slope
+            slope[...] = by_size if name == "size" else by_alpha
+        elif name in fall.shared:
+            np.multiply(above, fall.shared[name], out=slope)
+        if name == "d":
+            slope += 1.0
         if name in parameters.own:
-            own[name], slope = slope[..., None] * of.weights, np.zeros(shape)
-        columns.append(np.broadcast_to(slope, shape)[..., None])
-    pools_shape = (*shape, of.weights.shape[-1])
-    pools = [
-        np.broadcast_to(above[..., None] * slope, pools_shape) for slope in (fall.by_worth, fall.by_log_tau)
-    ]
-    pools += [np.broadcast_to(own[name], pools_shape) for name in parameters.own]
-    return above + parameters.shared["d"] + size, np.concatenate([*columns, *pools], axis=-1)
+            first = half_lives + (1 + list(parameters.own).index(name)) * pools
+            slopes[..., first : first + pools] = slope[..., None] * of.weights
+            slope[...] = 0.0
+    for first, by_pool in ((worths, fall.by_worth), (half_lives, fall.by_log_tau)):
+        of_pools = slopes[..., first : first + pools]
+        if drawn is None:
+            np.multiply(above[..., None], by_pool, out=of_pools)
+        else:
+            of_pools[..., drawn.rows, drawn.pools] = above[..., None] * by_pool
+    return above + parameters.shared["d"] + size, slopes
+
+
+def fall_of(law: Law, parameters: Parameters, of: Design) -> Fall:
+    """`ln (y - d)` and its slopes, without the work for pools that no run draws from."""
+    fall, drawn = _fall(law, parameters, of)
+    if drawn is None:
+        return fall
+    by_pool = []
+    for slope in (fall.by_worth, fall.by_log_tau):
+        spread = np.zeros((*slope.shape[:-1], of.weights.shape[-1]))
+        spread[..., drawn.rows, drawn.pools] = slope
+        by_pool.append(spread)
+    return fall._replace(by_worth=by_pool[0], by_log_tau=by_pool[1])
+
+
+def _fall(law: Law, parameters: Parameters, of: Design) -> tuple[Fall, Drawn | None]:
+    """The fall; its slopes by pool are [..., R, W] where a design of W columns comes with it."""
+    drawn, worth, tau = of.drawn, parameters.worth_P, parameters.tau_P
+    if drawn is None or worth.shape[-2:-1] not in _SAME_FOR_RUNS or tau.shape[-2:-1] not in _SAME_FOR_RUNS:
+        return law.fall(law, parameters, of), None
+    few = Parameters(
+        shared=parameters.shared,
+        worth_P=_columns(worth, drawn),
+        tau_P=_columns(tau, drawn),
+        num_unique_P=parameters.num_unique_P[drawn.pools],
+        num_params=parameters.num_params,
+    )
+    return law.fall(law, few, drawn.design), drawn
+
+
+def _columns(values_P: Floats, drawn: Drawn) -> Floats:
+    return values_P[drawn.pools] if values_P.ndim == 1 else values_P[..., 0, :].take(drawn.pools, -1)
 
 
 def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floats]:
@@ -219,8 +297,7 @@ def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floa
 
 def return_interval(of: Design) -> Floats:
     """Samples seen between two passes over each pool, `M_i = N_i / w_i`; infinite for a pool left out."""
-    drawn = of.weights > 0
-    return np.where(drawn, of.num_unique / np.where(drawn, of.weights, 1.0), np.inf)
+    return of.interval
 
 
 def stretched(parameters: Parameters, of: Design, interval: Floats) -> tuple[Floats, Floats]:

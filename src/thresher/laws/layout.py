@@ -6,6 +6,7 @@ has of its own; those that must stay positive as natural logs. Axes: P pools, X 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from thresher.laws.law import LOGARITHMIC, OWN, Floats, Law, Parameters, shared_names
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where each parameter stands in the vector."""
 
@@ -27,17 +28,17 @@ class Layout:
         """Number of coordinates X."""
         return len(self.shared) + (2 + len(self.own)) * len(self.pools)
 
-    @property
+    @cached_property
     def worths(self) -> slice:
         """The worth of each pool."""
         return slice(len(self.shared), len(self.shared) + len(self.pools))
 
-    @property
+    @cached_property
     def half_lives(self) -> slice:
         """The half-life of each pool."""
         return slice(self.worths.stop, self.worths.stop + len(self.pools))
 
-    @property
+    @cached_property
     def owned(self) -> dict[str, slice]:
         """By name, what each pool has of its own in place of a shared parameter."""
         first, count = self.half_lives.stop, len(self.pools)
@@ -51,6 +52,14 @@ class Layout:
         """Names of all coordinates: "d", "b:0-10%", "tau:0-10%", "d:0-10%"."""
         pools = (f"{kind}:{pool}" for kind in (self.worth, "tau", *self.own) for pool in self.pools)
         return (*self.shared, *pools)
+
+    @cached_property
+    def logs(self) -> NDArray[np.bool_]:
+        """Which coordinates are logs, [X]."""
+        kinds = [*self.shared]
+        for kind in (self.worth, "tau", *self.own):
+            kinds += [kind] * len(self.pools)
+        return np.array([kind in LOGARITHMIC for kind in kinds])
 
     def place(self, name: str) -> int:
         """Place of a shared parameter."""
@@ -69,16 +78,13 @@ def layout_of(law: Law, pools: Sequence[str], *, sized: bool, own: Sequence[str]
 
 def logarithmic(layout: Layout) -> NDArray[np.bool_]:
     """Which coordinates are logs, [X]."""
-    kinds = [*layout.shared]
-    for kind in (layout.worth, "tau", *layout.own):
-        kinds += [kind] * len(layout.pools)
-    return np.array([kind in LOGARITHMIC for kind in kinds])
+    return layout.logs
 
 
 def to_natural(layout: Layout, coordinates: Floats) -> Floats:
     """Coordinates [..., X] with the logs taken back."""
-    logs = logarithmic(layout)
-    return np.where(logs, np.exp(np.where(logs, coordinates, 0.0)), coordinates)
+    natural = np.array(coordinates)
+    return np.exp(natural, out=natural, where=layout.logs)
 
 
 def to_parameters(

@@ -9,6 +9,7 @@ priors.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from thresher.laws.limits import Limits, gamma_shows, half_life_shows, hold, lar
 from thresher.runs import Run, is_loss, mix_unique, mix_weights
 
 _CLIPPED_NOISES = 4.0
+_ROUNDING = 1e-6
+"""Of the degrees of freedom, so that one run more than parameters always counts as one left over."""
 _NO_INFORMATION = 1e-20
 """A coordinate with less than this share of the largest information is not told by the runs at all."""
 _DEVIATION_PER_MEDIAN = 1.4826
@@ -30,7 +33,7 @@ class TooFewRuns(InputError):
     """A law has more parameters than there are runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
     """Runs as arrays, limits, and what is free.
 
@@ -69,6 +72,17 @@ class Problem:
     def pools(self) -> tuple[str, ...]:
         """Names of the pools."""
         return self.layout.pools
+
+    @cached_property
+    def free(self) -> NDArray[np.intp]:
+        """Places of the free coordinates, [F]."""
+        return np.flatnonzero(self.free_X)
+
+    @cached_property
+    def prior_slope_FX(self) -> Floats:
+        """Slopes of the priors of the free coordinates, `noise / sd` times what each is about."""
+        slope_F = self.noise / self.limits.prior_sd_X[self.free]
+        return slope_F[:, None] * self.limits.about_XX[self.free]
 
 
 def build_problem(
@@ -225,14 +239,13 @@ def residuals(problem: Problem, coordinates_BX: Floats, data: "Measured | None" 
     data = measured(problem) if data is None else data
     predicted_BR, jacobian_BRX = predictions(problem, coordinates_BX)
     weight_BR = problem.scale_R * data.weight_BR
-    free_X = problem.free_X
-    slope_F = problem.noise / problem.limits.prior_sd_X[free_X]
-    about_FX = problem.limits.about_XX[free_X]
+    free, slope_FX = problem.free, problem.prior_slope_FX
+    mean_BF = data.prior_mean_BX[:, free] * (problem.noise / problem.limits.prior_sd_X[free])
     return Residuals(
         (np.log(predicted_BR) - data.log_error_BR) * weight_BR,
-        jacobian_BRX[..., free_X] * (weight_BR / predicted_BR)[..., None],
-        slope_F * (coordinates_BX @ about_FX.T - data.prior_mean_BX[:, free_X]),
-        slope_F[:, None] * about_FX[:, free_X],
+        jacobian_BRX.take(free, -1) * (weight_BR / predicted_BR)[..., None],
+        coordinates_BX @ slope_FX.T - mean_BF,
+        slope_FX[:, free],
     )
 
 
@@ -279,7 +292,7 @@ def log_noise(problem: Problem, coordinates_X: Floats) -> float | None:
     """
     found = residuals(problem, coordinates_X[None])
     freedom = degrees_of_freedom(problem, coordinates_X)
-    if freedom < 1:
+    if freedom < 1 - _ROUNDING:
         return None
     residual_R = found.runs[0]
     limit = _CLIPPED_NOISES * robust_deviation(residual_R, freedom)

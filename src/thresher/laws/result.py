@@ -24,6 +24,9 @@ Interval = tuple[float, float]
 
 _UNDRAWN = 100
 """Rows of predictions that laws without draws share."""
+_LEAST_FREEDOM = 1.0
+_LARGEST_NOISE_FACTOR = 4.0
+"""A noise measured with one degree of freedom may be any multiple: as far as draws go in `interval.py`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ class Fit:
         num_params: Model size at which `size` holds; None where the runs are of models of one size.
         intervals: 5-95% intervals of the shared parameters; a held one has none.
         noise: Standard deviation of the residuals, in units of the error.
+        noise_freedom: Degrees of freedom that the noise was measured with; infinite where it is known.
         status: Sentences about the shared parameters, each with the remedy.
         draws_SX: Parameters that other runs of the same kind could have given, one row each.
         draw_names: Columns of the draws: "d", "b:0-10%", "tau:0-10%", "d:0-10%".
@@ -95,6 +99,7 @@ class Fit:
     draws_SX: Floats = field(repr=False)
     draw_names: tuple[str, ...]
     own: tuple[str, ...] = ()
+    noise_freedom: float = np.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +298,26 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
     return np.asarray(error_S * np.exp(drift_S - (laws.drift * beyond) ** 2 / 2))
 
 
+def draw_noise(laws: Laws) -> Floats:
+    """What the error of one run may lie off its law, one value for each row of `predict_draws`, [S].
+
+    The noise was measured on a few residuals, so that it is itself uncertain: normal with a variance whose
+    inverse follows the chi-square law of its degrees of freedom, hence Student's distribution, each law with
+    its own. The same laws give the same values.
+    """
+    rng = np.random.default_rng(1)
+    drawn = any(len(fit.draws_SX) for fit in laws.fits)
+    noise = []
+    for fit, weight in zip(laws.fits, laws.weights, strict=True):
+        count = len(fit.draws_SX) if drawn else max(1, round(weight * _UNDRAWN))
+        factor_S = np.ones(count)
+        if np.isfinite(fit.noise_freedom):
+            freedom = max(_LEAST_FREEDOM, fit.noise_freedom)
+            factor_S = np.sqrt(freedom / rng.chisquare(freedom, count))
+        noise.append(fit.noise * np.minimum(factor_S, _LARGEST_NOISE_FACTOR) * rng.standard_normal(count))
+    return np.concatenate(noise)
+
+
 def _normal(count: int) -> Floats:
     """Quantiles of a normal distribution, in the same shuffled order for every prediction."""
     places = np.random.default_rng(0).permutation((np.arange(count) + 0.5) / count)
@@ -328,14 +353,13 @@ def predict_mix_interval(
     """5% and 95% quantiles of the predicted error over the draws.
 
     That is the doubt about the law; `with_noise` adds the noise of a single run, as a run measured next will
-    have it.
+    have it (`draw_noise`).
     """
     weights_P, unique_P = _mix_arrays(laws, weights, num_unique)
     seen_N = np.atleast_1d(np.asarray(samples_seen, float))
     error_SN = predict_draws(laws, seen_N, weights_P, unique_P)
     if with_noise:
-        noise_S = np.random.default_rng(0).standard_normal(len(error_SN)) * laws.noise
-        error_SN = error_SN + noise_S[:, None]
+        error_SN = error_SN + draw_noise(laws)[:, None]
     low_N, high_N = np.quantile(error_SN, (LOW, HIGH), axis=0)
     return low_N, high_N
 

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from thresher.laws.descent import descend, huber_cost
-from thresher.laws.law import Floats, Parameters, error
+from thresher.laws.law import Floats, Parameters, error, fall_of
 from thresher.laws.layout import to_natural, to_parameters
 from thresher.laws.problem import Problem, degrees_of_freedom, log_noise, robust_deviation, without_own
 
@@ -27,8 +27,10 @@ _LEAST_B = -1e-3
 _LEAST_ABOVE = 1e-3
 _RIDGE = 1e-9
 _REFINED_STARTS = 10
-_COARSE_TOLERANCE, _COARSE_STEPS = 1e-4, 40
+_COARSE_TOLERANCE = 1e-4
 _TOLERANCE, _MAX_STEPS = 1e-11, 300
+_ROUNDS = ((20, 1, _COARSE_TOLERANCE), (10, 2, 1e-6))
+"""Without and with priors: steps of all starts, how many of the best go on, and how far."""
 _OWN_ROUNDS, _SAME_NOISE = 8, 0.01
 _ASSUMED_NOISE = 0.02
 """Log error that stands in for the noise where every run was needed to fix a parameter."""
@@ -56,16 +58,17 @@ class Solution:
 def solve(problem: Problem) -> tuple[Problem, Solution]:
     """The best of several starts, and the problem with the noise that weighs its priors.
 
-    First the best start to the end without priors, which measures the noise; then every start with them.
+    First the best start to the end without priors, which measures the noise; then every start with them, the
+    best two to the end.
     """
     if problem.layout.own:
         return _solve_own(problem)
     trials_SX = _starts(problem)
     scale = FIRST_HUBER_SCALE
-    for tolerance in (_COARSE_TOLERANCE, _TOLERANCE):
-        found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=_COARSE_STEPS)
+    for steps, kept, tolerance in _ROUNDS:
+        found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
         trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
-        best = _best(problem, trials_SX[:1], scale, tolerance)
+        best = _best(problem, trials_SX[:kept], scale, tolerance)
         noise = log_noise(problem, best.coordinates_X)
         problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
         scale = _huber_scale(problem, best)
@@ -89,14 +92,15 @@ def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
     return problem, _best(problem, start_X[None], scale, _TOLERANCE)
 
 
-def _best(problem: Problem, start_1X: Floats, scale: float, tolerance: float) -> Solution:
-    found = descend(problem, start_1X, scale, tolerance=tolerance, max_steps=_MAX_STEPS)
+def _best(problem: Problem, start_SX: Floats, scale: float, tolerance: float) -> Solution:
+    found = descend(problem, start_SX, scale, tolerance=tolerance, max_steps=_MAX_STEPS)
+    best = int(found.cost_B.argmin())
     return Solution(
-        found.coordinates_BX[0],
-        found.residual_BR[0],
+        found.coordinates_BX[best],
+        found.residual_BR[best],
         scale,
-        float(found.cost_B[0]),
-        bool(found.converged_B[0]),
+        float(found.cost_B[best]),
+        bool(found.converged_B[best]),
     )
 
 
@@ -118,9 +122,10 @@ def _starts(problem: Problem) -> Floats:
     base_SR, columns = _linear_part(problem, natural_SX)
     weight_SR = above_SR / error_R * problem.scale_R * problem.weight_R
     design_SRC = np.stack([column_SR for _, column_SR in columns], -1) * weight_SR[..., None]
-    normal_SCC = np.einsum("src,srk->sck", design_SRC, design_SRC) + _RIDGE * np.eye(len(columns))
-    right_SC = np.einsum("src,sr->sc", design_SRC, (np.log(above_SR) - base_SR) * weight_SR)
-    solved_SC = np.linalg.solve(normal_SCC, right_SC[..., None])[..., 0]
+    design_SCR = design_SRC.transpose(0, 2, 1)
+    normal_SCC = design_SCR @ design_SRC + _RIDGE * np.eye(len(columns))
+    right_SC1 = design_SCR @ ((np.log(above_SR) - base_SR) * weight_SR)[..., None]
+    solved_SC = np.linalg.solve(normal_SCC, right_SC1)[..., 0]
     for number, (place, _) in enumerate(columns):
         grid_SX[:, place] = solved_SC[:, number]
     if layout.worth == "quality":
@@ -151,7 +156,7 @@ def _linear_part(problem: Problem, natural_SX: Floats) -> tuple[Floats, list[tup
     at_SX[:, layout.worths] = 1.0 if layout.worth == "quality" else 0.0
     if "b" in layout.shared:
         at_SX[:, layout.place("b")] = -1.0
-    fall = law.fall(law, _parameters(problem, at_SX), problem.design)
+    fall = fall_of(law, _parameters(problem, at_SX), problem.design)
     shape = (len(natural_SX), problem.log_error_R.size)
     columns = []
     if "A" in layout.shared and problem.free_X[layout.place("A")]:

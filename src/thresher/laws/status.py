@@ -76,8 +76,11 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
     return sentences
 
 
-def choice_status(laws: Laws, *, automatic: bool) -> list[str]:
-    """Sentences about the choice of the law; empty where the caller named it."""
+def choice_status(laws: Laws, *, automatic: bool, most_repeated: bool = False) -> list[str]:
+    """Sentences about the choice of the law; empty where the caller named it.
+
+    `most_repeated` says that the runs which repeat most were held out in place of the longest.
+    """
     if not automatic:
         return []
     scores = {score.law: score for score in laws.comparison}
@@ -91,8 +94,11 @@ def choice_status(laws: Laws, *, automatic: bool) -> list[str]:
         f"{fit.law} {100 * weight:.0f}%" for fit, weight in zip(laws.fits, laws.weights, strict=True)
     )
     off = f"{best.heldout_mae:.3g}" if is_loss(laws.metric) else f"{100 * best.heldout_mae:.2g} points"
+    fitted, held = (
+        ("runs that repeat less", "that repeat most") if most_repeated else ("shorter runs", "longest")
+    )
     return [
-        f"Fitted to the shorter runs, the {best.law} law predicted the {best.heldout_runs} longest within "
+        f"Fitted to the {fitted}, the {best.law} law predicted the {best.heldout_runs} {held} within "
         f"{off} on average; shares in the predictions: {shares}."
     ]
 

@@ -5,6 +5,7 @@ Maps keep the order of the fit, so the same fit gives the same bytes.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +88,7 @@ def _fit_to_record(fit: Fit) -> dict[str, object]:
         "num_params": fit.num_params,
         "intervals": _intervals_to_record(fit.intervals),
         "noise": fit.noise,
+        "noise_freedom": fit.noise_freedom if math.isfinite(fit.noise_freedom) else None,
         **({"own": list(fit.own)} if fit.own else {}),
         "status": list(fit.status),
         "draw_names": list(fit.draw_names),
@@ -168,6 +170,7 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
         num_params=record["num_params"],
         intervals=_intervals_from_record(record["intervals"]),
         noise=float(record["noise"]),
+        noise_freedom=math.inf if (freedom := record.get("noise_freedom")) is None else float(freedom),
         status=tuple(record["status"]),
         draws_SX=np.array(record["draws"], float).reshape(-1, len(names)),
         draw_names=names,

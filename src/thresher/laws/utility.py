@@ -31,7 +31,12 @@ _LN2 = math.log(2.0)
 _NEGLIGIBLE = -40.0
 """Terms below exp(-40) of the first pass cannot change a double any more."""
 _FIRST_BLOCK = 4
+_FEW_TERMS = 16_384
+"""So many, needed or not, cost less than Python's loop around fewer of them."""
 _LARGEST_BLOCK_ELEMENTS = 4_000_000
+_PASSES = np.arange(FIRST_LATER, dtype=float)
+_LOGS = np.log1p(1.0 / np.maximum(_PASSES, 1.0))[:, None] * np.column_stack([np.ones(FIRST_LATER), _PASSES])
+"""`ln(1 + 1/k)`, and k times that, by k."""
 
 
 def error_of_pool(
@@ -60,21 +65,29 @@ def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> E
     Costs one to two exponentials a pass and element for the first two thousand; passes beyond some 58
     half-lives are skipped.
     """
-    passes = np.floor(samples_seen / interval)
-    repeated = passes >= 1
+    seen = samples_seen / interval
+    passes = np.floor(seen)
     fresh = np.log(np.minimum(samples_seen, interval))
-    boundary = np.where(repeated, passes * np.where(repeated, interval, 1.0), samples_seen)
-    partial = np.log(samples_seen / boundary)
+    partial = np.log(np.maximum(seen, 1.0) / np.maximum(passes, 1.0))
     log_decay = -_LN2 / half_life
-    shape = np.broadcast_shapes(passes.shape, log_decay.shape)
     worth_now = np.exp(log_decay * passes)
     last = worth_now * partial
-    total_E, slope_E = _sum_of_passes(
-        np.broadcast_to(passes, shape).ravel(), np.broadcast_to(log_decay, shape).ravel()
-    )
-    exposure = fresh + total_E.reshape(shape) + last
-    slope = -log_decay * (slope_E.reshape(shape) + passes * last)
-    return Exposure(exposure, slope, worth_now)
+    whole, whole_times_pass = _whole_passes(passes, log_decay)
+    return Exposure(fresh + whole + last, -log_decay * (whole_times_pass + passes * last), worth_now)
+
+
+def _whole_passes(passes: Floats, log_decay: Floats) -> tuple[Floats, Floats]:
+    """`sum_{k=1}^{K-1} r^k ln(1 + 1/k)` and the same sum with every term times k; arguments broadcast."""
+    most = passes.max(initial=0.0)
+    shape = np.broadcast_shapes(passes.shape, log_decay.shape)
+    if most * math.prod(shape) <= _FEW_TERMS and most <= FIRST_LATER:
+        k = _PASSES[1 : int(most)]
+        terms = np.exp(log_decay[..., None] * k) * (k < passes[..., None])
+        sums = terms @ _LOGS[1 : int(most)]
+        return sums[..., 0], sums[..., 1]
+    passes_E = np.broadcast_to(passes, shape).ravel()
+    total_E, weighted_E = _sum_of_passes(passes_E, np.broadcast_to(log_decay, shape).ravel())
+    return total_E.reshape(shape), weighted_E.reshape(shape)
 
 
 def _sum_of_passes(passes_E: Floats, log_decay_E: Floats) -> tuple[Floats, Floats]:
@@ -83,25 +96,24 @@ def _sum_of_passes(passes_E: Floats, log_decay_E: Floats) -> tuple[Floats, Float
     Blocks of passes double in length and only elements with passes left stay in, so the work is at most
     twice the number of terms and Python's loop has a logarithmic number of rounds; `passes.py` sums the rest.
     """
-    total_E, weighted_E = np.zeros(passes_E.size), np.zeros(passes_E.size)
+    sums_E2 = np.zeros((passes_E.size, 2))
     active: NDArray[np.intp] = np.flatnonzero(passes_E >= 2)
     start = 1
     while active.size and start < FIRST_LATER:
+        K_A, log_decay_A = passes_E[active], log_decay_E[active]
         width = max(_FIRST_BLOCK, min(start, _LARGEST_BLOCK_ELEMENTS // active.size))
-        width = min(width, FIRST_LATER - start)
-        k = np.arange(start, start + width, dtype=float)
-        terms = np.exp(log_decay_E[active, None] * k)
-        terms *= k < passes_E[active, None]
-        logs = np.log1p(1.0 / k)
-        total_E[active] += terms @ logs
-        weighted_E[active] += terms @ (logs * k)
-        start += width
-        active = active[(passes_E[active] > start) & (log_decay_E[active] * start > _NEGLIGIBLE)]
+        stop = min(start + width, FIRST_LATER)
+        k = _PASSES[start:stop]
+        terms = np.exp(log_decay_A[:, None] * k)
+        terms *= k < K_A[:, None]
+        sums_E2[active] += terms @ _LOGS[start:stop]
+        start = stop
+        active = active[(start < K_A) & (log_decay_A * start > _NEGLIGIBLE)]
     if active.size:
         later = later_passes(passes_E[active], log_decay_E[active], np.zeros(active.size))
-        total_E[active] += later.value
-        weighted_E[active] += later.times_pass
-    return total_E, weighted_E
+        sums_E2[active, 0] += later.value
+        sums_E2[active, 1] += later.times_pass
+    return sums_E2[:, 0], sums_E2[:, 1]
 
 
 def expected_log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
