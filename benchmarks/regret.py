@@ -241,7 +241,7 @@ def _results(
 
 
 def report(records: Sequence[dict[str, Any]]) -> list[str]:
-    """The tables, by true law, and what of the acceptance holds."""
+    """The tables, by true law, and which goals hold."""
     lines = []
     for law in (*dict.fromkeys(record["law"] for record in records), "all"):
         group = [record for record in records if law in (record["law"], "all")]

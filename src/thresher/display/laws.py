@@ -75,7 +75,7 @@ def _comparison(laws: Laws, loss: bool) -> Table:
         )
         for score in laws.comparison
     ]
-    return table(("law", "parameters", "rmse of the fit", "off on the longest runs", "share"), rows)
+    return table(("law", "parameters", "rmse of the fit", "off on runs held out", "share"), rows)
 
 
 def _check(laws: Laws, loss: bool) -> str:
