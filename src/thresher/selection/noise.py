@@ -1,0 +1,43 @@
+"""Gumbel noise that is a function of (seed, step, chunk, uid), not of a generator's state.
+
+The bits come from the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) in int64 arithmetic, which
+wraps alike on every device. So the noise of a pair does not depend on which other pairs stand in the
+super-batch, on their order, on the rank that holds it, or on what was drawn before a resume.
+"""
+
+import torch
+
+MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+
+def gumbel(keys_B: torch.Tensor, *, seed: int, step: int, chunk: int) -> torch.Tensor:
+    """Standard Gumbel noise for every key, fp64 [B]."""
+    word = 0
+    for number in (seed, step, chunk):
+        word = _mix_number((word + GOLDEN) & MASK ^ (number & MASK))
+    bits = _mix(_mix(keys_B + _signed(GOLDEN)) ^ _signed(word))
+    uniform = (_shift_right(bits, 11).double() + 0.5) * 2.0**-53
+    return -torch.log(-torch.log(uniform))
+
+
+def _mix_number(word: int) -> int:
+    word = (word ^ word >> 30) * MIX[0] & MASK
+    word = (word ^ word >> 27) * MIX[1] & MASK
+    return word ^ word >> 31
+
+
+def _mix(words: torch.Tensor) -> torch.Tensor:
+    words = (words ^ _shift_right(words, 30)) * _signed(MIX[0])
+    words = (words ^ _shift_right(words, 27)) * _signed(MIX[1])
+    return words ^ _shift_right(words, 31)
+
+
+def _shift_right(words: torch.Tensor, bits: int) -> torch.Tensor:
+    """Logical shift: int64 has only the arithmetic one, which copies the sign."""
+    return (words >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >> 63 else word
