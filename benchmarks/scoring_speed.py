@@ -75,7 +75,7 @@ def score_rate(model: str, shards: list[Path], pairs: int, workers: int) -> tupl
     with tempfile.TemporaryDirectory() as out:
         summary = score_shards([str(shard) for shard in shards], out, [spec], workers=workers)
     assert summary.num_pairs == pairs, f"{summary.num_pairs} of {pairs} pairs scored"
-    return summary.scored_pairs / summary.seconds, summary.waited_seconds / summary.seconds
+    return summary.new_pairs / summary.seconds, summary.waited_seconds / summary.seconds
 
 
 @torch.inference_mode()

@@ -36,6 +36,13 @@ def score(source: Path, out: Path, step: Callable[..., None] | None = None) -> N
     score_shards(sorted(map(str, source.glob("*.tar"))), out, specs, workers=2, progress=step)
 
 
+def embed(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
+    from thresher.embeddings import embed_shards
+
+    shards = sorted(map(str, source.glob("*.tar")))
+    embed_shards(shards, "thresher-tiny-32", out, device="cpu", batch_size=8, dtype="int8", progress=step)
+
+
 def subset(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
     import pyarrow as pa
 
@@ -66,7 +73,7 @@ def main(stage: str, moment: str, number: int, source: Path, out: Path) -> None:
                 count()
 
         writer._flush_to_disk = flush_and_count
-    stages = {"score": score, "subset": subset}
+    stages = {"score": score, "embed": embed, "subset": subset}
     stages[stage](source, out, count if moment == "step" else None)
 
 

@@ -33,7 +33,7 @@ from thresher.scores.parts import digest_of, list_quarantines
 from thresher.scores.resume import shard_state
 from thresher.scores.score import Progress, score_shards
 from thresher.scores.spec import OUTSIDE_FINGERPRINT
-from thresher.scores.summary import ScoreSummary
+from thresher.scores.summary import FolderSummary
 from thresher.subset import subset_from_plan
 from thresher.training import train_filter, train_from_config
 from thresher.verify import run_verification
@@ -46,7 +46,7 @@ class Outcome:
     """What a finished run left behind; `runs` are those of the fit's metric, recipe and model."""
 
     workdir: Path
-    scores: ScoreSummary
+    scores: FolderSummary
     pools: Pools
     runs: tuple[Run, ...]
     laws: Laws
@@ -108,7 +108,7 @@ def run(config: Config, *, progress: Say) -> Outcome:
 
 def _score(
     config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
-) -> ScoreSummary:
+) -> FolderSummary:
     defaults = {"batch_size": str(config.score.batch_size), "device": device}
     filter_made_of = None
     if config.filter is not None:
@@ -309,7 +309,9 @@ def _make_room_to_train(
     config: Config, subset: str, shards: list[str], exclude: frozenset[str], progress: Say
 ) -> None:
     assert config.train is not None
-    how = config.train.model_dump(mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds"})
+    how = config.train.model_dump(
+        mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds", "log"}
+    )
     made_of = digest_of_settings(how, subset, shards, digest_of(exclude))
     _make_room(config.workdir / "train", made_of, progress)
 

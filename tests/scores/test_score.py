@@ -62,7 +62,7 @@ def test_every_pair_gets_one_row_and_one_value_a_scorer(tmp_path: Path) -> None:
     assert [path.name for path in list_parts(tmp_path / "out")] == [
         f"0000{n}-0000{n}.parquet" for n in range(3)
     ]
-    assert (summary.num_pairs, summary.scored_shards, summary.num_quarantined) == (15, 3, 0)
+    assert (summary.num_pairs, summary.new_shards, summary.num_quarantined) == (15, 3, 0)
     assert summary.status == ()
 
 
@@ -157,7 +157,7 @@ def test_an_image_that_kills_its_worker_is_quarantined_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = write_shards(tmp_path / "in", (9,))
-    monkeypatch.setattr("thresher.scores.score.DECODE", "tests.scores.deadly:decode_images")
+    monkeypatch.setattr("thresher.scores.fill.DECODE", "tests.scores.deadly:decode_images")
     summary = score_shards(shards, tmp_path / "out", [TINY], workers=2)
     refused = read_quarantine(list_quarantines(tmp_path / "out")[0]).to_pylist()
     assert [row["key"] for row in refused] == ["000000004"]  # the only image of that width
@@ -179,7 +179,7 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
     score_shards(shards, tmp_path / "out", [TINY])
     times = {path: path.stat().st_mtime_ns for path in list_parts(tmp_path / "out")}
     again = score_shards(shards, tmp_path / "out", [TINY])
-    assert (again.scored_shards, again.scored_pairs, again.num_pairs) == (0, 0, 6)
+    assert (again.new_shards, again.new_pairs, again.num_pairs) == (0, 0, 6)
     assert {path: path.stat().st_mtime_ns for path in list_parts(tmp_path / "out")} == times
 
 
@@ -188,7 +188,7 @@ def test_a_run_goes_on_with_what_is_missing_and_ends_the_same(tmp_path: Path) ->
     score_shards(shards, tmp_path / "whole", [TINY, CAPTION])
     score_shards(shards[:1], tmp_path / "out", [TINY, CAPTION])
     more = score_shards(shards, tmp_path / "out", [TINY, CAPTION])
-    assert more.scored_shards == 2
+    assert more.new_shards == 2
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -201,7 +201,7 @@ def test_other_weights_precision_or_columns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has the scores clip, this run makes caption_score, clip"):
         score_shards(shards, tmp_path / "out", [TINY, CAPTION])
     smaller = dataclasses.replace(TINY, options=(*TINY.options[:-1], ("precision", "fp32")))
-    assert score_shards(shards, tmp_path / "out", [smaller]).scored_shards == 0
+    assert score_shards(shards, tmp_path / "out", [smaller]).new_shards == 0
 
 
 def test_a_shard_that_changed_is_refused_by_name(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_folders_and_tables_are_scored_and_noticed_when_they_change(tmp_path: Pa
     summary = score_shards(shards, tmp_path / "out", [TINY], workers=1)
     assert table(tmp_path / "out")["caption"] == [caption(0), caption(1), caption(2), "a red dog"]
     assert summary.num_quarantined == 1
-    assert score_shards(shards, tmp_path / "out", [TINY], workers=1).scored_shards == 0
+    assert score_shards(shards, tmp_path / "out", [TINY], workers=1).new_shards == 0
     (folder / "1.txt").write_text("another caption")
     with pytest.raises(InputError, match="images changed since it was scored"):
         score_shards(shards, tmp_path / "out", [TINY], workers=1)

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 import thresher
+from thresher.cli.embedding import embed
 from thresher.cli.evaluating import evaluate
 from thresher.cli.guard import guarded
 from thresher.cli.importing import import_
 from thresher.cli.manual import manual
+from thresher.cli.picking import picks
 from thresher.cli.plan import plan
 from thresher.cli.planning import fit, subset
 from thresher.cli.predict import predict
@@ -20,7 +22,8 @@ from thresher.cli.training import probe, train
 from thresher.cli.whole import demo, init, report, run
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, init, run, score, cut, probe, import_, fit, predict, plan, subset, train, evaluate, report),
+    *(demo, init, run, score, cut, probe, import_, fit, predict, plan, subset, embed),
+    *(train, picks, evaluate, report),
 )
 """The commands in the order of the stages; a command is called like its function."""
 

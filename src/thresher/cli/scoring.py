@@ -3,20 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from thresher.cli.filled import record_of, text_of
 from thresher.cli.guard import UNDONE
 from thresher.cli.options import Device, Exclude, Json, numbers
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
 from thresher.display.blocks import columns, number
-
-if TYPE_CHECKING:
-    from thresher.scores.summary import ScoreSummary
-
-SHOWN_REASONS = 12
 
 
 def score(
@@ -97,47 +93,11 @@ def score(
     summary = replace(summary, status=(*summary.status, *random))
     warn(summary.status)
     if as_json:
-        show_json(_score_record(out, summary))
+        show_json(record_of(out, summary))
     else:
-        show(_score_text(out, summary))
+        show(text_of(out, summary, have="scores", did="scored"))
     if summary.unreadable or not summary.num_pairs:
         raise typer.Exit(UNDONE)
-
-
-def _score_record(out: Path, summary: "ScoreSummary") -> dict[str, object]:
-    return {
-        "out": str(out),
-        "shards": summary.num_shards,
-        "pairs": summary.num_pairs,
-        "quarantined": summary.num_quarantined,
-        "quarantine": dict(summary.quarantine),
-        "unreadable": dict(summary.unreadable),
-        "this_run": {
-            "shards": summary.scored_shards,
-            "pairs": summary.scored_pairs,
-            "seconds": round(summary.seconds, 3),
-            "waited_seconds": round(summary.waited_seconds, 3),
-        },
-        "status": list(summary.status),
-    }
-
-
-def _score_text(out: Path, summary: "ScoreSummary") -> str:
-    lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} shards have scores in {out}"]
-    if summary.scored_shards:
-        rate = summary.scored_pairs / max(summary.seconds, 1e-9)
-        lines.append(
-            f"this run scored {summary.scored_pairs:,} pairs of {summary.scored_shards:,} shards in "
-            f"{summary.seconds:.1f} s ({rate:,.0f} pairs/s)"
-        )
-    if summary.num_quarantined:
-        lines.append(f"{summary.num_quarantined:,} in quarantine:")
-        reasons = list(summary.quarantine.items())
-        lines += [f"  {count:,}  {reason}" for reason, count in reasons[:SHOWN_REASONS]]
-        if len(reasons) > SHOWN_REASONS:
-            rest = sum(count for _, count in reasons[SHOWN_REASONS:])
-            lines.append(f"  {rest:,}  for {len(reasons) - SHOWN_REASONS} other reasons")
-    return "\n".join(lines)
 
 
 def cut(

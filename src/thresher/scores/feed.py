@@ -24,7 +24,7 @@ TEXT_CHUNK_PAIRS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A shard to be scored and its number among the shards of the run."""
+    """A shard to be read and its number among the shards of the run."""
 
     number: int
     shard: str
@@ -78,12 +78,16 @@ def batches(
     exclude: frozenset[str],
     *,
     ahead: int,
+    stage: str = "score",
 ) -> Iterator[Batch]:
-    """Every shard in batches of one size, the last one smaller; at most `ahead` chunks are decoded early."""
+    """Every shard in batches of one size, the last one smaller; at most `ahead` chunks are decoded early.
+
+    Images that do not decode are rejects of `stage`.
+    """
     specs = tuple(dict.fromkeys(scorer.spec for scorer in scorers if scorer.spec is not None))
     of_images = [scorer.batch_size for scorer in scorers if scorer.spec is not None]
     size = max(of_images or [scorer.batch_size for scorer in scorers])
-    builder = _Builder(scorers, specs)
+    builder = _Builder(scorers, specs, stage)
     for chunk, decoded in _decoded(_chunks(sources, exclude, with_images=bool(specs)), specs, pool, ahead):
         builder.add(chunk, decoded)
         while builder.num_rows >= size:
@@ -156,8 +160,9 @@ def _one_by_one(task: DecodeTask, pool: WorkerPool) -> Decoded:
 class _Builder:
     """Collects the good pairs of one shard and hands them out in batches."""
 
-    def __init__(self, scorers: Sequence[Scorer], specs: tuple[ImageSpec, ...]) -> None:
+    def __init__(self, scorers: Sequence[Scorer], specs: tuple[ImageSpec, ...], stage: str) -> None:
         self._scorers = scorers
+        self._stage = stage
         self._specs = specs
         self._rows: list[Row] = []
         self._pixels: list[tuple[Images, ...]] = []
@@ -178,7 +183,7 @@ class _Builder:
             if reason is None:
                 self._rows.append(row)
             else:
-                self._rejects.append(Reject(row.shard, row.key, row.uid, "score", reason, row.offset))
+                self._rejects.append(Reject(row.shard, row.key, row.uid, self._stage, reason, row.offset))
         if any(reason is None for reason in decoded.reasons):
             self._pixels.append(decoded.pixels)
 

@@ -1,14 +1,15 @@
-"""The files of a scores folder: one table a shard, stamped with what it was made of.
+"""The files of a folder that is filled shard by shard: one table a shard, stamped with what it was made of.
 
-A part is named `NNNNN-STEM.parquet` by the shard's number and name; what was refused of the shard stands
-beside it in `NNNNN-STEM.quarantine.parquet`, written first. So a part that exists is a finished shard.
+Scores lie in such folders, and embeddings; a `Stage` says which. A part is named `NNNNN-STEM.parquet` by the
+shard's number and name; what was refused of the shard stands beside it in `NNNNN-STEM.quarantine.parquet`,
+written first. So a part that exists is a finished shard.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,9 @@ from thresher.errors import InputError
 from thresher.scores.spec import ROW_COLUMNS
 
 SUMMARY_FILE = "scores.json"
-LOG_FILE = "scores.log.jsonl"
 PARTS_FOLDER = "parts"
 QUARANTINE_SUFFIX = ".quarantine.parquet"
 
-_STAMP = b"thresher.scores.part"
 _NAME = re.compile(r"(\d{5,})-.+\.parquet")
 
 
@@ -40,7 +39,7 @@ class Stamp:
     Attributes:
         shard: The shard, as it was named.
         state: Its size and modification time (or what stands for them).
-        scorers: Column -> fingerprint of the scorer that filled it.
+        scorers: Column -> fingerprint of the scorer that filled it; for embeddings what they depend on.
         exclude: Digest of the exclude list; empty without one.
     """
 
@@ -48,6 +47,66 @@ class Stamp:
     state: str
     scorers: Mapping[str, str]
     exclude: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stage that makes one part a shard, in the words that its errors are made of.
+
+    Attributes:
+        name: Its command, which stands as `stage` in the quarantine.
+        done: What it did to a shard.
+        noun: What its folder holds.
+        differs: (what made a part, what this run makes parts with) -> how they differ, to stand after the
+            part's path; None where they are the same.
+        exclude_remedy: What to do about another exclude list.
+    """
+
+    name: str
+    done: str
+    noun: str
+    differs: Callable[[Mapping[str, str], Mapping[str, str]], str | None]
+    exclude_remedy: str
+
+    @property
+    def summary_file(self) -> str:
+        """Name of the file that says what the folder holds."""
+        return f"{self.noun}.json"
+
+    @property
+    def log_file(self) -> str:
+        """Name of the file of times and rates."""
+        return f"{self.noun}.log.jsonl"
+
+    @property
+    def stamp(self) -> bytes:
+        """Key of the stamp in the metadata of a part."""
+        return f"thresher.{self.noun}.part".encode()
+
+
+def _other_scorers(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    if set(found) != set(now):
+        return (
+            f"has the scores {', '.join(sorted(found))}, this run makes {', '.join(sorted(now))}; "
+            "name another folder, or delete this one to score again"
+        )
+    for column, fingerprint in now.items():
+        if found[column] != fingerprint:
+            return (
+                f"was scored by another {column}: its fingerprint is {found[column][:12]}, this run's is "
+                f"{fingerprint[:12]} (weights, preprocessing or precision differ); give the same options, "
+                "name another folder, or delete this one to score again"
+            )
+    return None
+
+
+SCORE = Stage(
+    name="score",
+    done="scored",
+    noun="scores",
+    differs=_other_scorers,
+    exclude_remedy="give the same list here and the new one to `cut`, or name another folder",
+)
 
 
 def part_path(folder: Path, number: int, shard: str) -> Path:
@@ -67,12 +126,12 @@ def quarantine_path(part: Path) -> Path:
 
 
 def list_parts(folder: str | os.PathLike[str]) -> list[Path]:
-    """The parts of a scores folder, in the order of their shards."""
+    """The parts of a folder, in the order of their shards."""
     return [path for path in _numbered(folder) if not path.name.endswith(QUARANTINE_SUFFIX)]
 
 
 def list_quarantines(folder: str | os.PathLike[str]) -> list[Path]:
-    """The quarantine tables of a scores folder, in the order of their shards."""
+    """The quarantine tables of a folder, in the order of their shards."""
     return [path for path in _numbered(folder) if path.name.endswith(QUARANTINE_SUFFIX)]
 
 
@@ -82,11 +141,16 @@ def write_part(
     scores: Mapping[str, npt.NDArray[np.float32]],
     stamp: Stamp,
 ) -> None:
-    """Write the table of a finished shard: the columns of its rows, then one column a scorer."""
+    """Write the table of a scored shard: the columns of its rows, then one column a scorer."""
     arrays = [pa.array(columns[name], pa.string()) for name in ROW_COLUMNS]
     arrays += [pa.array(np.asarray(values, dtype=np.float32)) for values in scores.values()]
-    metadata = {_STAMP: json.dumps({"version": 1, **asdict(stamp)}, sort_keys=True)}
-    write_table(path, pa.table(arrays, names=[*ROW_COLUMNS, *scores]).replace_schema_metadata(metadata))
+    write_stamped(path, pa.table(arrays, names=[*ROW_COLUMNS, *scores]), stamp, SCORE)
+
+
+def write_stamped(path: Path, table: pa.Table, stamp: Stamp, stage: Stage) -> None:
+    """Write the table of a finished shard with what it was made of in its metadata."""
+    metadata = {stage.stamp: json.dumps({"version": 1, **asdict(stamp)}, sort_keys=True)}
+    write_table(path, table.replace_schema_metadata(metadata))
 
 
 def write_rejects(part: Path, rejects: Iterable[Reject]) -> None:
@@ -98,24 +162,24 @@ def write_rejects(part: Path, rejects: Iterable[Reject]) -> None:
         quarantine_path(part).unlink(missing_ok=True)
 
 
-def read_stamp(path: Path) -> Stamp:
+def read_stamp(path: Path, stage: Stage = SCORE) -> Stamp:
     """What the part at `path` was made of.
 
     Raises:
-        InputError: the file is no part of a scores folder.
+        InputError: the file is no part of a folder of this stage.
     """
     try:
         metadata = pq.read_schema(path).metadata or {}
-        fields: dict[str, Any] = json.loads(metadata[_STAMP])
+        fields: dict[str, Any] = json.loads(metadata[stage.stamp])
         fields.pop("version")
         return Stamp(**fields)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise InputError(
-            f"{path} is no part of a scores folder; move it away or name another folder"
+            f"{path} is no part of a {stage.noun} folder; move it away or name another folder"
         ) from error
 
 
-def check_stamp(path: Path, found: Stamp, now: Stamp) -> None:
+def check_stamp(path: Path, found: Stamp, now: Stamp, stage: Stage = SCORE) -> None:
     """Refuse to go on from a part that was made of something else.
 
     Raises:
@@ -123,31 +187,19 @@ def check_stamp(path: Path, found: Stamp, now: Stamp) -> None:
     """
     if found.shard != now.shard:
         raise InputError(
-            f"{path} holds the scores of {found.shard}, but this run has {now.shard} in its place; "
+            f"{path} holds the {stage.noun} of {found.shard}, but this run has {now.shard} in its place; "
             "give the shards in the same order (new ones last), or name another folder"
         )
     if found.state != now.state:
         raise InputError(
-            f"{now.shard} changed since it was scored (size and time were {found.state}, are {now.state}); "
-            f"delete {path} to score it again"
+            f"{now.shard} changed since it was {stage.done} (size and time were {found.state}, are "
+            f"{now.state}); delete {path} to {stage.name} it again"
         )
-    if set(found.scorers) != set(now.scorers):
-        raise InputError(
-            f"{path} has the scores {', '.join(sorted(found.scorers))}, this run makes "
-            f"{', '.join(sorted(now.scorers))}; name another folder, or delete this one to score again"
-        )
-    for column, fingerprint in now.scorers.items():
-        if found.scorers[column] != fingerprint:
-            raise InputError(
-                f"{path} was scored by another {column}: its fingerprint is {found.scorers[column][:12]}, "
-                f"this run's is {fingerprint[:12]} (weights, preprocessing or precision differ); give the "
-                "same options, name another folder, or delete this one to score again"
-            )
+    difference = stage.differs(found.scorers, now.scorers)
+    if difference is not None:
+        raise InputError(f"{path} {difference}")
     if found.exclude != now.exclude:
-        raise InputError(
-            f"{path} was scored with another exclude list; give the same list here and the new one to `cut`, "
-            "or name another folder"
-        )
+        raise InputError(f"{path} was {stage.done} with another exclude list; {stage.exclude_remedy}")
 
 
 def digest_of(uids: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which shards of a scoring run are still to be done, given what its folder holds already."""
+"""Which shards of a run are still to be done, given what its folder holds already."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from thresher.data.folder import fingerprint_folder
 from thresher.data.location import fingerprint
 from thresher.data.patterns import kind_of
 from thresher.errors import InputError
-from thresher.scores.parts import Stamp, check_stamp, list_parts, part_path, read_stamp
+from thresher.scores.parts import SCORE, Stage, Stamp, check_stamp, list_parts, part_path, read_stamp
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A shard to be scored, where its part goes, and what the part will say that it was made of."""
+    """A shard to be done, where its part goes, and what the part will say that it was made of."""
 
     part: Path
     stamp: Stamp
@@ -28,8 +28,10 @@ class Work:
     absent: Mapping[Path, tuple[str, str]]
 
 
-def plan_work(folder: Path, shards: Sequence[str], scorers: Mapping[str, str], exclude: str) -> Work:
-    """Compare the folder with the run: column -> fingerprint in `scorers`, digest of the exclude list.
+def plan_work(
+    folder: Path, shards: Sequence[str], scorers: Mapping[str, str], exclude: str, stage: Stage = SCORE
+) -> Work:
+    """Compare the folder with the run: what parts are made by in `scorers`, digest of the exclude list.
 
     Raises:
         InputError: the folder holds a part of a shard that is not in this run, of a shard that has changed,
@@ -40,7 +42,7 @@ def plan_work(folder: Path, shards: Sequence[str], scorers: Mapping[str, str], e
     strays = sorted(present - set(parts))
     if strays:
         raise InputError(
-            f"{strays[0]} is of {read_stamp(strays[0]).shard}, which has no such place among the "
+            f"{strays[0]} is of {read_stamp(strays[0], stage).shard}, which has no such place among the "
             f"{len(shards)} shards of this run; give the shards that the folder was made of in their order "
             "(new ones last), or name another folder"
         )
@@ -54,7 +56,7 @@ def plan_work(folder: Path, shards: Sequence[str], scorers: Mapping[str, str], e
             continue
         stamp = Stamp(shard, state, dict(scorers), exclude)
         if part in present:
-            check_stamp(part, read_stamp(part), stamp)
+            check_stamp(part, read_stamp(part, stage), stamp, stage)
         else:
             jobs.append(Job(part, stamp))
     return Work(tuple(jobs), absent)

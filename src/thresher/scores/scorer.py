@@ -1,4 +1,7 @@
-"""What a scorer is: a fingerprint, the images it wants, and two functions."""
+"""What a scorer is: a fingerprint, the images it wants, and two functions.
+
+A model that embeds pairs is one as well: its result has a vector a pair in place of a number.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +13,8 @@ import numpy.typing as npt
 from thresher.data.images import ImageSpec
 
 Images = npt.NDArray[np.uint8]
-Pending = Callable[[], npt.NDArray[np.float32]]
+Pending = Callable[[], npt.NDArray[Any]]
+NUMBER = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +26,9 @@ class Scorer:
         spec: How the images are wanted; None for a scorer of captions, which gets no images.
         batch_size: Pairs wanted at once; a scorer of captions takes what the others want.
         prepare: Makes of captions what can be made before their turn (tokens), in a thread beside the model.
-        score: (images uint8 [B, H, W, 3] or None, prepared captions) -> a function that returns the B scores,
-            float32. So a GPU may still be working when the next batch is handed over.
+        score: (images uint8 [B, H, W, 3] or None, prepared captions) -> a function that returns the B scores.
+            So a GPU may still be working when the next batch is handed over.
+        result: What the score of one pair is: a float32, or an array.
     """
 
     fingerprint: str
@@ -31,3 +36,4 @@ class Scorer:
     batch_size: int
     prepare: Callable[[Sequence[str]], Any]
     score: Callable[[Images | None, Any], Pending]
+    result: np.dtype[Any] = NUMBER

@@ -1,4 +1,4 @@
-"""What a scores folder holds, in numbers."""
+"""What a folder filled from shards holds, in numbers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from thresher.scores.spec import OUTSIDE_FINGERPRINT, ScorerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreSummary:
-    """Counts over a whole scores folder, and how this run went.
+class FolderSummary:
+    """Counts over a whole folder of scores or embeddings, and how this run went.
 
     Attributes:
         num_shards: Shards of the run.
-        num_pairs: Rows of the score table.
+        num_pairs: Rows of all parts.
         num_quarantined: Pairs (and whole shards) that were refused.
         quarantine: Kind of reason -> how many, most frequent first.
         unreadable: Shard -> why nothing of it is in the table; the next run tries it again.
-        scored_shards: Shards that this run scored; the others were finished before.
-        scored_pairs: Rows that this run added.
-        seconds: Time of scoring, without the opening of models.
+        new_shards: Shards that this run did; the others were finished before.
+        new_pairs: Rows that this run added.
+        seconds: Time of the work, without the opening of models.
         waited_seconds: Part of `seconds` in which the scorers waited for pairs.
         deaths: A sentence for every worker process that died and was replaced.
         status: Sentences on what needs attention.
@@ -36,8 +36,8 @@ class ScoreSummary:
     num_quarantined: int
     quarantine: Mapping[str, int]
     unreadable: Mapping[str, str]
-    scored_shards: int = 0
-    scored_pairs: int = 0
+    new_shards: int = 0
+    new_pairs: int = 0
     seconds: float = 0.0
     waited_seconds: float = 0.0
     deaths: tuple[str, ...] = ()
@@ -54,8 +54,8 @@ def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
     return num_pairs, sum(ordered.values()), ordered
 
 
-def status_of(summary: ScoreSummary) -> tuple[str, ...]:
-    """A sentence for each thing that a reader of the summary should act on."""
+def status_of(summary: FolderSummary, done: str) -> tuple[str, ...]:
+    """A sentence for each thing that a reader of the summary should act on; `done` is what was done."""
     sentences: list[str] = []
     if summary.unreadable:
         shard, reason = next(iter(summary.unreadable.items()))
@@ -64,7 +64,7 @@ def status_of(summary: ScoreSummary) -> tuple[str, ...]:
             f"({reason}); mend them and run again"
         )
     if summary.num_pairs == 0:
-        sentences.append("no pair was scored; look at the quarantine for the reasons")
+        sentences.append(f"no pair was {done}; look at the quarantine for the reasons")
     if summary.deaths:
         sentences.append(
             f"{len(summary.deaths)} worker processes died and were replaced, the last: {summary.deaths[-1]}"
@@ -73,7 +73,7 @@ def status_of(summary: ScoreSummary) -> tuple[str, ...]:
 
 
 def summary_json(
-    summary: ScoreSummary, specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]
+    summary: FolderSummary, specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]
 ) -> dict[str, Any]:
     """The content of `scores.json`: nothing in it depends on when or how often the run was stopped."""
     return {

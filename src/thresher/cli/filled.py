@@ -1,0 +1,47 @@
+"""What the commands print that fill a folder from shards."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thresher.scores.summary import FolderSummary
+
+SHOWN_REASONS = 12
+
+
+def record_of(out: Path, summary: "FolderSummary") -> dict[str, object]:
+    """The summary for programs."""
+    return {
+        "out": str(out),
+        "shards": summary.num_shards,
+        "pairs": summary.num_pairs,
+        "quarantined": summary.num_quarantined,
+        "quarantine": dict(summary.quarantine),
+        "unreadable": dict(summary.unreadable),
+        "this_run": {
+            "shards": summary.new_shards,
+            "pairs": summary.new_pairs,
+            "seconds": round(summary.seconds, 3),
+            "waited_seconds": round(summary.waited_seconds, 3),
+        },
+        "status": list(summary.status),
+    }
+
+
+def text_of(out: Path, summary: "FolderSummary", *, have: str, did: str) -> str:
+    """The summary for people: pairs `have` something, this run `did` something to pairs."""
+    lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} shards have {have} in {out}"]
+    if summary.new_shards:
+        rate = summary.new_pairs / max(summary.seconds, 1e-9)
+        lines.append(
+            f"this run {did} {summary.new_pairs:,} pairs of {summary.new_shards:,} shards in "
+            f"{summary.seconds:.1f} s ({rate:,.0f} pairs/s)"
+        )
+    if summary.num_quarantined:
+        lines.append(f"{summary.num_quarantined:,} in quarantine:")
+        reasons = list(summary.quarantine.items())
+        lines += [f"  {count:,}  {reason}" for reason, count in reasons[:SHOWN_REASONS]]
+        if len(reasons) > SHOWN_REASONS:
+            rest = sum(count for _, count in reasons[SHOWN_REASONS:])
+            lines.append(f"  {rest:,}  for {len(reasons) - SHOWN_REASONS} other reasons")
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""The files of an embeddings folder.
+
+Each shard has `NNNNN-STEM.npy`, image and text vector of every pair, and `NNNNN-STEM.parquet`, their uids and
+what they were made of. The table is written last, so a part that has one is finished.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from thresher.data.writer import atomic_path
+from thresher.scores.parts import Stage, Stamp, write_stamped
+
+SCHEMA = "thresher.embeddings"
+VERSION = 1
+
+
+def _other_model(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    remedy = "name another folder, or delete this one to embed again"
+    if found["model"] != now["model"]:
+        return (
+            f"was embedded by another model: its fingerprint is {found['model'][:12]}, this run's is "
+            f"{now['model'][:12]} (weights or preprocessing differ); give the same model, {remedy}"
+        )
+    for name in ("precision", "dtype"):
+        if found[name] != now[name]:
+            return (
+                f"was embedded with {name} {found[name]}, this run has {now[name]}; "
+                f"give --{name} {found[name]}, {remedy}"
+            )
+    return None
+
+
+EMBED = Stage(
+    name="embed",
+    done="embedded",
+    noun="embeddings",
+    differs=_other_model,
+    exclude_remedy="give the same list, or name another folder",
+)
+
+
+def vectors_path(part: Path) -> Path:
+    """Path of the vectors that belong to the table of a part."""
+    return part.with_suffix(".npy")
+
+
+def write_part(part: Path, uids: Sequence[str], vectors_n2D: npt.NDArray[Any], stamp: Stamp) -> None:
+    """Write vectors [n, 2, D] (image, then text) and the uids of a finished shard."""
+    with atomic_path(vectors_path(part)) as temporary, temporary.open("wb") as file:
+        np.save(file, vectors_n2D, allow_pickle=False)
+    write_stamped(part, pa.table({"uid": pa.array(uids, pa.string())}), stamp, EMBED)

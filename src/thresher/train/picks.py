@@ -1,0 +1,90 @@
+"""Which pairs every step trained on: an audit file that grows with a run.
+
+`picks.bin` holds one record a step: three little-endian int32 (number of the step, from 1; last step of the
+cool-down branch that it belongs to, or -1 in the trunk; number of pairs), then the rows of the pairs as int32
+in the order in which they were chosen. `picks.uids.parquet` holds the uid of each row.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thresher.data.writer import write_table
+from thresher.errors import InputError
+
+FILE = "picks.bin"
+UIDS_FILE = "picks.uids.parquet"
+NUMBER = np.dtype("<i4")
+HEADER = 3
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pick:
+    """The rows of one step, in the order in which they were chosen; `cooldown` is None in the trunk."""
+
+    step: int
+    cooldown: int | None
+    rows: Rows
+
+
+def append(folder: Path, picks: Sequence[Pick]) -> None:
+    """Add the records of some steps."""
+    with (folder / FILE).open("ab") as file:
+        for pick in picks:
+            head = (pick.step, -1 if pick.cooldown is None else pick.cooldown, len(pick.rows))
+            file.write(np.concatenate([head, pick.rows]).astype(NUMBER).tobytes())
+
+
+def write_uids(folder: Path, uids: Sequence[str] | pa.ChunkedArray) -> None:
+    """Write the uid of every row, unless it is there."""
+    if not (folder / UIDS_FILE).exists():
+        write_table(folder / UIDS_FILE, pa.table({"uid": uids if _chunked(uids) else list(uids)}))
+
+
+def _chunked(uids: Sequence[str] | pa.ChunkedArray) -> bool:
+    return isinstance(uids, pa.ChunkedArray)
+
+
+def read_uids(folder: Path) -> pa.ChunkedArray:
+    """The uid of every row.
+
+    Raises:
+        InputError: the folder holds no picks.
+    """
+    if not (folder / UIDS_FILE).exists():
+        raise InputError(
+            f"{folder} holds no picks ({UIDS_FILE} is absent); training with --select joint or independent "
+            "writes them"
+        )
+    return pq.read_table(folder / UIDS_FILE).column("uid")
+
+
+def read(folder: Path) -> Iterator[Pick]:
+    """The records of a run in the order in which they were written; a torn last one is left out."""
+    path = folder / FILE
+    if not path.exists():
+        return
+    numbers = np.fromfile(path, dtype=NUMBER)
+    start = 0
+    while start + HEADER <= len(numbers):
+        step, cooldown, count = numbers[start : start + HEADER].tolist()
+        stop = start + HEADER + count
+        if stop > len(numbers):
+            return
+        rows = numbers[start + HEADER : stop].astype(np.int64)
+        yield Pick(step, None if cooldown < 0 else cooldown, rows)
+        start = stop
+
+
+def counts(folder: Path, num_rows: int) -> npt.NDArray[np.int64]:
+    """How often each row was trained on in the finished run, [num_rows]: the trunk and its last branch."""
+    found = list(read(folder))
+    last = max((pick.cooldown for pick in found if pick.cooldown is not None), default=None)
+    chosen = [pick.rows for pick in found if pick.cooldown in (None, last)]
+    return np.bincount(np.concatenate([np.empty(0, dtype=np.int64), *chosen]), minlength=num_rows)
