@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from thresher.config import Config, Evaluate, Plan, Probe, Score, Shards, commented_config, load_config
 from thresher.config.sections import Metric, sections
 from thresher.errors import InputError
-from thresher.evaluate import ERRORS
+from thresher.metrics import ERRORS
 
 SMALLEST = """
 [shards]
@@ -125,6 +125,15 @@ def test_sections_can_be_made_in_python_without_a_file() -> None:
             '[probe]\nchecks = [{"0-10%" = 0}]',
             r"\[probe\] checks\[0\].0-10% = 0: input should be greater than 0",
         ),
+        (
+            '[train]\nselect = "joint"',
+            r"\[train\] criterion 'learnability' needs a reference model; name one under 'reference'",
+        ),
+        (
+            '[train]\nselect = "joint"\nreference = "x"\nselect_from = "1M"\nselect_to = "1M"',
+            r"\[train\] select_to 1000000 must be above select_from 1000000",
+        ),
+        ("[train]\nfilter_ratio = 1", r"\[train\] filter_ratio = 1: input should be less than 1"),
         ("[train]\nsamples_seen = true", r"\[train\] samples_seen = true: input should be a valid integer"),
         ('[train]\nsamples_seen = "many"', r"\[train\] samples_seen = \"many\": .*many"),
         ("[train]\nsamples_seen = 0.5", r"\[train\] samples_seen = 0.5: input should be a valid integer"),
@@ -249,3 +258,22 @@ def test_the_configs_in_the_documentation_load(load: Load, name: str) -> None:
     assert blocks
     for block in blocks:
         assert load(block).plan.budgets == (32_000_000, 128_000_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("embedded", "{folder}/embedded"),
+        ("local-dir:model", "local-dir:{folder}/model"),
+        ("ViT-B-32,pretrained=laion2b_s34b_b79k", "ViT-B-32,pretrained=laion2b_s34b_b79k"),
+        ("ViT-B-32,pretrained=mine.pt", "ViT-B-32,pretrained={folder}/mine.pt"),
+    ],
+)
+def test_a_reference_is_a_folder_beside_the_config_or_a_model(
+    load: Load, tmp_path: Path, written: str, meant: str
+) -> None:
+    (tmp_path / "embedded").mkdir()
+    (tmp_path / "mine.pt").touch()
+    config = load(SMALLEST + f'[train]\nselect = "joint"\nreference = "{written}"')
+    assert config.train is not None
+    assert config.train.reference == meant.format(folder=tmp_path)

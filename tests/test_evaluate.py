@@ -12,11 +12,11 @@ from thresher.evaluate import (
     RetrievalTask,
     ZeroShotTask,
     class_embeddings,
-    error_of,
     evaluate,
     retrieval,
     zero_shot,
 )
+from thresher.metrics import error_of
 from thresher.models.towers import embed_images, embed_texts, load_towers
 
 SEEDS = st.integers(0, 10_000)

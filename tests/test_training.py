@@ -13,7 +13,7 @@ import torch
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.models.small import TINY, VIT
 from tests.small_pool import contents, uid, write_shards
-from thresher import training
+from thresher import training, training_job
 from thresher.config import Config, load_config
 from thresher.data.synthetic import draw_pairs
 from thresher.data.synthetic import write_shards as write_scenes
@@ -91,7 +91,7 @@ def test_a_finished_folder_has_no_checkpoint_left(trained: tuple[Job, Path]) -> 
 
 
 def test_a_finished_job_is_not_run_again(trained: tuple[Job, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "train", refuse_to_train)
+    monkeypatch.setattr(training_job, "train", refuse_to_train)
     before = {path: path.stat().st_mtime_ns for path in trained[1].iterdir()}
     assert run_job(*trained) == trained[1]
     assert {path: path.stat().st_mtime_ns for path in trained[1].iterdir()} == before
@@ -115,7 +115,7 @@ def test_a_job_that_was_stopped_goes_on_and_gives_the_same_bytes(
 ) -> None:
     """Stopped after the training itself, before its result was written."""
     job = dataclasses.replace(trained[0], checkpoint_seconds=0)
-    monkeypatch.setattr(training, "save_model", refuse_to_train)
+    monkeypatch.setattr(training_job, "save_model", refuse_to_train)
     with pytest.raises(RuntimeError, match="it trains"):
         run_job(job, tmp_path / "model")
     assert (tmp_path / "model" / STATE_FILE).exists()
@@ -135,7 +135,7 @@ def test_a_subset_is_drawn_by_its_repeats(
         seen["rows"], seen["repeats"] = pairs.rows.tolist(), pairs.repeats.tolist()
         raise RuntimeError
 
-    monkeypatch.setattr(training, "train", look)
+    monkeypatch.setattr(training_job, "train", look)
     uids = tuple(uid(n) for n in (4, 30, 2, 7, 9, 11, 25, 13, 1))
     job = make_job(shards, tmp_path / "cache", uids=uids, repeats=np.array([2, 1, 1, 1, 1, 1, 1, 1, 3]))
     with pytest.raises(RuntimeError):
@@ -310,7 +310,7 @@ def test_embeddings_of_the_folder_are_those_of_the_trained_model(
 ) -> None:
     kept = []
     monkeypatch.setattr(
-        training, "train", lambda *given, **named: kept.append(train(*given, **named)) or kept[0]
+        training_job, "train", lambda *given, **named: kept.append(train(*given, **named)) or kept[0]
     )
     folder = run_job(dataclasses.replace(trained[0], cache=tmp_path), tmp_path / "model")
     images = np.random.default_rng(0).integers(0, 256, size=(4, 32, 32, 3), dtype=np.uint8)
@@ -341,7 +341,7 @@ def test_a_finished_model_is_measured_again_where_the_evaluation_set_changed(
     trained: tuple[Job, Path], eval_shard: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained[1], tmp_path / "model")
-    monkeypatch.setattr(training, "train", refuse_to_train)
+    monkeypatch.setattr(training_job, "train", refuse_to_train)
     tasks = prepare_tasks(EvalSettings(zeroshot=(eval_shard,)), load_towers(TINY), tmp_path / "cache")
     folder = run_job(dataclasses.replace(trained[0], tasks=tasks), tmp_path / "model")
     content = json.loads((folder / RESULT_FILE).read_text())

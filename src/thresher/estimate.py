@@ -18,7 +18,8 @@ from thresher.probe import jobs_of, plan_trials, recipe_of
 from thresher.recipes import filter_recipe, probe_recipe, resolve_device, train_recipe
 from thresher.scores import parse_scorer
 from thresher.train.distributed import SINGLE
-from thresher.train.losses import forward_loss, make_loss
+from thresher.train.ledger import measure_costs, step_ratio
+from thresher.train.losses import LOSSES, forward_loss, make_loss
 from thresher.train.recipe import Recipe
 from thresher.trials import Trial
 
@@ -90,17 +91,19 @@ def _training(
     """Cost of training; `pixels` counts the images that are decoded and kept, within `limit` bytes."""
     towers = load_towers(recipe.model, device=device, sigmoid=recipe.loss == "siglip")
     batch_size = min(recipe.batch_size, 64)
-    rate = _samples_per_second(_training_step(towers, recipe.loss, batch_size), batch_size) * speedup(
-        jobs, device
-    )
+    loss = recipe.loss if recipe.loss in LOSSES else "clip"  # rho, whose products are those of clip
+    rate = _samples_per_second(_training_step(towers, loss, batch_size), batch_size) * speedup(jobs, device)
     context = int(getattr(towers.tokenize, "context_length", 77))
+    uniform_steps = 1.0
+    if recipe.selects or recipe.flexi:
+        uniform_steps = step_ratio(recipe, measure_costs(towers, context, recipe))
     weights = sum(parameter.numel() for parameter in towers.model.parameters())
     return StageCost(
         stage=stage,
-        seconds=samples_seen / rate,
+        seconds=samples_seen * uniform_steps / rate,
         disk_bytes=weights * 16 + kept_bytes(pixels, towers.spec.size, limit),
-        flops=training_flops(towers, context) * samples_seen,
-        note=f"{samples_seen} samples at {rate:.0f}/s with {recipe.model}"
+        flops=training_flops(towers, context) * samples_seen * uniform_steps,
+        note=f"{samples_seen} samples at {rate / uniform_steps:.0f}/s with {recipe.model}"
         + (f", {jobs} at a time" if jobs > 1 else ""),
     )
 

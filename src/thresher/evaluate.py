@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thresher.errors import InputError
 from thresher.models.towers import Towers, embed_images, embed_tokens
 
 Embeddings = npt.NDArray[np.float32]
@@ -112,29 +111,3 @@ def retrieval(
     loss = torch.nn.functional.cross_entropy
     metrics["retrieval_loss"] = float((loss(logits, target) + loss(logits.T, target)) / 2)
     return metrics
-
-
-ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
-    "zeroshot_error": lambda m: 1 - m["zeroshot_acc1"],
-    "retrieval_error": lambda m: 1 - (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2,
-    "recall_error": lambda m: 1 - float(np.mean([v for k, v in m.items() if "_R@" in k])),
-    "mrr_error": lambda m: 1 - m["retrieval_mrr"],
-    "retrieval_loss": lambda m: m["retrieval_loss"],
-    "average_error": lambda m: (
-        1 - (m["zeroshot_acc1"] + (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2) / 2
-    ),
-}
-
-
-def error_of(metric: str, metrics: dict[str, float]) -> float:
-    """The error that laws are fitted to, from what was measured.
-
-    Raises:
-        InputError: the metric is unknown, or its task was not among those evaluated.
-    """
-    if metric not in ERRORS:
-        raise InputError(f"metric {metric!r} is unknown; take one of {', '.join(ERRORS)}")
-    try:
-        return ERRORS[metric](metrics)
-    except KeyError as missing:
-        raise InputError(f"metric {metric!r} needs {missing}, which no evaluation set gives") from missing

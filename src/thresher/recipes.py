@@ -1,6 +1,7 @@
 """From the sections of a config to training recipes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -16,7 +17,15 @@ def probe_recipe(probe: Probe, points: Sequence[int]) -> Recipe:
 
 def train_recipe(train: Train, samples_seen: int) -> Recipe:
     """Recipe of a run of `samples_seen`."""
-    return _recipe(train, round(train.warmup * samples_seen))
+    recipe = _recipe(train, round(train.warmup * samples_seen))
+    given = {name: getattr(train, name) for name in _OF_SELECTION}
+    return replace(recipe, **given)
+
+
+_OF_SELECTION = (
+    *("select", "criterion", "filter_ratio", "filter_ratio_end", "chunks", "gain", "select_from"),
+    *("select_to", "rho_gamma", "rho_temperature", "across", "flexi", "low_share", "reuse_scoring"),
+)
 
 
 def _recipe(section: Probe | Train, warmup_samples: int) -> Recipe:

@@ -20,9 +20,10 @@ from thresher.data.writer import write_json
 from thresher.draws import Members, draw_pairs, num_unique
 from thresher.errors import InputError
 from thresher.evalsets import load_tasks, smallest_error
-from thresher.evaluate import error_of, evaluate
+from thresher.evaluate import evaluate
 from thresher.executor.lock import folder_lock
 from thresher.executor.parent import end_with_parent
+from thresher.metrics import error_of
 from thresher.models.towers import Towers
 from thresher.runs import Run, append_runs
 from thresher.train.dataset import Dataset, open_dataset

@@ -11,8 +11,8 @@ from tests.cli.conftest import Call
 from thresher.cli import COMMANDS, app, main
 from thresher.cli.manual import manual
 from thresher.config import Evaluate, Probe
-from thresher.evaluate import ERRORS
 from thresher.laws import LAWS
+from thresher.metrics import ERRORS
 from thresher.scores import SCORERS
 from thresher.subset import FORMATS
 

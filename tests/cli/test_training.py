@@ -52,8 +52,8 @@ def small(tmp_path_factory: pytest.TempPathFactory, call: Call) -> SimpleNamespa
 @pytest.fixture(scope="module")
 def checkpoint(small: SimpleNamespace) -> Path:
     """A folder with an untrained model."""
+    from thresher.models.saved import save_model
     from thresher.models.towers import load_towers
-    from thresher.training import save_model
 
     save_model(load_towers("thresher-tiny-32"), small.root / "untrained", sigmoid=True, samples_seen=0)
     return small.root / "untrained"
@@ -119,6 +119,50 @@ def test_train_leaves_a_checkpoint_that_evaluate_takes(call: Call, small: Simple
     assert folder == str(small.work / "train")
     measured = json.loads(call("evaluate", folder, "--config", small.config, "--json").stdout)
     assert f"{1 - (measured['image_to_text_R@1'] + measured['text_to_image_R@1']) / 2:.3f}" in done.stderr
+
+
+@pytest.mark.slow
+def test_train_chooses_its_batches_and_picks_makes_a_subset_of_them(
+    call: Call, small: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The options stand in place of keys of [train]."""
+    line = ("train", small.config, "--out", tmp_path / "model", "--select", "joint", "--chunks", "2")
+    done = call(*line, "--criterion", "hard-learner", "--filter-ratio", "0.5", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert "joint at f=0.5 costs 1.7x a uniform step with thresher-tiny-32" in done.stderr
+    picked = call("picks", tmp_path / "model", "--out", tmp_path / "picked", "--json")
+    assert json.loads(picked.stdout)["rows"] == 16
+    assert (tmp_path / "picked" / "subset.npy").exists()
+    assert call("picks", tmp_path / "model", "--out", tmp_path / "picked").stdout.endswith(
+        f"16 draws, in {tmp_path / 'picked'}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--select", "best"), "select = 'best': input should be 'uniform', 'independent' or 'joint'"),
+        (("--select", "joint"), "criterion 'learnability' needs a reference model; name one"),
+        (("--loss", "rho"), "loss 'rho' needs a reference model; name one"),
+        (("--select", "joint", "--filter-ratio", "1"), "filter_ratio = 1"),
+        (
+            ("--select", "joint", "--criterion", "hard-learner", "--flexi", "8"),
+            "cannot work with two patch sizes",
+        ),
+    ],
+)
+def test_options_of_train_that_do_not_go_together_are_answered_in_a_sentence(
+    call: Call, small: SimpleNamespace, tmp_path: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    done = call("train", small.config, "--out", tmp_path / "model", *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert sentence in done.stderr
+
+
+def test_picks_of_a_folder_without_any_are_refused(call: Call, tmp_path: Path) -> None:
+    done = call("picks", tmp_path, "--out", tmp_path / "picked")
+    assert done.exit_code == 2
+    assert "holds no picks (picks.uids.parquet is absent)" in done.stderr
 
 
 @pytest.mark.slow

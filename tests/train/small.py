@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tests.models.small import TINY
+from tests.models.small import TINY, VIT
 from thresher.data.pixels import MappedImages, Pixels
 from thresher.models.towers import Towers, embed_images, load_towers
 from thresher.train.distributed import SINGLE, Ranks
 from thresher.train.loop import Measurement, train
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe
+from thresher.train.reference import InMemory, Source
 
 BATCH = 16
 RECIPE = Recipe(model=TINY, batch_size=BATCH, warmup_samples=64, precision="fp32")
+JOINT = dataclasses.replace(RECIPE, model=VIT, select="joint", filter_ratio=0.75, chunks=4)
 
 
 def pixels(count: int) -> Pixels:
@@ -35,7 +37,17 @@ def flat_pairs(count: int = 96, *, model: str = TINY, repeats: Sequence[int] | N
         tokens=tokenize(towers, captions),
         rows=np.arange(count),
         repeats=times.astype(np.int64),
+        uids=[f"{number:032x}" for number in range(count)],
     )
+
+
+def random_reference(pairs: Pairs, *, seed: int = 0, dim: int = 8) -> InMemory:
+    """Embeddings that know which caption belongs to which image, but for some noise."""
+    random = np.random.default_rng(seed)
+    shared = random.normal(size=(len(pairs.uids), dim))
+    image, text = (shared + random.normal(size=shared.shape) for _ in range(2))
+    unit = [(one / np.linalg.norm(one, axis=1, keepdims=True)).astype(np.float32) for one in (image, text)]
+    return InMemory(uids=pairs.uids, image_nD=unit[0], text_nD=unit[1], scale=10.0, bias=-5.0)
 
 
 def measure(towers: Towers) -> dict[str, float]:
@@ -52,6 +64,7 @@ def run(
     evaluate: Callable[[Towers], dict[str, float]] = measure,
     ranks: Ranks = SINGLE,
     checkpoint_seconds: float = 1e9,
+    reference: Source | None = None,
 ) -> list[Measurement]:
     _, measured = train(
         recipe,
@@ -62,6 +75,7 @@ def run(
         evaluate=evaluate,
         ranks=ranks,
         checkpoint_seconds=checkpoint_seconds,
+        reference=reference,
     )
     return measured
 

@@ -11,10 +11,10 @@ import torch
 from tests.models.small import TINY, VIT
 from tests.probing import make_source
 from tests.small_pool import write_shards
-from tests.train.small import run
-from tests.train.two_processes import SAMPLES, job_of, pairs_of, recipe_of
+from tests.train.small import BATCH, run
+from tests.train.two_processes import SAMPLES, job_of, pairs_of, recipe_of, select
 from thresher.models.towers import load_towers
-from thresher.train import trace
+from thresher.train import picks, trace
 from thresher.train.distributed import SINGLE, Ranks, is_first_rank, ranks_from_environment, share
 from thresher.train.losses import LOSSES
 from thresher.training import RESULT_FILE, run_job
@@ -44,6 +44,21 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         assert len(one) == len(two) == 12
         assert two[0] == pytest.approx(one[0], rel=1e-5)
         assert two == pytest.approx(one, rel=2e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_choose_the_pairs_that_one_would(tmp_path: Path) -> None:
+    """All at the first step; later weights differ by rounding, and a few picks may."""
+    torchrun("select", tmp_path)
+    select(tmp_path / "one", SINGLE, "global")
+    one, two = ([pick.rows.tolist() for pick in picks.read(tmp_path / name)] for name in ("one", "global"))
+    assert len(one) == len(two) == 12
+    assert two[0] == one[0]
+    same = [len(set(ours) & set(theirs)) for ours, theirs in zip(one, two, strict=True)]
+    assert sum(same) >= 0.9 * SAMPLES
+    assert losses(tmp_path / "global")[0] == pytest.approx(losses(tmp_path / "one")[0], rel=1e-5)
+    for pick in picks.read(tmp_path / "stratified"):
+        assert len(set(pick.rows.tolist())) == BATCH
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is `losses`, `job` or `probe`."""
+"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is `losses`, `select`, `job` or `probe`."""
 
 import dataclasses
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.models.small import TINY, VIT
 from tests.probing import PROBE, probe
-from tests.train.small import BATCH, RECIPE, flat_pairs, run
-from thresher.train.distributed import ranks_from_environment
+from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
+from thresher.train.distributed import Ranks, ranks_from_environment
 from thresher.train.losses import LOSSES
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
@@ -39,10 +39,21 @@ def job_of(folder: Path) -> Job:
     )
 
 
+def select(folder: Path, ranks: Ranks, across: str) -> None:
+    """Joint selection, of pairs that lie on any process or of each its own."""
+    recipe = dataclasses.replace(RECIPE, model=VIT, select="joint", filter_ratio=0.5, chunks=4, across=across)
+    pairs = pairs_of(VIT)
+    run(folder, pairs, SAMPLES, recipe=recipe, ranks=ranks, reference=random_reference(pairs))
+
+
 def main(what: str, folder: Path) -> None:
     if what == "job":
         run_job(job_of(folder), folder / "model")
         assert (folder / "model" / RESULT_FILE).exists()  # for every process
+    elif what == "select":
+        with ranks_from_environment("cpu") as ranks:
+            for across in ("global", "stratified"):
+                select(folder / across, ranks, across)
     elif what == "probe":
         settings = PROBE.model_copy(update={"fractions": (1.0,), "checks": ()})
         probe(folder / "source", folder, settings)

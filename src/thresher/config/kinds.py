@@ -44,6 +44,15 @@ def _model(value: str, info: ValidationInfo) -> str:
     return str(path) if path.is_file() else value
 
 
+def _reference(value: str, info: ValidationInfo) -> str:
+    """A folder beside the config where one has that name; else a model, with its weights `,pretrained=`."""
+    name, comma, weights = value.partition(",pretrained=")
+    path = _path(Path(name), info)
+    if path.is_dir():
+        return str(path)
+    return _model(name, info) + comma + (_model(weights, info) if comma else "")
+
+
 def _scorer(value: str, info: ValidationInfo) -> str:
     """A scorer with its options, `NAME:key=value,key=value`; a value that names a file is a path."""
     name, colon, options = value.partition(":")
@@ -56,9 +65,11 @@ def _scorer(value: str, info: ValidationInfo) -> str:
 
 
 Count = Annotated[int, BeforeValidator(_count), Field(gt=0)]
+StartCount = Annotated[int, BeforeValidator(_count), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 FilePath = Annotated[Path, AfterValidator(_path)]
 ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model)]
+ReferenceName = Annotated[str, Field(min_length=1), AfterValidator(_reference)]
 Mix = dict[str, Annotated[float, Field(gt=0)]]
 ScorerText = Annotated[str, Field(pattern=r"^[a-z_0-9]+(:|$)"), AfterValidator(_scorer)]

@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thresher.config.kinds import Count, FilePath, Mix, ModelName, Pattern, ScorerText, Share
+from thresher.config.kinds import (
+    Count,
+    FilePath,
+    Mix,
+    ModelName,
+    Pattern,
+    ReferenceName,
+    ScorerText,
+    Share,
+    StartCount,
+)
 from thresher.laws import LAWS
 from thresher.scores.spec import ScorerSpec, is_random
 
@@ -285,7 +295,10 @@ class Train(Section):
         examples=["128M"],
         description="Samples seen, repeats counted; the subset's budget when left out.",
     )
-    loss: Literal["siglip", "clip"] = Field(default="siglip", description="Sigmoid or softmax loss.")
+    loss: Literal["siglip", "clip", "rho"] = Field(
+        default="siglip",
+        description="Sigmoid loss, softmax loss, or rho: the softmax loss steered by a reference.",
+    )
     batch_size: int = Field(default=4096, gt=1, description="Pairs a step, over all processes.")
     lr: float = Field(default=5e-4, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(default=0.2, ge=0, description="Weight decay, as the real run will use it.")
@@ -307,6 +320,88 @@ class Train(Section):
         default=2, ge=0, description="Processes that decode images; 0 decodes in the main process."
     )
     seed: int = Field(default=0, ge=0, description="Seed of initialisation and order.")
+    select: Literal["uniform", "independent", "joint"] = Field(
+        default="uniform",
+        description="How the pairs of a step are chosen from a super-batch: uniform takes them as they come, "
+        "independent by their own scores, joint by what they teach together.",
+    )
+    criterion: Literal["learnability", "easy-reference", "hard-learner"] = Field(
+        default="learnability",
+        description="Score: loss of the learner minus that of the reference, or one of them alone.",
+    )
+    filter_ratio: float = Field(
+        default=0.8, ge=0, lt=1, description="Share of the super-batch that a step does not train on."
+    )
+    filter_ratio_end: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        examples=[0.5],
+        description="Where filter_ratio has moved to, linearly, at the end of the selected stretch.",
+    )
+    chunks: int = Field(default=16, gt=0, description="Chunks in which joint selection draws a batch.")
+    gain: float = Field(
+        default=1.0, ge=0, description="Factor of the scores before pairs are drawn; 0 draws uniformly."
+    )
+    reference: ReferenceName | None = Field(
+        default=None,
+        examples=["reference"],
+        description="Folder that `thresher embed` wrote, or a model that is embedded first: local-dir:FOLDER "
+        "or NAME,pretrained=TAG.",
+    )
+    select_from: StartCount = Field(default=0, description="Samples seen at which selection begins.")
+    select_to: Count | None = Field(
+        default=None,
+        examples=["96M"],
+        description="Samples seen at which selection ends; the end of the run when left out.",
+    )
+    rho_gamma: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        examples=[0.8],
+        description="Weight of a batch in the moving averages of the loss rho; by the number of epochs when "
+        "left out.",
+    )
+    rho_temperature: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=1,
+        examples=[0.07],
+        description="Temperature of the loss rho, which does not learn it; the model's own when left out.",
+    )
+    across: Literal["global", "stratified"] = Field(
+        default="global",
+        description="With several processes: choose among the candidates of all, or each its share of a "
+        "batch among its own.",
+    )
+    flexi: int = Field(
+        default=0,
+        ge=0,
+        description="Patch size in pixels, larger than the model's, at which candidates are scored; 0 scores "
+        "at full resolution.",
+    )
+    low_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of a batch that is trained at that patch size."
+    )
+    reuse_scoring: bool = Field(
+        default=False,
+        description="Train on the embeddings that the scores were made of; keeps the graph of the whole "
+        "super-batch, and allows no augmentation.",
+    )
+    log: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        default=(), examples=[["tensorboard"]], description="Where losses and FLOPs are shown as well."
+    )
+
+    @model_validator(mode="after")
+    def _can_select(self) -> Self:
+        scored = self.select != "uniform" and self.criterion != "hard-learner"
+        if self.reference is None and (scored or self.loss == "rho"):
+            what = f"criterion '{self.criterion}'" if scored else "loss 'rho'"
+            raise ValueError(f"{what} needs a reference model; name one under 'reference'")
+        if self.select_to is not None and self.select_to <= self.select_from:
+            raise ValueError(f"select_to {self.select_to} must be above select_from {self.select_from}")
+        return self
 
 
 class Report(Section):

@@ -1,6 +1,6 @@
 """The training loop: one trunk at a constant rate, a cool-down branch for every measuring point.
 
-Shapes: B pairs a batch (this rank's share), H x W pixels, T tokens.
+Shapes: B candidates and b pairs of a batch (this rank's share), H x W pixels, T tokens.
 """
 
 import time
@@ -12,61 +12,44 @@ from typing import Any
 import numpy as np
 import torch
 
-from thresher.data.writer import append_jsonl
-from thresher.errors import InputError
-from thresher.models.flops import training_flops
+from thresher.models.flexi import FlexiForward
 from thresher.models.towers import Towers, autocast, load_towers
-from thresher.train import checkpoint, trace
+from thresher.train import checkpoint, picks, trace
 from thresher.train.augment import augment
+from thresher.train.choice import Chooser
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
-from thresher.train.losses import clamp_scale, forward_loss, make_loss, start_bias
-from thresher.train.pairs import Pairs
+from thresher.train.journal import Journal, Outlet
+from thresher.train.ledger import measure_costs, num_low, peak_of
+from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
+from thresher.train.pairs import Batch, Pairs
 from thresher.train.recipe import Recipe
+from thresher.train.reference import Source, uids_of
 from thresher.train.schedule import Branch, branches, learning_rate
-from thresher.train.stream import Stream
+from thresher.train.start import check_low, check_recipe, check_reuse, make_chooser, start_state
+from thresher.train.state import State
+from thresher.train.super_batch import num_candidates
 
 STATE_FILE = "state.pt"
-LOG_FILE = "train.log.jsonl"
 Evaluate = Callable[[Towers], dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A finished model: what it had seen, what it cost, how good it is."""
+    """A finished model: what it had seen, what it cost, how good it is.
+
+    Attributes:
+        samples_seen: pairs trained on, repeats counted.
+        flops: of all kinds.
+        metrics: by name.
+        samples_scored: candidates that were scored.
+        flops_by_kind: of scoring, reference, training and selecting.
+    """
 
     samples_seen: int
     flops: float
     metrics: dict[str, float]
-
-
-@dataclass(slots=True, kw_only=True)
-class State:
-    """All that changes while training; what a checkpoint holds."""
-
-    towers: Towers
-    optimizer: torch.optim.Optimizer
-    stream: Stream  # ahead of `step` by the batches that are being fetched
-    stream_state: dict[str, Any]  # of the stream after `step` steps
-    step: int = 0
-
-    def snapshot(self) -> dict[str, Any]:
-        """A copy that later training does not change."""
-        return {
-            "model": {k: v.clone() for k, v in self.towers.model.state_dict().items()},
-            "optimizer": _clone(self.optimizer.state_dict()),
-            "stream": self.stream_state,
-            "step": self.step,
-            "random": torch.get_rng_state(),
-        }
-
-    def restore(self, content: dict[str, Any]) -> None:
-        """Back to where `content` was taken; nothing of it is kept, so it can serve again."""
-        self.towers.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(_clone(content["optimizer"]))
-        self.stream_state = content["stream"]
-        self.step = int(content["step"])
-        if "random" in content:  # absent from checkpoints that know no dropout
-            torch.set_rng_state(content["random"].cpu())
+    samples_scored: int = 0
+    flops_by_kind: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -80,46 +63,64 @@ def train(
     ranks: Ranks,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
+    reference: Source | None = None,
+    reference_flops: float = 0.0,
+    outlets: Sequence[Outlet] = (),
 ) -> tuple[Towers, list[Measurement]]:
     """Train on `pairs` and measure at each of `points`.
 
     A killed run goes on from its last checkpoint in `folder`, in the trunk or in a branch; on a CPU with the
-    same losses to the last bit (same machine, same number of threads). The checkpoint stays until `clear`.
+    same losses and the same choices to the last bit (same machine, same number of threads). The checkpoint
+    stays until `clear`.
 
     Args:
-        recipe: model and optimiser settings.
+        recipe: model, optimiser and selection settings.
         pairs: images, captions, and how often each pair stands in an epoch.
         points: samples seen (repeats counted) at which a cooled-down model is measured, ascending.
-        folder: holds the checkpoint, the loss trace and the log.
-        seed: of weights, order and augmentation.
+        folder: holds the checkpoint, the loss trace, the ledger, the picks and the log.
+        seed: of weights, order, augmentation and choice.
         evaluate: called with the towers in eval mode at every point.
         ranks: this process among those of torchrun.
         device: `cpu` or `cuda[:n]`.
         checkpoint_seconds: time between checkpoints; a tenth of it before a branch or a measurement.
+        reference: embeddings by a reference model, where the recipe needs them.
+        reference_flops: what these cost, for the ledger.
+        outlets: get the values of every line of the trace, on the first rank.
 
     Returns:
         The towers as they are after the last point, and a measurement a point.
 
     Raises:
-        InputError: the loss became NaN, or the batch does not divide by the ranks.
+        InputError: the loss became NaN, the batch does not divide by the ranks, the super-batch is larger
+            than the data, or a pair has no reference embedding.
     """
-    if recipe.batch_size % ranks.world:
-        raise InputError(f"batch_size {recipe.batch_size} does not divide by {ranks.world} processes")
-    sigmoid = recipe.loss == "siglip"
+    check_recipe(recipe, pairs, ranks, reference)
     towers = load_towers(
-        recipe.model, pretrained=recipe.pretrained, device=device, seed=seed, sigmoid=sigmoid
+        recipe.model,
+        pretrained=recipe.pretrained,
+        device=device,
+        seed=seed,
+        sigmoid=recipe.loss == "siglip",
     )
     start_bias(towers.model, recipe)
-    stream = Stream(pairs.rows, pairs.repeats, recipe.batch_size, seed)
-    state = State(
-        towers=towers,
-        optimizer=make_optimizer(towers.model, recipe),
-        stream=stream,
-        stream_state=stream.state(),
+    check_low(recipe, towers)
+    check_reuse(recipe, towers, ranks)
+    optimizer = make_optimizer(towers.model, recipe)
+    state = start_state(recipe, pairs, towers, optimizer, points[-1], seed, ranks)
+    chooser = make_chooser(recipe, pairs, towers, reference, seed, ranks)
+    state.ledger.flops["reference"] = reference_flops
+    journal = Journal(
+        folder=folder,
+        state=state,
+        chooser=chooser,
+        costs=measure_costs(towers, pairs.tokens.shape[1], recipe),
+        peak_flops=peak_of(towers.device, ranks.world),
+        outlets=outlets,
     )
-    flops = training_flops(towers, pairs.tokens.shape[1])
-    run = Run(recipe, pairs, folder, seed, ranks, state, checkpoint_seconds)
+    run = Run(recipe, pairs, points[-1], ranks, state, chooser, journal, checkpoint_seconds)
     run.resume(device)
+    if recipe.selects and ranks.is_main:
+        picks.write_uids(folder, uids_of(pairs))
     plan = branches(points, recipe.batch_size, recipe.cooldown)
     for branch in plan[len(run.measured) :]:
         if run.trunk is None:  # else the checkpoint was taken in this branch
@@ -129,8 +130,7 @@ def train(
         run.advance(to=branch.end, branch=branch)
         run.save(after_seconds=checkpoint_seconds / 10)
         towers.model.eval()
-        seen = branch.end * recipe.batch_size
-        run.measured.append(Measurement(samples_seen=seen, flops=flops * seen, metrics=evaluate(towers)))
+        run.measured.append(_measurement(run, branch, evaluate(towers)))
         if run.trunk is not None:
             state.restore(run.trunk)
             run.trunk = None
@@ -144,16 +144,28 @@ def clear(folder: Path) -> None:
     (folder / STATE_FILE).unlink(missing_ok=True)
 
 
+def _measurement(run: "Run", branch: Branch, metrics: dict[str, float]) -> Measurement:
+    ledger = run.state.ledger
+    return Measurement(
+        samples_seen=branch.end * run.recipe.batch_size,
+        flops=ledger.total,
+        metrics=metrics,
+        samples_scored=ledger.samples_scored,
+        flops_by_kind=dict(ledger.flops),
+    )
+
+
 @dataclass(slots=True)
 class Run:
     """One run between its checkpoints; `trunk` is where it goes on after the branch that it is in."""
 
     recipe: Recipe
     pairs: Pairs
-    folder: Path
-    seed: int
+    samples_end: int
     ranks: Ranks
     state: State
+    chooser: Chooser
+    journal: Journal
     checkpoint_seconds: float
     measured: list[Measurement] = field(default_factory=list)
     trunk: dict[str, Any] | None = None
@@ -164,69 +176,72 @@ class Run:
         recipe, state, towers = self.recipe, self.state, self.state.towers
         if state.step >= to:
             return
-        model, loss = wrap(towers.model, self.ranks), make_loss(recipe.loss, self.ranks)
+        model = wrap(self.trained_model(), self.ranks)
+        low = num_low(recipe, recipe.batch_size) // self.ranks.world if recipe.flexi else None
         warmup = recipe.warmup_samples // recipe.batch_size
-        losses, started, first = [], time.monotonic(), state.step
         model.train()
+        self.journal.begin()
         state.stream.restore(state.stream_state)
-        feed = self.pairs.feed(state.stream, lambda rows: share(rows, self.ranks))
-        for rows, images_BHWC, tokens_BT, stream_state in feed:
+        feed = self.pairs.feed(
+            state.stream, lambda rows: share(rows, self.ranks), self.num_candidates, state.step
+        )
+        for candidates, stream_state in feed:
             rate = learning_rate(state.step, recipe.lr, warmup, branch)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
-            images = augment(
-                towers, images_BHWC, recipe, np.random.default_rng([self.seed, state.step, rows[0]])
-            )
+            choice = self.chooser.choose(candidates, state.step)
+            images = augment(towers, choice.batch.images_BHWC, recipe, self._random(choice.batch))
+            tokens = choice.batch.tokens_BT.to(towers.device)
             with autocast(towers.device, recipe.precision):
-                value = forward_loss(model, loss, images, tokens_BT.to(towers.device))
+                output = choice.output or forward(model, images, tokens, low)
+                value = loss_of(output, state.loss, self.chooser.steering(choice))
             value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
             state.optimizer.step()
             clamp_scale(towers.model)
             state.optimizer.zero_grad()
             state.step, state.stream_state = state.step + 1, stream_state
-            losses.append(mean(value.detach(), self.ranks))
-            if state.step >= to or len(losses) >= trace.EVERY:
-                self._write_trace(losses, branch)
-                losses = []
+            self.journal.add(mean(value.detach(), self.ranks), choice)
+            if state.step >= to or self.journal.is_due:
+                self.journal.write(choice, branch)
                 self.save(after_seconds=self.checkpoint_seconds)
             if state.step >= to:
                 break
         feed.close()
-        if self.ranks.is_main:
-            seen = (state.step - first) * recipe.batch_size
-            rate = seen / (time.monotonic() - started)
-            append_jsonl(self.folder / LOG_FILE, {"step": state.step, "samples_per_second": round(rate, 1)})
+        self.journal.end()
 
-    def _write_trace(self, losses: list[torch.Tensor], branch: Branch | None) -> None:
-        values = torch.stack(losses).float().tolist()
-        if not np.isfinite(values).all():
-            raise InputError(
-                f"the loss became {values[-1]} at step {self.state.step}; lower lr (now {self.recipe.lr:g}) "
-                "or set precision to fp32"
-            )
-        if self.ranks.is_main:
-            trace.append(self.folder, self.state.step, values, cooldown=branch.end if branch else None)
+    def trained_model(self) -> torch.nn.Module:
+        """The model, or what embeds a share of a batch by it at low resolution."""
+        model = self.state.towers.model
+        return FlexiForward(model, self.recipe.flexi) if self.recipe.flexi else model
+
+    def num_candidates(self, step: int) -> int:
+        """Pairs that step number `step` draws, over all ranks."""
+        return num_candidates(self.recipe, step, self.samples_end, self.ranks.world)
+
+    def _random(self, batch: Batch) -> np.random.Generator:
+        """For augmentation; each step and rank has its own."""
+        return np.random.default_rng([self.chooser.seed, self.state.step, batch.rows_B[0]])
 
     def save(self, *, after_seconds: float) -> None:
         """Write a checkpoint, unless the last is younger; clocks differ, so no rank waits for another."""
         if not self.ranks.is_main or time.monotonic() - self.saved < after_seconds:
             return
         done = [asdict(measurement) for measurement in self.measured]
-        place = {"measured": done, "trace": trace.length(self.folder), "trunk": self.trunk}
-        checkpoint.save(self.folder / STATE_FILE, self.state.snapshot() | place)
+        place = {"measured": done, "lengths": self.journal.lengths(), "trunk": self.trunk}
+        checkpoint.save(self.journal.folder / STATE_FILE, self.state.snapshot() | place)
         self.saved = time.monotonic()
 
     def resume(self, device: str) -> None:
         """Go to the last checkpoint of the folder, or leave the run at its start where there is none."""
-        path = self.folder / STATE_FILE
+        path = self.journal.folder / STATE_FILE
         if not path.exists():
-            trace.truncate(self.folder, 0)
+            self.journal.cut_back({})
             return
         content = checkpoint.load(path, torch.device(device))
         self.state.restore(content)
         self.measured, self.trunk = [Measurement(**m) for m in content["measured"]], content.get("trunk")
-        trace.truncate(self.folder, int(content["trace"]))
+        self.journal.cut_back(content.get("lengths") or {trace.FILE: int(content["trace"])})
 
 
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -238,11 +253,3 @@ def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimi
         {"params": plain, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), eps=1e-8, fused=True)
-
-
-def _clone(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {k: _clone(v) for k, v in value.items()}
-    return [_clone(v) for v in value] if isinstance(value, list) else value

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
 from thresher.data.pixels import Images
@@ -17,32 +18,70 @@ from thresher.models.towers import Towers
 from thresher.train.stream import Stream
 
 AHEAD = 4
+MOST_AHEAD = 65_536
+"""Pairs that are fetched ahead, at least one batch: large super-batches would fill the memory."""
 Rows = npt.NDArray[np.int64]
-Batch = tuple[Rows, npt.NDArray[np.uint8], torch.Tensor, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs in memory: their places, pixels uint8 and tokens int64."""
+
+    rows_B: Rows
+    images_BHWC: npt.NDArray[np.uint8]
+    tokens_BT: torch.Tensor
+
+    def take(self, places: Rows) -> "Batch":
+        """The pairs at `places` of this batch."""
+        return Batch(self.rows_B[places], self.images_BHWC[places], self.tokens_BT[torch.from_numpy(places)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Images and tokens of `n` pairs, of which `rows` are drawn, each `repeats` times an epoch."""
+    """Images and tokens of `n` pairs, of which `rows` are drawn, each `repeats` times an epoch.
+
+    Attributes:
+        uids: of all `n` pairs; selection and a reference need them.
+    """
 
     images: Images
     tokens: torch.Tensor
     rows: Rows
     repeats: Rows
+    uids: Sequence[str] | pa.ChunkedArray | None = None
 
-    def feed(self, stream: Stream, share: Callable[[Rows], Rows]) -> Generator[Batch]:
-        """Batches of this rank without end, a few fetched ahead.
+    def feed(
+        self,
+        stream: Stream,
+        share: Callable[[Rows], Rows],
+        size: Callable[[int], int],
+        step: int,
+    ) -> Generator[tuple[Batch, dict[str, Any]]]:
+        """Batches of this rank from step number `step` on without end, a few fetched ahead.
+
+        Args:
+            stream: the order of the pairs.
+            share: this rank's part of the rows of a step.
+            size: pairs that a step draws, over all ranks.
+            step: number of the first step.
 
         Yields:
-            Places [B], pixels [B, H, W, 3], tokens [B, T], and the state of the stream after this batch.
+            A batch, and the state of the stream after it.
         """
         waiting: deque[tuple[Rows, Callable[[], npt.NDArray[np.uint8]], dict[str, Any]]] = deque()
+        fetched = 0
         while True:
-            while len(waiting) < AHEAD:
-                rows = share(next(stream))
+            while not waiting or (len(waiting) < AHEAD and fetched < MOST_AHEAD):
+                rows = share(stream.draw(size(step)))
                 waiting.append((rows, self.images.submit(rows), stream.state()))
+                step, fetched = step + 1, fetched + len(rows)
             rows, pixels, state = waiting.popleft()
-            yield rows, pixels(), self.tokens[torch.from_numpy(rows)].long(), state
+            fetched -= len(rows)
+            yield self.fetched(rows, pixels()), state
+
+    def fetched(self, rows: Rows, images_BHWC: npt.NDArray[np.uint8]) -> Batch:
+        """The batch of `rows` whose pixels are there."""
+        return Batch(rows, images_BHWC, self.tokens[torch.from_numpy(rows)].long())
 
 
 def tokenize(towers: Towers, captions: Sequence[str]) -> torch.Tensor:

@@ -22,7 +22,7 @@ class Stream:
     Attributes:
         rows: row numbers to draw from, unique.
         repeats: how often each row stands in one epoch.
-        batch_size: rows a batch, over all ranks.
+        batch_size: rows a batch, over all ranks; the largest, where sizes differ.
         seed: permutations are keyed by (seed, epoch).
         epoch: the epoch being read.
         position: how much of its permutation has been read.
@@ -54,17 +54,21 @@ class Stream:
 
     def __next__(self) -> Rows:
         """The next batch, [batch_size] row numbers without repeats."""
+        return self.draw(self.batch_size)
+
+    def draw(self, count: int) -> Rows:
+        """The next `count` (at most `batch_size`) row numbers, without repeats."""
         chosen = np.empty(0, dtype=np.int64)
         waiting = self.held
-        while len(chosen) < self.batch_size:
+        while len(chosen) < count:
             candidates = np.concatenate([chosen, waiting])
             _, first = np.unique(candidates, return_index=True)
             is_first = np.zeros(len(candidates), dtype=bool)
             is_first[first] = True
-            is_first[np.flatnonzero(is_first)[self.batch_size :]] = False
+            is_first[np.flatnonzero(is_first)[count:]] = False
             chosen, self.held = candidates[is_first], candidates[~is_first]
-            if len(chosen) < self.batch_size:
-                waiting = np.concatenate([self.held, self._read(self.batch_size - len(chosen))])
+            if len(chosen) < count:
+                waiting = np.concatenate([self.held, self._read(count - len(chosen))])
         return self.rows[chosen]
 
     def _read(self, count: int) -> Rows:

@@ -16,9 +16,9 @@ def append(folder: Path, step: int, losses_nats: Sequence[float], *, cooldown: i
         file.write(json.dumps(line) + "\n")
 
 
-def length(folder: Path) -> int:
-    """Bytes of the trace so far, safely on disk."""
-    path = folder / FILE
+def length(folder: Path, name: str = FILE) -> int:
+    """Bytes of the trace, or of another file that grows with a run, so far, safely on disk."""
+    path = folder / name
     if not path.exists():
         return 0
     with path.open("rb") as file:
@@ -26,8 +26,8 @@ def length(folder: Path) -> int:
     return path.stat().st_size
 
 
-def truncate(folder: Path, num_bytes: int) -> None:
-    """Cut the trace back to its first `num_bytes` bytes."""
+def truncate(folder: Path, num_bytes: int, name: str = FILE) -> None:
+    """Cut the trace, or another file that grows with a run, back to its first `num_bytes` bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILE).open("ab") as file:
+    with (folder / name).open("ab") as file:
         file.truncate(num_bytes)

@@ -1,0 +1,182 @@
+"""The files that grow with a run: losses, FLOPs, picks, what selection does, and the log of its speed.
+
+All but the log are cut back to the checkpoint when a run resumes, so that they hold every step once.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from thresher.data.writer import append_jsonl
+from thresher.errors import InputError
+from thresher.train import ledger, picks, telemetry, trace
+from thresher.train.choice import Choice, Chooser, Scored
+from thresher.train.ledger import Costs
+from thresher.train.schedule import Branch
+from thresher.train.state import State
+
+LOG_FILE = "train.log.jsonl"
+LOG_SECONDS = 30.0
+Outlet = Callable[[int, Mapping[str, float]], None]
+"""Takes the number of a step and values by name, to be shown somewhere."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Journal:
+    """Writes what happened since the last line; a line is due every `trace.EVERY` steps.
+
+    Attributes:
+        folder: of the run.
+        state: of the run.
+        chooser: of the run.
+        costs: FLOPs of the model.
+        peak_flops: most FLOPs a second of all devices, None where that is not known.
+        outlets: get the values of every line.
+        losses: of the steps since the last line.
+        picked: rows trained on since the last line.
+    """
+
+    folder: Path
+    state: State
+    chooser: Chooser
+    costs: Costs
+    peak_flops: float | None
+    outlets: Sequence[Outlet] = ()
+    losses: list[torch.Tensor] = field(default_factory=list)
+    picked: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _since: tuple[float, int, float] = (0.0, 0, 0.0)
+
+    @property
+    def files(self) -> list[str]:
+        """Files that are cut back when a run resumes."""
+        chosen = [picks.FILE, telemetry.FILE] if self.state.telemetry is not None else []
+        return [trace.FILE, ledger.FILE, *chosen]
+
+    def lengths(self) -> dict[str, int]:
+        """Bytes of each file so far, safely on disk."""
+        return {name: trace.length(self.folder, name) for name in self.files}
+
+    def cut_back(self, lengths: Mapping[str, int]) -> None:
+        """Cut every file back to `lengths`; one that is not among them becomes empty."""
+        for name in self.files:
+            trace.truncate(self.folder, lengths.get(name, 0), name)
+
+    def begin(self) -> None:
+        """Start the clock of a stretch of steps."""
+        self._since = (time.monotonic(), self.state.ledger.samples_seen, self.state.ledger.total)
+
+    def add(self, loss: torch.Tensor, choice: Choice) -> None:
+        """Take note of a step that was just made."""
+        recipe, state = self.chooser.recipe, self.state
+        self.losses.append(loss)
+        state.ledger.add(
+            trained=recipe.batch_size,
+            scored=choice.num_candidates,
+            train=self.costs.of_batch(recipe, choice.num_candidates),
+            score=self.costs.of_scoring(recipe, choice.num_candidates),
+            select=choice.flops,
+        )
+        if state.telemetry is not None:
+            state.telemetry.add(choice)
+            self.picked.append(choice.rows_b)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a line is full."""
+        return len(self.losses) >= trace.EVERY
+
+    def write(self, choice: Choice, branch: Branch | None) -> None:
+        """Write the lines of the steps since the last; `choice` is that of the last step.
+
+        Raises:
+            InputError: a loss is no finite number.
+        """
+        recipe, state = self.chooser.recipe, self.state
+        losses = torch.stack(self.losses).float().tolist()
+        if not np.isfinite(losses).all():
+            raise InputError(
+                f"the loss became {losses[-1]} at step {state.step}; lower lr (now {recipe.lr:g}) or set "
+                "precision to fp32"
+            )
+        cooldown = branch.end if branch is not None else None
+        line = self._about_choice(choice) if state.telemetry is not None else {}
+        if self.chooser.ranks.is_main:
+            trace.append(self.folder, state.step, losses, cooldown=cooldown)
+            ledger.append(self.folder, state.step, state.ledger, cooldown=cooldown)
+            if line:
+                first = state.step - len(self.picked) + 1
+                rows = [picks.Pick(first + place, cooldown, rows) for place, rows in enumerate(self.picked)]
+                picks.append(self.folder, rows)
+                telemetry.append(self.folder, state.step, line, cooldown=cooldown)
+            values = {"loss": float(np.mean(losses)), "lr": state.optimizer.param_groups[0]["lr"]}
+            self._show(values, line)
+        self.losses, self.picked = [], []
+
+    def _about_choice(self, choice: Choice) -> dict[str, Any]:
+        assert self.state.telemetry is not None
+        line = self.state.telemetry.take()
+        if choice.scored is None or not len(choice.scored.places_b):
+            return line
+        line["learnability"] = telemetry.compare(self.chooser, choice.scored, self.state.step - 1)
+        before = self.state.step - len(self.losses)
+        crosses = before // telemetry.RANK_EVERY < self.state.step // telemetry.RANK_EVERY
+        if self.chooser.ranks.is_main and (crosses or before == 0):
+            telemetry.write_matrix(self.folder, telemetry.score_matrix(self.chooser, choice.scored))
+        if self.chooser.recipe.flexi and crosses:
+            line["rank_correlation"] = self._rank_correlation(choice.scored)
+        return line
+
+    def _rank_correlation(self, scored: Scored) -> float:
+        found, count = telemetry.rank_correlation(self.chooser, scored)
+        self.state.ledger.flops["score"] += count * self.costs.forward
+        if found < telemetry.POOR:
+            recipe = self.chooser.recipe
+            _log.warning(
+                "at step %d the scores at low and at full resolution have a rank correlation of %.2f; raise "
+                "low_share (now %g) or take a smaller flexi patch (now %d)",
+                *(self.state.step, found, recipe.low_share, recipe.flexi),
+            )
+        return found
+
+    def _show(self, values: dict[str, float], line: Mapping[str, Any]) -> None:
+        """Log the speed from time to time, and hand the values to the outlets."""
+        if time.monotonic() - self._since[0] > LOG_SECONDS:
+            self.end()
+        if not self.outlets:
+            return
+        flops = self.state.ledger.flops
+        values |= {"samples_seen": self.state.ledger.samples_seen} | self._speed()
+        values |= {f"flops/{kind}": amount for kind, amount in flops.items()}
+        values |= {f"learnability/{name}": value for name, value in line.get("learnability", {}).items()}
+        if "rank_correlation" in line:
+            values["rank_correlation"] = line["rank_correlation"]
+        if line.get("repeats"):
+            values["repeats"] = float(np.mean(line["repeats"]))
+        for outlet in self.outlets:
+            outlet(self.state.step, values)
+
+    def _speed(self) -> dict[str, float]:
+        at, seen, flops = self._since
+        seconds = max(1e-9, time.monotonic() - at)
+        speed = {"samples_per_second": round((self.state.ledger.samples_seen - seen) / seconds, 1)}
+        if self.peak_flops is not None:
+            speed["mfu"] = round((self.state.ledger.total - flops) / seconds / self.peak_flops, 4)
+        return speed
+
+    def end(self) -> None:
+        """Write the speed since the clock was started into the log, and start it again."""
+        if self.chooser.ranks.is_main:
+            seconds = round(time.monotonic() - self._since[0], 3)
+            append_jsonl(
+                self.folder / LOG_FILE, {"step": self.state.step, "seconds": seconds} | self._speed()
+            )
+        self.begin()

@@ -1,0 +1,171 @@
+"""FLOPs of a run by kind: what was spent on scoring, on the reference, on training and on selecting."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thresher.models.flexi import FlexiForward, check_flexi
+from thresher.models.flops import forward_flops, loss_flops, training_flops
+from thresher.models.towers import Towers
+from thresher.train.recipe import Recipe
+from thresher.train.super_batch import filter_ratio
+
+FILE = "ledger.jsonl"
+KINDS = ("score", "reference", "train", "select")
+PEAK_FLOPS = {
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "B200": 2250e12,
+    "A100": 312e12,
+    "A10": 125e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "V100": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+"""Dense bf16 (V100: fp16) FLOPs a second by a part of the device's name, from the makers' data sheets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """FLOPs of one model, measured.
+
+    Attributes:
+        forward: of embedding a pair.
+        train: of training on a pair, without the loss.
+        forward_low: of embedding a pair at the low resolution; 0 without one.
+        train_low: of training on it.
+        loss: of the loss of a whole batch.
+    """
+
+    forward: float
+    train: float
+    forward_low: float
+    train_low: float
+    loss: float
+
+    def of_batch(self, recipe: Recipe, num_candidates: int) -> float:
+        """FLOPs of training on one batch, the share at low resolution included.
+
+        Where the scores' graph of `num_candidates` is trained on, of the way back through all of it.
+        """
+        if recipe.reuse_scoring and num_candidates:
+            return num_candidates * (self.train - self.forward) + self.loss
+        low = num_low(recipe, recipe.batch_size)
+        return low * self.train_low + (recipe.batch_size - low) * self.train + self.loss
+
+    def of_scoring(self, recipe: Recipe, num_candidates: int) -> float:
+        """FLOPs of scoring a super-batch by the learner."""
+        if recipe.criterion == "easy-reference":
+            return 0.0
+        return num_candidates * (self.forward_low if recipe.flexi else self.forward)
+
+
+def num_low(recipe: Recipe, batch_size: int) -> int:
+    """Pairs of a batch that are trained at low resolution."""
+    return round(recipe.low_share * batch_size) if recipe.flexi else 0
+
+
+def measure_costs(towers: Towers, num_tokens: int, recipe: Recipe) -> Costs:
+    """FLOPs of a model, counted on real passes; weights and random state stay as they are.
+
+    Raises:
+        InputError: it cannot work with the patch size `flexi` of the recipe.
+    """
+    with torch.no_grad():
+        tokens = torch.ones(1, num_tokens, dtype=torch.long, device=towers.device)
+        dim = towers.model.encode_text(tokens).shape[1]  # type: ignore[operator]
+    if recipe.flexi:
+        check_flexi(towers, recipe.flexi)
+    low = replace(towers, model=FlexiForward(towers.model, recipe.flexi)) if recipe.flexi else None
+    return Costs(
+        forward=forward_flops(towers, num_tokens),
+        train=training_flops(towers, num_tokens),
+        forward_low=forward_flops(low, num_tokens) if low is not None else 0.0,
+        train_low=training_flops(low, num_tokens) if low is not None else 0.0,
+        # rho computes both sides' similarities, and those of the reference without gradients
+        loss=loss_flops(recipe.batch_size, dim) * (2 + 2 / 3 if recipe.loss == "rho" else 1),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledger:
+    """What a run has spent so far.
+
+    Attributes:
+        samples_seen: pairs trained on, repeats counted.
+        samples_scored: candidates that were scored.
+        flops: by kind, as in `KINDS`.
+    """
+
+    samples_seen: int = 0
+    samples_scored: int = 0
+    flops: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
+
+    @property
+    def total(self) -> float:
+        """FLOPs of all kinds."""
+        return sum(self.flops.values())
+
+    def add(self, *, trained: int, scored: int, train: float, score: float, select: float) -> None:
+        """Add one step: pairs trained on and scored, and FLOPs."""
+        self.samples_seen += trained
+        self.samples_scored += scored
+        self.flops["train"] += train
+        self.flops["score"] += score
+        self.flops["select"] += select
+
+    def state(self) -> dict[str, Any]:
+        """A copy for a checkpoint."""
+        return {"seen": self.samples_seen, "scored": self.samples_scored, "flops": dict(self.flops)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was taken."""
+        self.samples_seen, self.samples_scored = int(state["seen"]), int(state["scored"])
+        self.flops = {kind: float(state["flops"].get(kind, 0.0)) for kind in KINDS}
+
+
+def append(folder: Path, step: int, ledger: Ledger, *, cooldown: int | None) -> None:
+    """Add a line with the sums so far; `cooldown` is the last step of the branch that the run is in."""
+    line = {
+        "step": step,
+        "cooldown": cooldown,
+        "samples_seen": ledger.samples_seen,
+        "samples_scored": ledger.samples_scored,
+        "flops": ledger.flops,
+    }
+    with (folder / FILE).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def peak_flops(device_name: str) -> float | None:
+    """Most FLOPs a second of a device, None where it is not in the table.
+
+    >>> peak_flops("NVIDIA H100 80GB HBM3"), peak_flops("a CPU")
+    (989000000000000.0, None)
+    """
+    names = sorted((name for name in PEAK_FLOPS if name in device_name), key=len)
+    return PEAK_FLOPS[names[-1]] if names else None
+
+
+def peak_of(device: torch.device, world: int) -> float | None:
+    """Most FLOPs a second of `world` such devices, None where it is not known."""
+    peak = peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    return None if peak is None else world * peak
+
+
+def step_ratio(recipe: Recipe, costs: Costs) -> float:
+    """FLOPs of a step of `recipe` in units of a uniform step at full resolution, before any schedule.
+
+    The selection's own products are left out; they are below a hundredth.
+    """
+    ratio = filter_ratio(replace(recipe, select_from=0, select_to=None), 0, 1 << 62)
+    candidates = round(recipe.batch_size / (1 - ratio)) if recipe.selects else 0
+    step = costs.of_scoring(recipe, candidates) + costs.of_batch(recipe, candidates)
+    return step / (recipe.batch_size * costs.train + costs.loss)

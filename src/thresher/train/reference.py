@@ -1,0 +1,122 @@
+"""What a reference model says of the pairs that are trained on.
+
+Shapes: n pairs, B pairs of a batch, D dimensions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from thresher.errors import InputError
+from thresher.selection import Embeddings
+from thresher.train.pairs import Pairs
+
+Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
+
+class Source(Protocol):
+    """Embeddings by uid; `thresher.embeddings.open_embeddings` gives one, `InMemory` is another."""
+
+    @property
+    def scale(self) -> float:
+        """Factor of the cosines in the loss of the model."""
+        ...
+
+    @property
+    def bias(self) -> float:
+        """What the loss adds to them; 0 for a model without one."""
+        ...
+
+    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
+        """Place of each uid; an `InputError` names one that is missing."""
+        ...
+
+    def image(self, places: Rows) -> Vectors:
+        """Image embeddings of unit length, [B, D]."""
+        ...
+
+    def text(self, places: Rows) -> Vectors:
+        """Caption embeddings of unit length, [B, D]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InMemory:
+    """Embeddings in arrays, one row a uid."""
+
+    uids: Sequence[str]
+    image_nD: Vectors
+    text_nD: Vectors
+    scale: float
+    bias: float
+
+    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
+        """Place of each uid.
+
+        Raises:
+            InputError: a uid is missing; the text names it.
+        """
+        place = {uid: number for number, uid in enumerate(self.uids)}
+        wanted = uids.to_pylist() if isinstance(uids, pa.ChunkedArray) else uids
+        try:
+            return np.array([place[uid] for uid in wanted], dtype=np.int64)
+        except KeyError as error:
+            raise InputError(f"uid {error.args[0]} has no reference embedding; embed its pair") from error
+
+    def image(self, places: Rows) -> Vectors:
+        """Image embeddings, [B, D]."""
+        return self.image_nD[places]
+
+    def text(self, places: Rows) -> Vectors:
+        """Caption embeddings, [B, D]."""
+        return self.text_nD[places]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """Reference embeddings by the rows of `Pairs`."""
+
+    source: Source
+    places_n: Rows  # -1 for pairs that are never drawn
+
+    def embeddings(self, rows: Rows, device: torch.device) -> Embeddings:
+        """Embeddings of `rows`, fp32 on `device`."""
+        places = self.places_n[rows]
+        return Embeddings(
+            image_BD=torch.from_numpy(self.source.image(places)).to(device, non_blocking=True),
+            text_BD=torch.from_numpy(self.source.text(places)).to(device, non_blocking=True),
+            scale=self.source.scale,
+            bias=self.source.bias,
+        )
+
+
+def join(source: Source, pairs: Pairs) -> Reference:
+    """The embeddings of every pair that is drawn.
+
+    Raises:
+        InputError: the pairs have no uids, or one of these has no embedding.
+    """
+    uids = uids_of(pairs)
+    drawn = np.unique(pairs.rows)
+    wanted = uids.take(drawn) if isinstance(uids, pa.ChunkedArray) else [uids[row] for row in drawn.tolist()]
+    places = np.full(len(uids), -1, dtype=np.int64)
+    places[drawn] = source.find(wanted)
+    return Reference(source, places)
+
+
+def uids_of(pairs: Pairs) -> Sequence[str] | pa.ChunkedArray:
+    """The uids of all pairs.
+
+    Raises:
+        InputError: there are none.
+    """
+    uids: Sequence[str] | pa.ChunkedArray = pairs.uids if pairs.uids is not None else ()
+    if not len(uids):
+        raise InputError("selection and a reference find pairs by their uid; give Pairs their `uids`")
+    return uids

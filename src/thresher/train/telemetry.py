@@ -1,0 +1,155 @@
+"""What selection does while it runs: scores of the chosen, of all candidates and of other choices.
+
+Shapes: B candidates, b chosen, at most `MOST` of them in a matrix.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import softplus
+
+from thresher.data.writer import atomic_path
+from thresher.selection import Embeddings, select
+from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
+from thresher.train.choice import Choice, Chooser, Scored
+from thresher.train.scoring import embed, scoring_loss
+
+FILE = "selection.jsonl"
+MATRIX_FILE = "matrix.npy"
+SHOWN = 64
+MOST = 1024
+RANKED = 512
+RANK_EVERY = 100
+POOR = 0.5
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """Collects what is written once a line of the trace.
+
+    Attributes:
+        times_n: how often each pair was trained on.
+    """
+
+    times_n: npt.NDArray[np.int32]
+    line: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, choice: Choice) -> None:
+        """Take note of one step: mean score of the chosen and of all, share of pairs seen before."""
+        seen = float((self.times_n[choice.rows_b] > 0).mean())
+        np.add.at(self.times_n, choice.rows_b, 1)
+        self.line.setdefault("repeats", []).append(seen)
+        if choice.scored is not None:
+            score_B, places_b = choice.scored.score_B, choice.scored.places_b
+            self.line.setdefault("chosen", []).append(score_B[places_b].mean())
+            self.line.setdefault("candidates", []).append(score_B.mean())
+
+    def take(self) -> dict[str, Any]:
+        """The line so far, in numbers, and begin the next one."""
+        line = {key: _numbers(value) for key, value in self.line.items()}
+        self.line = {}
+        return line
+
+
+def append(folder: Path, step: int, line: dict[str, Any], *, cooldown: int | None) -> None:
+    """Add a line about the steps that end with `step`."""
+    with (folder / FILE).open("a") as file:
+        file.write(json.dumps({"step": step, "cooldown": cooldown} | line) + "\n")
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], torch.Tensor):
+        return torch.stack(value).tolist()
+    return value
+
+
+def compare(chooser: Chooser, scored: Scored, step: int) -> dict[str, float]:
+    """Mean score a pair of whole batches: as chosen, chosen independently, and uniformly.
+
+    Each is the loss of the batch under the learner minus that under the reference (as the criterion weighs
+    them), of at most `MOST` of its pairs. With several ranks, of this one's candidates.
+    """
+    settings, size = chooser.settings(step), len(scored.places_b)
+    recipe, keys_B = chooser.recipe, chooser.keys_of(scored.batch)
+    models = weighted_models(recipe.criterion, scored.learner, scored.reference, len(keys_B))
+    found = {"chosen": batch_score(models, scoring_loss(recipe), scored.places_b)}
+    for method in ("independent", "uniform"):
+        others = select(
+            scored.learner, scored.reference, keys_B, size=size, **(settings | {"method": method})
+        )
+        found[method] = batch_score(models, scoring_loss(recipe), others.places_b)
+    return found
+
+
+def score_matrix(chooser: Chooser, scored: Scored) -> npt.NDArray[np.float32]:
+    """Scores `s_ij` of the chosen with each other, in the order of choice, at most `SHOWN` of them; [m, m].
+
+    The loss of image `i` with caption `j` as the sigmoid loss counts it, weighed over the models by the
+    criterion; for the softmax loss the logits stand in its place, those of pairs with the sign of a loss.
+    """
+    recipe = chooser.recipe
+    models = weighted_models(recipe.criterion, scored.learner, scored.reference, len(scored.batch.rows_B))
+    places = scored.places_b[:: -(-len(scored.places_b) // SHOWN)]
+    total = torch.zeros(len(places), len(places), device=places.device)
+    for model in models:
+        embeddings = model.embeddings
+        image, text = embeddings.image_BD[places].float(), embeddings.text_BD[places].float()
+        logits = embeddings.scale * image @ text.T + embeddings.bias
+        signed = torch.where(torch.eye(len(places), dtype=torch.bool, device=places.device), -logits, logits)
+        total += model.weight * (softplus(signed) if scoring_loss(recipe) == "siglip" else signed)
+    matrix: npt.NDArray[np.float32] = total.cpu().numpy()
+    return matrix
+
+
+def write_matrix(folder: Path, matrix_mm: npt.NDArray[np.float32]) -> None:
+    """Keep the scores of the latest batch that was looked at."""
+    with atomic_path(folder / MATRIX_FILE) as temporary, temporary.open("wb") as file:
+        np.save(file, matrix_mm, allow_pickle=False)
+
+
+def batch_score(models: list[Weighted], loss: str, places_b: torch.Tensor) -> float:
+    """Score of a batch, nats a pair; of a spread of `MOST` pairs where it holds more."""
+    stride = -(-len(places_b) // MOST)
+    places = places_b[::stride]
+    total = 0.0
+    for model in models:
+        embeddings = model.embeddings
+        image, text = embeddings.image_BD[places].float(), embeddings.text_BD[places].float()
+        logits = embeddings.scale * image @ text.T + embeddings.bias
+        total += model.weight * float(_loss_of(logits, loss))
+    return total
+
+
+def _loss_of(logits_bb: torch.Tensor, loss: str) -> torch.Tensor:
+    positive = logits_bb.diagonal()
+    if loss == "siglip":
+        # softplus(x) - x = softplus(-x), on the diagonal
+        return (softplus(logits_bb).sum() - positive.sum()) / len(logits_bb)
+    rows, columns = logits_bb.logsumexp(1), logits_bb.logsumexp(0)
+    return (0.5 * (rows + columns) - positive).mean()
+
+
+def rank_correlation(chooser: Chooser, scored: Scored) -> tuple[float, int]:
+    """Spearman's correlation of the scores of `RANKED` candidates at low and at full resolution; how many."""
+    part = np.arange(min(RANKED, len(scored.batch.rows_B)))
+    high = embed(chooser.towers, scored.batch.take(part), chooser.recipe, low=False)
+    models = weighted_models(chooser.recipe.criterion, high, _first(scored.reference, len(part)), len(part))
+    full = diagonal_score(models, scoring_loss(chooser.recipe))
+    pair = torch.stack([scored.score_B[: len(part)], full]).argsort(dim=1).argsort(dim=1)
+    return float(torch.corrcoef(pair.double())[0, 1]), len(part)
+
+
+def _first(embeddings: Embeddings | None, count: int) -> Embeddings | None:
+    if embeddings is None:
+        return None
+    return Embeddings(
+        image_BD=embeddings.image_BD[:count],
+        text_BD=embeddings.text_BD[:count],
+        scale=embeddings.scale,
+        bias=embeddings.bias,
+    )

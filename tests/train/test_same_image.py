@@ -1,0 +1,45 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tests.small_pool import write_shards
+from tests.train.small import BATCH, JOINT, flat_pairs, pixels, random_reference, run
+from thresher.data.images import ImageSpec
+from thresher.data.index import build_index
+from thresher.data.pixels import DecodedImages, Decoder, MappedImages
+from thresher.selection import uid_keys
+from thresher.train import picks
+from thresher.train.same_image import first_of_image, selection_keys
+
+IMAGE_OF = np.arange(96) % 24
+
+
+def test_pairs_of_one_image_share_the_key_of_the_first() -> None:
+    pairs = flat_pairs()
+    assert selection_keys(pairs).tolist() == uid_keys(pairs.uids).tolist()
+    repeated = replace(pairs, images=MappedImages(pixels(24)[IMAGE_OF]))
+    assert selection_keys(repeated).tolist() == uid_keys(pairs.uids[:24]).tolist() * 4
+
+
+def test_a_chosen_batch_holds_no_image_twice(tmp_path: Path) -> None:
+    pairs = flat_pairs(model=JOINT.model)
+    repeated = replace(pairs, images=MappedImages(pixels(24)[IMAGE_OF]))
+    run(tmp_path, repeated, 5 * BATCH, recipe=JOINT, reference=random_reference(pairs))
+    for pick in picks.read(tmp_path):
+        assert len(set(IMAGE_OF[pick.rows].tolist())) == BATCH
+
+
+def test_images_that_are_decoded_on_the_way_are_told_apart_by_their_place_in_a_file(tmp_path: Path) -> None:
+    write_shards(tmp_path, (6,))
+    index = build_index([str(tmp_path / "00000.tar")], cache=None)
+    decoder = Decoder(index, ImageSpec(size=32, resize="squash", interpolation="bicubic"), None)
+    images = DecodedImages(decoder, np.array([0, 1, 2, 1, 0]))
+    assert first_of_image(images, np.array([0, 1, 2, 3, 4])).tolist() == [0, 1, 2, 1, 0]
+
+
+def test_only_pairs_that_are_drawn_count() -> None:
+    pairs = flat_pairs()
+    rows = np.arange(24, 48)
+    some = replace(pairs, images=MappedImages(pixels(24)[IMAGE_OF]), rows=rows, repeats=np.ones_like(rows))
+    assert selection_keys(some).tolist() == uid_keys(pairs.uids).tolist()
