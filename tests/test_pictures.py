@@ -138,10 +138,13 @@ def test_the_pictures_of_a_workdir_are_the_figures_of_its_page(workdir: Path, tm
     written = pictures.write_pictures(workdir, tmp_path / "figures")
     names = [path.stem for path in written]
     page = write_report(workdir, tmp_path / "report.html").read_text()
-    assert re.findall(r'<div class="chart" id="chart-(\w+)"', page) == names
-    assert names == ["plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"]
+    assert re.findall(r'<div class="chart" id="chart-([\w-]+)"', page) == names
+    assert names == [
+        *("plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"),
+        *("training-samples", "training-flops", "learnability", "training-repeats", "resolutions"),
+    ]
     assert all(ET.parse(path).getroot().tag == f"{SVG}svg" for path in written)
-    scores = written[-1].read_text()
+    scores = written[names.index("scores")].read_text()
     assert {colour("@l0"), colour("@l1")} <= _colours(scores)
 
 

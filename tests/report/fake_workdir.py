@@ -16,6 +16,7 @@ from thresher.laws.store import save_laws
 from thresher.plans.store import save_plan
 from thresher.runs import run_to_record
 from thresher.subset import subset_from_plan
+from thresher.train import picks
 
 PAIRS = [24, 24, 48, 144]
 LABELS = ["clean", "vague", "wrong", "degraded"]
@@ -39,8 +40,38 @@ def make_workdir(root: Path) -> Path:
     save_plan(root / "plan.json", planted_plan())
     _write_quarantine(root)
     dump(root / "planted.json", {pair["uid"]: pair["label"] for pair in pairs})
+    write_training(root / "train", "joint", seen=[2_048, 8_192], errors=[0.5, 0.3], pairs=pairs)
+    write_training(root / "others" / "uniform", "uniform", seen=[8_192, 32_768], errors=[0.6, 0.45])
     subset_from_plan(root / "plan.json", 131_072, pools=root / "pools", out=root / "subset")
     return root
+
+
+def write_training(
+    folder: Path, select: str, *, seen: list[int], errors: list[float], pairs: list[dict] | None = None
+) -> None:
+    """A finished run as the trainer leaves it; with `pairs`, one that chose among them."""
+    settings = {"select": select, "filter_ratio": 0.8, "flexi": 8} if pairs else {}
+    measured = [
+        {
+            "samples_seen": count,
+            "flops": 4e6 * count,
+            "flops_by_kind": {"train": 3e6 * count, "score": 1e6 * count, "select": 0.0, "reference": 0.0},
+            "metrics": {"zeroshot_acc1": 1 - error, "zeroshot_acc5": 1.0},
+        }
+        for count, error in zip(seen, errors, strict=True)
+    ]
+    dump(folder / "result.json", {"schema": "thresher.training", "settings": settings, "measured": measured})
+    if pairs is None:
+        return
+    rng = np.random.default_rng(3)
+    picks.write_uids(folder, [pair["uid"] for pair in pairs])
+    picks.append(folder, [picks.Pick(step, None, rng.choice(40, 16, replace=False)) for step in range(1, 9)])
+    for step in (4, 8):
+        scores = {"chosen": 0.5 - step / 40, "independent": 0.3, "uniform": 0.1}
+        line = {"step": step, "cooldown": None, "learnability": scores, "rank_correlation": 0.9}
+        with (folder / "selection.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    np.save(folder / "matrix.npy", rng.normal(size=(16, 16)).astype(np.float32))
 
 
 def dump(path: Path, value: object) -> None:

@@ -68,8 +68,11 @@ def test_every_axis_of_values_has_a_title_with_its_unit(page: str) -> None:
         for axis in ("xaxis", "yaxis")
         if (name, axis) != ("chart-crossovers-data", "yaxis")  # rows with numbers
     ]
-    assert len(titles) == 13
-    assert all(re.search(r"\(%\)|points|seen|passes|no unit|fresh|Pairs", title) for title in titles), titles
+    assert len(titles) == 23
+    assert all(
+        re.search(r"\(%\)|points|seen|passes|no unit|fresh|Pairs|FLOPs|nats|Step|Times|correlation", title)
+        for title in titles
+    ), titles
 
 
 def test_curves_and_bands_are_the_predictions_of_all_laws() -> None:

@@ -22,15 +22,23 @@ from thresher.report import write_report
 from thresher.report.marks import FREE_WEIGHTS
 
 CHARTS = ["plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"]
-SECTIONS = ["plan", "errors", "utility", "scores", "gallery", "quarantine", "commands", "fit"]
+TRAINING = ["training-samples", "training-flops", "learnability", "training-repeats", "resolutions"]
+CHARTS += TRAINING
+GROUPS = 2  # of pairs that training chose: most and least
+SECTIONS = ["plan", "errors", "utility", "scores", "gallery", "training", "quarantine", "commands", "fit"]
 ABSENT = {
     "plan.json": "There is no plan here",
     "runs.jsonl": "No candidate was trained at a budget of the plan",
     "laws.json": "There is no fit here",
     "pools": "There are no pools here",
     "subset": "There is no subset here",
+    "train": "There is no finished training run here",
     "quarantine.parquet": "There is no quarantine here",
 }
+
+
+def _photographs(page: Page) -> list[dict]:
+    return [attrs for attrs in page.named("img") if attrs.get("class") != "matrix"]
 
 
 def test_a_whole_workdir_fills_every_section(page: str) -> None:
@@ -44,6 +52,8 @@ def test_a_whole_workdir_fills_every_section(page: str) -> None:
 def test_an_absent_file_is_said_in_a_sentence(workdir: Path, tmp_path: Path, name: str) -> None:
     path = workdir / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if name == "train":
+        shutil.rmtree(workdir / "others")
     text = Page(write_report(workdir, tmp_path / "report.html").read_text()).text
     assert ABSENT[name] in text
     assert "There are no probe runs here" not in text
@@ -83,7 +93,7 @@ def test_html_in_captions_stays_text(page: str) -> None:
     read = Page(page)
     assert HOSTILE in read.text
     assert "<script>alert" not in page
-    assert all(str(attrs["src"]).startswith("data:image/jpeg;base64,") for attrs in read.named("img"))
+    assert all(str(attrs["src"]).startswith("data:image/jpeg;base64,") for attrs in _photographs(read))
     assert all("onerror" not in attrs for _, attrs in read.tags)
 
 
@@ -104,7 +114,10 @@ def test_the_page_asks_nothing_from_the_network(page: str) -> None:
     read = Page(page)
     addresses = [attrs[key] for _, attrs in read.tags for key in ("src", "href", "action") if key in attrs]
     assert addresses
-    assert all(str(address).startswith(("data:image/jpeg;base64,", "#")) for address in addresses)
+    assert all(
+        str(address).startswith(("data:image/jpeg;base64,", "data:image/png;base64,", "#"))
+        for address in addresses
+    )
     library = max(read.code, key=len)
     rest = page.replace(library, "").replace("http://evil.example/x.png", "")
     assert "http:" not in rest
@@ -130,8 +143,8 @@ def test_same_files_give_the_same_bytes_wherever_they_lie(tmp_path: Path, page_p
 
 
 def test_images_come_along_small(page: str) -> None:
-    images = [str(attrs["src"]).partition(",")[2] for attrs in Page(page).named("img")]
-    assert len(images) == 8 * len(NAMES)
+    images = [str(attrs["src"]).partition(",")[2] for attrs in _photographs(Page(page))]
+    assert len(images) == 8 * (len(NAMES) + GROUPS)
     for data in images:
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             assert image.format == "JPEG"
@@ -182,7 +195,7 @@ def test_title_and_size_of_the_gallery_are_settings(workdir: Path, tmp_path: Pat
     page = write_report(workdir, tmp_path / "report.html", title="Pool <7>", gallery=3).read_text()
     read = Page(page)
     assert "<title>Pool &lt;7&gt;</title>" in page
-    assert len(read.named("img")) == 3 * len(NAMES)
+    assert len(_photographs(read)) == 3 * (len(NAMES) + GROUPS)
 
 
 def test_runs_of_pools_without_a_law_are_shown_without_a_prediction(workdir: Path, tmp_path: Path) -> None:
@@ -204,7 +217,7 @@ def test_runs_of_another_metric_are_left_aside(workdir: Path, tmp_path: Path) ->
 def test_a_gallery_of_none_says_so(workdir: Path, tmp_path: Path) -> None:
     read = Page(write_report(workdir, tmp_path / "report.html", gallery=0).read_text())
     assert "No pairs were asked for." in read.text
-    assert read.named("img") == []
+    assert _photographs(read) == []
 
 
 def test_a_quarantine_without_rows_is_no_gap(workdir: Path, tmp_path: Path) -> None:

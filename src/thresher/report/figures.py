@@ -6,6 +6,7 @@ from thresher.report.law_charts import error_chart, residual_chart, utility_char
 from thresher.report.marks import Marks, marks_for, ranks_of
 from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_chart
 from thresher.report.tally import Tally, labels_of
+from thresher.report.training_charts import training_charts
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale, scale_of
 from thresher.report.workdir import Workdir
@@ -27,6 +28,7 @@ def figures(workdir: Workdir, counted: Tally | None) -> dict[str, Chart]:
         charts["utility"] = utility_chart(laws.best, marks)
     if counted is not None:
         charts["scores"] = score_chart(counted, labels_of(counted))
+    charts |= training_charts(workdir.training, training_scale(workdir))
     return {name: chart for name, chart in charts.items() if chart is not None}
 
 
@@ -34,6 +36,12 @@ def runs_of_metric(workdir: Workdir) -> list[Run]:
     """The runs of the metric that the report shows."""
     scale = scale_of_workdir(workdir)
     return [run for run in workdir.runs if run.metric == scale.metric]
+
+
+def training_scale(workdir: Workdir) -> Scale:
+    """How errors of the training runs are shown."""
+    errors = [point.error for run in workdir.training for point in run.measured]
+    return scale_of(workdir.training[0].metric if workdir.training else "error", errors)
 
 
 def scale_of_workdir(workdir: Workdir) -> Scale:

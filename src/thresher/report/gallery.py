@@ -104,6 +104,13 @@ def data_uri(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def png_uri(image: Image.Image) -> str:
+    """The image as a PNG, without loss, inside a `data:` address."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
 def _card(pair: Shown, image: str, problem: str) -> Card:
     caption, remark = cut_caption(pair.caption)
     return Card(

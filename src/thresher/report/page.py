@@ -14,7 +14,13 @@ from thresher.data.writer import atomic_path
 from thresher.laws.result import Laws
 from thresher.report.chart import SYMBOLS
 from thresher.report.commands import read_commands
-from thresher.report.figures import figures, marks_of_workdir, runs_of_metric, scale_of_workdir
+from thresher.report.figures import (
+    figures,
+    marks_of_workdir,
+    runs_of_metric,
+    scale_of_workdir,
+    training_scale,
+)
 from thresher.report.fitted import fitted
 from thresher.report.plotly_spec import spec_json
 from thresher.report.rejects import rejects
@@ -26,6 +32,7 @@ from thresher.report.sections import (
     trained_section,
 )
 from thresher.report.tally import NUM_SHOWN, tally
+from thresher.report.training_section import training_section
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale
 from thresher.report.workdir import Workdir, read_workdir
@@ -88,6 +95,14 @@ def render(workdir: Workdir, *, shards: Sequence[str] | None, title: str, galler
         "quarantine": rejects(*workdir.quarantine) if workdir.quarantine else None,
         "commands": None if workdir.subset is None else read_commands(workdir.subset, plan),
         "fit": None if laws is None else fitted(laws, scale),
+        "training": training_section(
+            workdir.training,
+            training_scale(workdir),
+            table=workdir.pools_table,
+            shards=shards,
+            planted=workdir.planted,
+            gallery=gallery,
+        ),
     }
     return _template().render(
         **sections,

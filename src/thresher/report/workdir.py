@@ -14,6 +14,7 @@ from thresher.laws.store import load_laws
 from thresher.plans import Plan
 from thresher.plans.store import load_plan
 from thresher.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
+from thresher.report.training_runs import TrainingRun, read_training_runs
 from thresher.runs import Run, read_runs
 from thresher.scores.parts import list_quarantines
 
@@ -36,6 +37,7 @@ class Workdir:
     subset: Path | None
     quarantine: tuple[Path, ...]
     planted: dict[str, str]
+    training: tuple[TrainingRun, ...] = ()
 
 
 def read_workdir(root: Path) -> Workdir:
@@ -61,12 +63,13 @@ def read_workdir(root: Path) -> Workdir:
         subset=_existing(root / "subset" / "meta.json"),
         quarantine=_quarantine(root),
         planted=_read_planted(root / "planted.json"),
+        training=read_training_runs(root, None if laws is None else laws.metric),
     )
-    some = (workdir.score_parts, workdir.pools, workdir.runs, workdir.quarantine)
+    some = (workdir.score_parts, workdir.pools, workdir.runs, workdir.quarantine, workdir.training)
     if not any(some) and all(part is None for part in (workdir.laws, workdir.plan, workdir.subset)):
         raise InputError(
             f"{root} holds nothing to report on: no scores/, pools/, runs.jsonl, laws.json, plan.json, "
-            "subset/ or quarantine.parquet; run a stage first, or give the workdir of a run"
+            "subset/, train/ or quarantine.parquet; run a stage first, or give the workdir of a run"
         )
     return workdir
 
