@@ -58,8 +58,8 @@ def test_pairs_chosen_most_stand_before_those_chosen_least(workdir: Path, tmp_pa
     text = Page(write_report(workdir, tmp_path / "report.html", gallery=3).read_text()).text
     most = text[text.index("Chosen most") : text.index("Chosen least")]
     least = text[text.index("Chosen least") :]
-    assert most.count("times chosen") == 3
-    assert least.count("times chosen 0.00") == 3
+    assert most.count("times") == 3
+    assert least.count("chosen 0 times") == 3
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:

@@ -73,10 +73,11 @@ def _error_chart(
     places = [place(point) for run in runs for point in run.measured]
     low, high = min(places) / 1.1, max(places) * 1.1
     axis = count_axis(title, low, high) if name == "samples" else _flops_axis(title, low, high)
+    what = "samples seen" if name == "samples" else title
     return Chart(
         id=f"chart-training-{name}",
         title=f"Error against {name}" if name == "samples" else "Error against FLOPs",
-        summary=f"{scale.axis} of {len(places)} finished models against {title.lower()}, by how their "
+        summary=f"{scale.axis} of {len(places)} finished models against {what}, by how their "
         "batches were chosen.",
         legend=tuple(legend),
         x=axis,

@@ -152,6 +152,6 @@ def _shown(row: Mapping[str, Any], times: int, planted: Mapping[str, str]) -> Sh
         key=row["key"],
         shard=row["shard"],
         caption=row["caption"],
-        label=planted.get(row["uid"], ""),
-        scores={"times chosen": float(times)},
+        label=", ".join(text for text in (f"chosen {times:,} times", planted.get(row["uid"], "")) if text),
+        scores={},
     )
