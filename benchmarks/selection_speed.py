@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize, softplus
 
+from thresher.embeddings.numbers import pack, unpack
 from thresher.selection import Embeddings, chunk_sizes, select
 
 CHUNKS = 16
@@ -138,10 +139,10 @@ def growth(rounds: int) -> None:
 
 
 def half_types(case: Case) -> None:
-    """Share of the picks that stay when the embeddings are rounded."""
-    learner, reference, keys = made(case)
+    """Share of the picks that stay with rounded embeddings, and, beside it, with other noise in the draw."""
+    learner, reference, keys = lifelike(case)
     exact = set(chosen(case, learner, reference, keys).tolist())
-    print(f"\n{case}: share of equal picks with rounded embeddings")
+    print(f"\n{case}, pairs around topics: share of equal picks with rounded embeddings")
     for dtype in (torch.float16, torch.bfloat16):
         rounded = [
             Embeddings(
@@ -154,6 +155,16 @@ def half_types(case: Case) -> None:
         ]
         same = exact & set(chosen(case, *rounded, keys).tolist())
         print(f"  {str(dtype).removeprefix('torch.'):10} {len(same) / case.chosen:.4f}")
+    for dtype in ("fp16", "int8"):
+        image, text = (
+            torch.from_numpy(unpack(pack(vectors.numpy(), dtype)))
+            for vectors in (reference.image_BD, reference.text_BD)
+        )
+        stored = Embeddings(image_BD=image, text_BD=text, scale=reference.scale, bias=reference.bias)
+        same = exact & set(chosen(case, learner, stored, keys).tolist())
+        print(f"  reference cached as {dtype} {len(same) / case.chosen:.4f}")
+    same = exact & set(chosen(case, learner, reference, keys, seed=1).tolist())
+    print(f"  another seed {len(same) / case.chosen:.4f}")
 
 
 def large(case: Case) -> None:
@@ -220,6 +231,24 @@ def on_gpu(case: Case, rounds: int) -> None:
         goal(f"{small}: share of picks of {backend} that fp32 picks {same:.4f}, over .99", same > 0.99)
 
 
+def lifelike(case: Case) -> tuple[Embeddings, Embeddings, torch.Tensor]:
+    """Learner, reference and keys of pairs around topics, which agree more or less: the scores decide."""
+    draw = torch.Generator().manual_seed(0)
+    topics = torch.randn(case.candidates // 16, case.dim, generator=draw)
+    topic = torch.randint(len(topics), (case.candidates,), generator=draw)
+    apart = torch.rand(case.candidates, 1, generator=draw)
+    models = []
+    for spread in (1.5, 1.0):
+        image = topics[topic] + torch.randn(case.candidates, case.dim, generator=draw)
+        text = image + spread * apart * torch.randn(case.candidates, case.dim, generator=draw)
+        models.append(
+            Embeddings(
+                image_BD=normalize(image, dim=1), text_BD=normalize(text, dim=1), scale=30.0, bias=-12.0
+            )
+        )
+    return models[0], models[1], torch.randperm(case.candidates, generator=draw)
+
+
 def made(
     case: Case, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Embeddings, Embeddings, torch.Tensor]:
@@ -238,11 +267,16 @@ def made(
 
 
 def chosen(
-    case: Case, learner: Embeddings, reference: Embeddings, keys: torch.Tensor, backend: str = "auto"
+    case: Case,
+    learner: Embeddings,
+    reference: Embeddings,
+    keys: torch.Tensor,
+    backend: str = "auto",
+    seed: int = 0,
 ) -> torch.Tensor:
     """Places that joint selection takes."""
     return select(
-        learner, reference, keys, size=case.chosen, step=0, seed=0, chunks=CHUNKS, backend=backend
+        learner, reference, keys, size=case.chosen, step=0, seed=seed, chunks=CHUNKS, backend=backend
     ).places_b
 
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -193,11 +196,33 @@ def test_an_outlet_that_is_not_installed_says_what_to_install(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("tensorboard", "torch.utils.tensorboard", "wandb"):
-        monkeypatch.setitem(__import__("sys").modules, module, None)
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=rf'pip install "thresher\[{name}\]"'):
         open_outlets([name], tmp_path)
     with pytest.raises(InputError, match="log 'paper' is unknown; take one of tensorboard, wandb"):
         open_outlets(["paper"], tmp_path)
+
+
+def test_a_resumed_run_goes_on_in_weights_and_biases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[dict[str, Any]] = []
+    logged: list[tuple[dict[str, float], int]] = []
+
+    def init(**options: Any) -> SimpleNamespace:
+        opened.append(options)
+        return SimpleNamespace(log=lambda values, step: logged.append((values, step)))
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    for step in (10, 20):
+        (show,) = open_outlets(["wandb"], tmp_path)
+        show(step, {"loss": 1.5})
+    assert opened[0] == opened[1]
+    assert (opened[0]["project"], opened[0]["resume"]) == ("thresher", "allow")
+    assert opened[0]["id"]
+    assert logged == [({"loss": 1.5}, 10), ({"loss": 1.5}, 20)]
+    (tmp_path / "other").mkdir()
+    open_outlets(["wandb"], tmp_path / "other")
+    assert opened[2]["id"] != opened[0]["id"]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the packages under tensorboard

@@ -1,12 +1,17 @@
 """Where the values of a training run are shown besides its own files: TensorBoard, Weights & Biases."""
 
 import importlib
+import os
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thresher.data.writer import atomic_path
 from thresher.errors import InputError, MissingExtra
 from thresher.train.journal import Outlet
+
+WANDB_ID_FILE = "wandb.id"
 
 
 def open_outlets(names: Sequence[str], folder: Path) -> list[Outlet]:
@@ -39,12 +44,25 @@ def tensorboard(folder: Path) -> Outlet:
 
 
 def wandb(folder: Path) -> Outlet:
-    """Sends values to the project `thresher`, or where WANDB_PROJECT says; a resumed run goes on."""
+    """Sends values to the project `thresher`, or where WANDB_PROJECT says; a resumed run goes on.
+
+    The run's id there is kept in the folder, as `wandb.id`.
+    """
     try:
         package: Any = importlib.import_module("wandb")
     except ModuleNotFoundError as error:
         raise MissingExtra("wandb", "log = ['wandb']") from error
-    run: Any = package.init(dir=str(folder), name=folder.name, resume="allow")
+    kept = folder / WANDB_ID_FILE
+    if not kept.exists():
+        with atomic_path(kept) as temporary:
+            temporary.write_text(uuid.uuid4().hex)
+    run: Any = package.init(
+        project=os.environ.get("WANDB_PROJECT", "thresher"),
+        dir=str(folder),
+        name=folder.name,
+        id=kept.read_text(),
+        resume="allow",
+    )
 
     def show(step: int, values: Mapping[str, float]) -> None:
         run.log(dict(values), step=step)

@@ -163,6 +163,9 @@ def test_picks_of_a_folder_without_any_are_refused(call: Call, tmp_path: Path) -
     done = call("picks", tmp_path, "--out", tmp_path / "picked")
     assert done.exit_code == 2
     assert "holds no picks (picks.uids.parquet is absent)" in done.stderr
+    done = call("picks", tmp_path, "--out", tmp_path / "picked", "--format", "shards")
+    assert done.exit_code == 2
+    assert "picks are written as npy or parquet" in done.stderr
 
 
 @pytest.mark.slow

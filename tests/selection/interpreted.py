@@ -12,7 +12,7 @@ from thresher.selection import select
 
 
 def main() -> None:
-    """Sizes that fill no block, and a dimension that is no multiple of a step."""
+    """Sizes that fill no block, a dimension that is no multiple of a step, two models of different widths."""
     errors = {}
     for dim, loss, criterion in (
         (48, "siglip", "learnability"),
@@ -29,8 +29,12 @@ def main() -> None:
     found = running_logits(wild, wild, "hard-learner", "siglip", torch.arange(50), backend="triton")
     expected = logits_after(wild, wild, "hard-learner", "siglip", torch.arange(50))
     errors["logits of 10^4"] = worst_error(found, expected, torch.arange(50))
+    learner, wider = made(150, 32, seed=4, scale=30, bias=-5), made(150, 48, seed=5)
+    found = running_logits(learner, wider, "learnability", "siglip", torch.arange(50), backend="triton")
+    expected = logits_after(learner, wider, "learnability", "siglip", torch.arange(50))
+    errors["a wider reference"] = worst_error(found, expected, torch.arange(50))
     picks = [
-        select(learner, reference, keys(150), size=30, step=0, seed=0, chunks=3, backend=backend).places_b
+        select(learner, wider, keys(150), size=30, step=0, seed=0, chunks=3, backend=backend).places_b
         for backend in ("tiles", "triton")
     ]
     errors["picks that differ"] = float((picks[0] != picks[1]).sum())

@@ -20,10 +20,10 @@ from thresher.train.losses import LOSSES
 from thresher.training import RESULT_FILE, run_job
 
 
-def torchrun(what: str, folder: Path) -> None:
-    """`tests.train.two_processes` on two processes, which talk over gloo."""
+def torchrun(what: str, folder: Path, world: int = 2) -> None:
+    """`tests.train.two_processes` on two processes, or on `world`, which talk over gloo."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(world), "--standalone"]
     subprocess.run(
         [*command, "-m", "tests.train.two_processes", what, str(folder)], env=environment, check=True
     )
@@ -47,9 +47,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_choose_the_pairs_that_one_would(tmp_path: Path) -> None:
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_choose_the_pairs_that_one_would(tmp_path: Path, world: int) -> None:
     """All at the first step; later weights differ by rounding, and a few picks may."""
-    torchrun("select", tmp_path)
+    torchrun("select", tmp_path, world)
     select(tmp_path / "one", SINGLE, "global")
     one, two = ([pick.rows.tolist() for pick in picks.read(tmp_path / name)] for name in ("one", "global"))
     assert len(one) == len(two) == 12

@@ -2,12 +2,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.small_pool import write_shards
 from tests.train.small import BATCH, JOINT, flat_pairs, pixels, random_reference, run
 from thresher.data.images import ImageSpec
 from thresher.data.index import build_index
 from thresher.data.pixels import DecodedImages, Decoder, MappedImages
+from thresher.errors import InputError
 from thresher.selection import uid_keys
 from thresher.train import picks
 from thresher.train.same_image import first_of_image, selection_keys
@@ -28,6 +30,19 @@ def test_a_chosen_batch_holds_no_image_twice(tmp_path: Path) -> None:
     run(tmp_path, repeated, 5 * BATCH, recipe=JOINT, reference=random_reference(pairs))
     for pick in picks.read(tmp_path):
         assert len(set(IMAGE_OF[pick.rows].tolist())) == BATCH
+
+
+def test_too_few_different_images_are_said_to_be_that(tmp_path: Path) -> None:
+    """At the start where no batch can be filled, and at the step where a super-batch falls short."""
+    pairs = flat_pairs(model=JOINT.model)
+    for images, sentence in (
+        (BATCH - 1, "batch_size 16 is more than the 15 different images of the 96 pairs"),
+        (BATCH, r"step \d+ cannot be selected: size is 16; take from 1 to .* raise filter_ratio, or lower"),
+    ):
+        repeated = replace(pairs, images=MappedImages(pixels(images)[np.arange(96) % images]))
+        recipe = replace(JOINT, filter_ratio=0.5)
+        with pytest.raises(InputError, match=sentence):
+            run(tmp_path / str(images), repeated, BATCH, recipe=recipe, reference=random_reference(pairs))
 
 
 def test_images_that_are_decoded_on_the_way_are_told_apart_by_their_place_in_a_file(tmp_path: Path) -> None:

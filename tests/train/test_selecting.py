@@ -14,11 +14,13 @@ from tests.killing import kill_when_ready
 from tests.models.small import VIT
 from tests.train.small import BATCH, JOINT, RECIPE, Stop, flat_pairs, random_reference, run, stopping
 from thresher.errors import InputError
+from thresher.models.towers import autocast, load_towers, to_input
 from thresher.selection import select
 from thresher.train import ledger, picks, telemetry, trace
 from thresher.train.loop import STATE_FILE, Measurement
 from thresher.train.pairs import Pairs
 from thresher.train.reference import InMemory
+from thresher.train.scoring import embed
 
 POINTS = (12 * BATCH, 24 * BATCH)
 
@@ -113,9 +115,23 @@ def test_scoring_leaves_dropout_and_batch_norm_alone(tmp_path: Path) -> None:
     assert traces[0] == traces[1]
 
 
+def test_scoring_has_the_precision_of_training_and_keeps_no_graph(pairs: Pairs) -> None:
+    towers, rows = load_towers(VIT, sigmoid=True), np.arange(8)
+    batch = pairs.fetched(rows, pairs.images.submit(rows)())
+    found = {
+        name: embed(towers, batch, dataclasses.replace(JOINT, precision=name)) for name in ("fp32", "bf16")
+    }
+    for name, embeddings in found.items():
+        with torch.no_grad(), autocast(towers.device, name):
+            image = towers.model.eval().encode_image(to_input(towers, batch.images_BHWC)).float()
+        assert torch.equal(embeddings.image_BD, torch.nn.functional.normalize(image, dim=-1))
+        assert not embeddings.image_BD.requires_grad
+        assert not embeddings.text_BD.requires_grad
+    assert not torch.equal(found["fp32"].image_BD, found["bf16"].image_BD)
+
+
 def _all_of_them(chooser: Any, batch: Any, step: int) -> Any:
     from thresher.train.choice import Choice
-    from thresher.train.scoring import embed
 
     embed(chooser.towers, batch, chooser.recipe)
     return Choice(batch=batch, rows_b=batch.rows_B)
@@ -222,6 +238,9 @@ def test_the_matrix_holds_on_its_diagonal_what_pairs_score_by_themselves(
         ({"criterion": "hard"}, "criterion 'hard' is unknown; take one of learnability"),
         ({"filter_ratio": 1.0}, r"filter_ratio 1 is not in \[0, 1\)"),
         ({"filter_ratio": 0.9}, "super-batches of up to 160 pairs, and there are 96 unique pairs"),
+        ({"across": "local"}, "across 'local' is unknown; take one of global, stratified"),
+        ({"chunks": 0}, "chunks is 0; take at least 1"),
+        ({"gain": -1.0}, "gain is -1; take 0"),
         ({"select_from": 64, "select_to": 64}, "select_to 64 is not above select_from 64"),
     ],
 )

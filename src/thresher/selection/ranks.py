@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from thresher.selection.backends import BACKENDS, make_backend
-from thresher.selection.criteria import CRITERIA, LOSSES, Weighted, diagonal_score, weighted_models
+from thresher.selection.backends import make_backend
+from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.exchange import Group, gather_rows, group_of
 from thresher.selection.joint import Running
 from thresher.selection.noise import gumbel
 from thresher.selection.sampling import perturb
-from thresher.selection.select import METHODS
-from thresher.selection.sizes import chunk_sizes
+from thresher.selection.select import check_names
+from thresher.selection.sizes import TooFewCandidates, chunk_sizes
 from thresher.selection.threads import tile_workers
 
 MODES = ("global", "stratified")
@@ -127,14 +127,6 @@ def select_across(
         flops=running.flops if running is not None else 0.0,
         group=group,
     )
-
-
-def check_names(**given: str) -> None:
-    """Refuse a method, criterion, loss or backend that does not exist."""
-    known = {"method": METHODS, "criterion": CRITERIA, "loss": LOSSES, "backend": ("auto", *BACKENDS)}
-    for what, name in given.items():
-        if name not in known[what]:
-            raise ValueError(f"{what} {name!r} is unknown; take one of {', '.join(known[what])}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +238,10 @@ def _blocked(
     blocked = torch.split_with_sizes(blocked_N, list(counts))
     available = [int((~part).sum()) for part in blocked]
     if not per_rank and not 1 <= size <= sum(available):
-        raise ValueError(f"size is {size}; take from 1 to the {sum(available)} different candidates")
+        raise TooFewCandidates(f"size is {size}; take from 1 to the {sum(available)} different candidates")
     least = min(available)
     if per_rank and not 1 <= size // group.world <= least:
-        raise ValueError(
+        raise TooFewCandidates(
             f"size {size} takes {size // group.world} of each of {group.world} ranks, and rank "
             f"{available.index(least)} has {least} different candidates; take less, or mode global"
         )

@@ -14,7 +14,7 @@ from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
 from thresher.selection.noise import gumbel
 from thresher.selection.sampling import drawn_order, perturb, top_places
-from thresher.selection.sizes import chunk_sizes
+from thresher.selection.sizes import TooFewCandidates, chunk_sizes
 from thresher.selection.threads import tile_workers
 
 METHODS = ("joint", "independent", "uniform")
@@ -51,7 +51,7 @@ class _Draw:
         blocked_B[1:] = keys_B[1:] == keys_B[:-1]
         available = int((~blocked_B).sum())
         if not 1 <= size <= available:
-            raise ValueError(f"size is {size}; take from 1 to the {available} different candidates")
+            raise TooFewCandidates(f"size is {size}; take from 1 to the {available} different candidates")
         return cls(
             keys_B=keys_B, blocked_B=blocked_B, size=size, chunks=chunks, gain=gain, step=step, seed=seed
         )

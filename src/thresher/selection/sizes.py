@@ -4,6 +4,10 @@ import math
 from fractions import Fraction
 
 
+class TooFewCandidates(ValueError):
+    """More pairs are asked for than there are candidates with different keys."""
+
+
 def sub_batch_size(super_batch: int, filter_ratio: float) -> int:
     """Pairs chosen from `super_batch` candidates, `(1 - filter_ratio) * super_batch` to the nearest integer.
 

@@ -38,8 +38,16 @@ def usable(device: torch.device) -> bool:
 
 
 def sigmoid_sums(models: list[Weighted], chunks: list[Embeddings], workers: Workers) -> torch.Tensor:
-    """As `thresher.selection.pairwise.sigmoid_sums`."""
+    """As `thresher.selection.pairwise.sigmoid_sums`; models that differ in width or dtype go one by one."""
     del workers
+    if len({(model.embeddings.image_BD.shape[1], model.embeddings.image_BD.dtype) for model in models}) == 1:
+        return _sigmoid_sums(models, chunks)
+    each = [_sigmoid_sums([model], [chunk]) for model, chunk in zip(models, chunks, strict=True)]
+    return torch.stack(each).sum(0)
+
+
+def _sigmoid_sums(models: list[Weighted], chunks: list[Embeddings]) -> torch.Tensor:
+    """The sums of one model, or of two whose embeddings are of one width and dtype, by one kernel."""
     first, last = models[0].embeddings, models[-1].embeddings
     out_B = torch.empty(len(first), dtype=torch.float32, device=first.image_BD.device)
     arguments: list[Any] = []

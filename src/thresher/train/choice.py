@@ -3,6 +3,7 @@
 Shapes: B candidates, b chosen, D dimensions.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from thresher.errors import InputError
 from thresher.models.towers import Towers
 from thresher.selection import CRITERIA, METHODS, Embeddings, Selection, select
-from thresher.selection.ranks import SelectionAcross, select_across
+from thresher.selection.ranks import MODES, SelectionAcross, select_across
+from thresher.selection.sizes import TooFewCandidates
 from thresher.train.across import chosen_rows, moved, rows_of_all
 from thresher.train.distributed import Ranks
 from thresher.train.pairs import Batch
@@ -88,7 +90,7 @@ class Chooser:
         With several ranks `batch` is this rank's share of the super-batch.
 
         Raises:
-            InputError: the learner has diverged.
+            InputError: the learner has diverged, or the candidates show too few different images.
         """
         if self.keys_n is None:
             return Choice(batch=batch, rows_b=batch.rows_B)
@@ -99,6 +101,11 @@ class Chooser:
         reference = self.reference_of(batch)
         try:
             return self._choose(batch, learner, reference, step)
+        except TooFewCandidates as error:
+            raise InputError(
+                f"step {step} cannot be selected: {error} (captions of one image count once); raise "
+                f"filter_ratio, or lower batch_size (now {self.recipe.batch_size})"
+            ) from error
         except ValueError as error:
             raise InputError(
                 f"step {step} cannot be selected: {error}; lower lr (now {self.recipe.lr:g}) if training "
@@ -190,17 +197,22 @@ class Chooser:
 
 
 def check_choice(recipe: Recipe) -> None:
-    """Nothing, if the names in `recipe` are known.
+    """Nothing, if the names in `recipe` are known and its numbers can be selected by.
 
     Raises:
-        InputError: one is not; the text says which there are.
+        InputError: a name is not, and the text says which there are; or chunks or gain are out of range.
     """
     for what, name, known in (
         ("select", recipe.select, METHODS),
         ("criterion", recipe.criterion, CRITERIA),
+        ("across", recipe.across, MODES),
     ):
         if name not in known:
             raise InputError(f"{what} {name!r} is unknown; take one of {', '.join(known)}")
+    if recipe.chunks < 1:
+        raise InputError(f"chunks is {recipe.chunks}; take at least 1, 16 is usual")
+    if not 0 <= recipe.gain < math.inf:
+        raise InputError(f"gain is {recipe.gain:g}; take 0 (uniform) or more, 1 is usual")
 
 
 def _detached(embeddings: Embeddings) -> Embeddings:

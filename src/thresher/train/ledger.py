@@ -42,6 +42,7 @@ class Costs:
         forward_low: of embedding a pair at the low resolution; 0 without one.
         train_low: of training on it.
         loss: of the loss of a whole batch.
+        world: ranks that share a batch.
     """
 
     forward: float
@@ -49,6 +50,7 @@ class Costs:
     forward_low: float
     train_low: float
     loss: float
+    world: int = 1
 
     def of_batch(self, recipe: Recipe, num_candidates: int) -> float:
         """FLOPs of training on one batch, the share at low resolution included.
@@ -57,7 +59,7 @@ class Costs:
         """
         if recipe.reuse_scoring and num_candidates:
             return num_candidates * (self.train - self.forward) + self.loss
-        low = num_low(recipe, recipe.batch_size)
+        low = num_low(recipe, self.world)
         return low * self.train_low + (recipe.batch_size - low) * self.train + self.loss
 
     def of_scoring(self, recipe: Recipe, num_candidates: int) -> float:
@@ -67,12 +69,20 @@ class Costs:
         return num_candidates * (self.forward_low if recipe.flexi else self.forward)
 
 
-def num_low(recipe: Recipe, batch_size: int) -> int:
-    """Pairs of a batch that are trained at low resolution."""
-    return round(recipe.low_share * batch_size) if recipe.flexi else 0
+def num_low(recipe: Recipe, world: int = 1) -> int:
+    """Pairs of a batch that are trained at low resolution, equally many on each of `world` ranks.
+
+    At least one a rank where the share is above 0.
+
+    >>> num_low(Recipe(model="ViT-B-32", batch_size=64, flexi=56, low_share=0.1), world=8)
+    8
+    """
+    if not recipe.flexi or recipe.low_share == 0:
+        return 0
+    return world * max(1, round(recipe.low_share * recipe.batch_size / world))
 
 
-def measure_costs(towers: Towers, num_tokens: int, recipe: Recipe) -> Costs:
+def measure_costs(towers: Towers, num_tokens: int, recipe: Recipe, world: int = 1) -> Costs:
     """FLOPs of a model, counted on real passes; weights and random state stay as they are.
 
     Raises:
@@ -91,6 +101,7 @@ def measure_costs(towers: Towers, num_tokens: int, recipe: Recipe) -> Costs:
         train_low=training_flops(low, num_tokens) if low is not None else 0.0,
         # rho computes both sides' similarities, and those of the reference without gradients
         loss=loss_flops(recipe.batch_size, dim) * (2 + 2 / 3 if recipe.loss == "rho" else 1),
+        world=world,
     )
 
 

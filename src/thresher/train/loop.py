@@ -14,7 +14,7 @@ import torch
 
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import Towers, autocast, load_towers
-from thresher.train import checkpoint, picks, trace
+from thresher.train import checkpoint, picks
 from thresher.train.augment import augment
 from thresher.train.choice import Chooser
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
@@ -113,7 +113,7 @@ def train(
         folder=folder,
         state=state,
         chooser=chooser,
-        costs=measure_costs(towers, pairs.tokens.shape[1], recipe),
+        costs=measure_costs(towers, pairs.tokens.shape[1], recipe, ranks.world),
         peak_flops=peak_of(towers.device, ranks.world),
         outlets=outlets,
     )
@@ -177,7 +177,7 @@ class Run:
         if state.step >= to:
             return
         model = wrap(self.trained_model(), self.ranks)
-        low = num_low(recipe, recipe.batch_size) // self.ranks.world if recipe.flexi else None
+        low = num_low(recipe, self.ranks.world) // self.ranks.world if recipe.flexi else None
         warmup = recipe.warmup_samples // recipe.batch_size
         model.train()
         self.journal.begin()
@@ -240,8 +240,8 @@ class Run:
             return
         content = checkpoint.load(path, torch.device(device))
         self.state.restore(content)
-        self.measured, self.trunk = [Measurement(**m) for m in content["measured"]], content.get("trunk")
-        self.journal.cut_back(content.get("lengths") or {trace.FILE: int(content["trace"])})
+        self.measured, self.trunk = [Measurement(**m) for m in content["measured"]], content["trunk"]
+        self.journal.cut_back(content["lengths"])
 
 
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -53,6 +53,8 @@ def loss_of(
 ) -> torch.Tensor:
     """Loss of a batch in nats, computed in fp32 from what `forward` gives.
 
+    Under autocast `siglip` and `clip` multiply the embeddings in its type, as in open_clip's own training.
+
     Args:
         output: embeddings, scale and bias.
         loss: from `make_loss`, or a `ReferenceLoss`.

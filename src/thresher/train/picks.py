@@ -42,9 +42,8 @@ def append(folder: Path, picks: Sequence[Pick]) -> None:
 
 
 def write_uids(folder: Path, uids: Sequence[str] | pa.ChunkedArray) -> None:
-    """Write the uid of every row, unless it is there."""
-    if not (folder / UIDS_FILE).exists():
-        write_table(folder / UIDS_FILE, pa.table({"uid": uids if _chunked(uids) else list(uids)}))
+    """Write the uid of every row."""
+    write_table(folder / UIDS_FILE, pa.table({"uid": uids if _chunked(uids) else list(uids)}))
 
 
 def _chunked(uids: Sequence[str] | pa.ChunkedArray) -> bool:

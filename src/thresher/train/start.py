@@ -131,9 +131,11 @@ def make_chooser(
     """What chooses the batches of a run.
 
     Raises:
-        InputError: the pairs have no uids, or one has no reference embedding.
+        InputError: the pairs have no uids or too few different images, or one has no reference embedding.
     """
     keys = selection_keys(pairs) if recipe.selects else None
+    if keys is not None:
+        _check_images(recipe, keys[torch.from_numpy(pairs.rows)])
     if recipe.selects and source is not None and scoring_loss(recipe) == "siglip" and source.bias == 0:
         _log.warning(
             "the reference has no bias, so it was trained with the softmax loss, and its sigmoid losses do "
@@ -141,3 +143,12 @@ def make_chooser(
         )
     reference = join(source, pairs) if recipe.needs_reference and source is not None else None
     return Chooser(recipe=recipe, towers=towers, reference=reference, keys_n=keys, seed=seed, ranks=ranks)
+
+
+def _check_images(recipe: Recipe, keys_n: torch.Tensor) -> None:
+    different = len(torch.unique(keys_n))
+    if different < recipe.batch_size:
+        raise InputError(
+            f"batch_size {recipe.batch_size} is more than the {different} different images of the "
+            f"{len(keys_n)} pairs, and no image is chosen twice for one batch; lower batch_size"
+        )

@@ -52,22 +52,17 @@ class State:
         return content
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Back to where `content` was taken; nothing of it is kept, so it can serve again.
-
-        What an older release did not write stays as it is.
-        """
+        """Back to where `content` was taken; nothing of it is kept, so it can serve again."""
         self.towers.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(_clone(content["optimizer"]))
-        self.loss.load_state_dict(_clone(content.get("loss", {})))
+        self.loss.load_state_dict(_clone(content["loss"]))
         self.stream_state = content["stream"]
-        if "ledger" in content:
-            self.ledger.restore(content["ledger"])
-        if self.telemetry is not None and "times" in content:
+        self.ledger.restore(content["ledger"])
+        if self.telemetry is not None:
             self.telemetry.times_n = content["times"].cpu().numpy().astype(np.int32)
             self.telemetry.line = {}
         self.step = int(content["step"])
-        if "random" in content:  # absent from checkpoints that know no dropout
-            torch.set_rng_state(content["random"].cpu())
+        torch.set_rng_state(content["random"].cpu())
 
 
 def _clone(value: Any) -> Any:
