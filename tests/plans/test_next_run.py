@@ -51,6 +51,18 @@ def test_a_suggested_run_lowers_the_doubt_as_expected(unworn):
     assert after.regret_fall < before.regret_fall
 
 
+def test_runs_made_together_do_not_tell_the_same(unworn):
+    candidates = candidate_runs(unworn, BUDGETS)
+    alone = suggest(unworn, candidates, BUDGETS)
+    found = suggest(unworn, candidates, BUDGETS, together=3)
+    assert len(found) == len(alone)
+    assert found[0] == alone[0]
+    by_itself = {one.about: one.regret_fall for one in alone}
+    assert sum(one.regret_fall for one in found[:3]) < sum(by_itself[one.about] for one in found[:3])
+    twice = suggest(unworn, [alone[0].candidate] * 2, BUDGETS, together=2)
+    assert twice[1].regret_fall < twice[0].regret_fall / 2
+
+
 def test_where_all_is_known_no_run_is_worth_it():
     truth = parameters(b=(-0.3, -0.05), tau=(50.0, 50.0))
     lengths = (8_000_000, 32_000_000, 128_000_000, 512_000_000)

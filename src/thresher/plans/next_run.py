@@ -1,17 +1,11 @@
 """Which probe run to pay for next, and when no further run is worth it.
 
 The doubt that is left in the laws is held by their draws: S parameter vectors that the runs allow, of every
-law with a share in the predictions. A candidate run would measure `Y`, which each draw predicts; the plan
-depends on the errors `T` of the mixes at the budgets, which each draw predicts as well. To first order a
-measurement with noise `sigma` lowers the variance of a target by
-
-    cov(T, Y)^2 / (var(Y) + sigma^2)
-
-which is V-optimal design (arXiv 2604.22753 writes it with the Jacobian of one fit; with draws it covers the
-doubt between laws too). What counts in the end is regret: for every draw a measurement is simulated, the
-mixes' means are moved by the same linear rule, the best mix is chosen anew, and its regret in that draw is
-noted. The expected fall of regret is divided by the run's cost. A run is worth it while that fall exceeds
-what its cost would gain if it were added to the real run instead.
+law with a share in the predictions. Draws of laws that few runs chose are too sure of themselves, so pools
+may also stray from every law (`stray.py`). A run is worth what it is expected to save (`falls.py`): its fall
+of regret is divided by its cost, and it pays while that fall exceeds what its cost would gain if it were
+added to the real run instead. Runs that are to be made together are chosen one after the other, each beside
+those before it, so that they do not all tell the same.
 
 Axes: S draws, B budgets, C candidate mixes, K candidate runs.
 """
@@ -25,7 +19,9 @@ from thresher.budget import format_count
 from thresher.errors import InputError
 from thresher.laws.law import Floats
 from thresher.laws.result import Laws, predict_draws
+from thresher.plans.falls import expected_falls
 from thresher.plans.mixes import MOST_POOLS, Mixes, all_mixes
+from thresher.plans.stray import deviations, stray_of
 from thresher.plans.wording import Contest, Telling, train_both
 
 SHARES = (1.0, 0.25, 1 / 16)
@@ -82,6 +78,7 @@ def suggest(
     *,
     sizes: Mapping[str, int] | None = None,
     flops_per_sample: float = 1.0,
+    together: int = 1,
 ) -> list[Suggestion]:
     """Candidate runs, the one with the largest expected fall of regret per cost first.
 
@@ -93,6 +90,8 @@ def suggest(
         budgets: Samples seen of the runs to plan for.
         sizes: Samples in each pool; those of the runs where absent.
         flops_per_sample: What a sample of the real runs costs, in the unit of `CandidateRun.flops`.
+        together: So many runs are to be made before the laws are fitted again: each of the first
+            `together` is the best beside those before it, and its falls are those that it adds to them.
 
     Raises:
         InputError: without candidates or budgets, for laws without draws, or for a pool without a law.
@@ -109,28 +108,46 @@ def suggest(
             f"the laws hold {target_BSC.shape[1]} draws, too few to see what a run would tell; fit with "
             f"--bootstrap 200"
         )
-    run_SK = _measured(laws, candidates)
+    stray = stray_of(laws, target_BSC.shape[1])
+    for place, budget in enumerate(budgets):
+        target_BSC[place] *= 1 + deviations(stray, float(budget), mixes.weights_CP, mixes.size_P)
+    weights_KP, unique_KP, seen_K = _arrays(laws, candidates)
+    run_SK = predict_draws(laws, seen_K, weights_KP, unique_KP)
+    run_SK = run_SK * (1 + deviations(stray, seen_K, weights_KP, unique_KP))
     noise = max(laws.noise, _LEAST_NOISE)
-    gain_B = _gain_of_samples(laws, mixes, budgets)
-    largest = max(budgets) * flops_per_sample
-    found = []
-    for place, candidate in enumerate(candidates):
-        run_S = run_SK[:, place]
-        falls = [_falls(target_SC, run_S, noise) for target_SC in target_BSC]
-        variance_fall, regret_fall = (float(np.mean(column)) for column in zip(*falls, strict=True))
-        share = candidate.flops / largest
-        found.append(
-            Suggestion(
-                candidate=candidate,
-                variance_fall=variance_fall,
-                regret_fall=regret_fall,
-                cost_share=share,
-                worth=regret_fall > max(_LEAST_FALL, share * float(gain_B.max())),
-                about=describe(candidate),
+    most_gain = float(_gain_of_samples(laws, mixes, budgets).max())
+    shares = [candidate.flops / (max(budgets) * flops_per_sample) for candidate in candidates]
+
+    def beside(made: Sequence[int], places: Sequence[int]) -> list[Suggestion]:
+        """What each of the runs at `places` adds to those at `made`, the best for its cost first."""
+        before = expected_falls(target_BSC, run_SK[:, list(made)], noise)
+        found = []
+        for place in places:
+            falls = expected_falls(target_BSC, run_SK[:, [*made, place]], noise)
+            regret_fall = falls[1] - before[1]
+            found.append(
+                Suggestion(
+                    candidate=candidates[place],
+                    variance_fall=falls[0] - before[0],
+                    regret_fall=regret_fall,
+                    cost_share=shares[place],
+                    worth=regret_fall > max(_LEAST_FALL, shares[place] * most_gain),
+                    about=describe(candidates[place]),
+                )
             )
+        some = any(suggestion.regret_fall > _LEAST_FALL for suggestion in found)
+        return sorted(
+            found, key=lambda one: -(one.regret_fall if some else one.variance_fall) / one.cost_share
         )
-    some = any(suggestion.regret_fall > _LEAST_FALL for suggestion in found)
-    return sorted(found, key=lambda one: -(one.regret_fall if some else one.variance_fall) / one.cost_share)
+
+    first: list[Suggestion] = []
+    made: list[int] = []
+    places = list(range(len(candidates)))
+    while len(first) < together - 1 and len(places) > 1:
+        first.append(beside(made, places)[0])
+        made.append(next(place for place in places if candidates[place] is first[-1].candidate))
+        places.remove(made[-1])
+    return [*first, *beside(made, places)]
 
 
 _LEAST_DRAWS = 20
@@ -235,8 +252,8 @@ def num_draws(laws: Laws) -> int:
     return sum(len(fit.draws_SX) for fit in laws.fits)
 
 
-def _measured(laws: Laws, candidates: Sequence[CandidateRun]) -> Floats:
-    """What each draw predicts for each candidate run, [S, K]."""
+def _arrays(laws: Laws, candidates: Sequence[CandidateRun]) -> tuple[Floats, Floats, Floats]:
+    """Weights [K, P], unique samples [K, P] and samples seen [K] of the candidate runs."""
     names = laws.pool_names
     for candidate in candidates:
         for pool in candidate.weights:
@@ -245,32 +262,7 @@ def _measured(laws: Laws, candidates: Sequence[CandidateRun]) -> Floats:
     weights_KP = np.array([[run.weights.get(name, 0.0) for name in names] for run in candidates])
     unique_KP = np.array([[float(run.num_unique.get(name, 1)) for name in names] for run in candidates])
     seen_K = np.array([run.samples_seen for run in candidates], float)
-    return predict_draws(laws, seen_K, weights_KP / weights_KP.sum(1, keepdims=True), unique_KP)
-
-
-def _falls(target_SC: Floats, run_S: Floats, noise: float) -> tuple[float, float]:
-    """Expected relative fall of variance and fall of regret at one budget."""
-    mean_C = target_SC.mean(0)
-    off_S = run_S - run_S.mean()
-    variance = float((off_S**2).mean())
-    spread_SC = target_SC - mean_C
-    slope_C = off_S @ spread_SC / len(run_S) / (variance + noise**2)
-    best = int(mean_C.argmin())
-    against_SC = spread_SC - spread_SC[:, [best]]
-    rival_C = (against_SC**2).mean(0)
-    explained_C = (slope_C - slope_C[best]) ** 2 * (variance + noise**2)
-    chance_C = np.bincount(target_SC.argmin(1), minlength=mean_C.size) / len(run_S)
-    chance_C[best] = 0.0
-    weight = float((chance_C * rival_C).sum())
-    variance_fall = float((chance_C * explained_C).sum()) / weight if weight > 0 else 0.0
-    lowest_S = target_SC.min(1)
-    before = float((target_SC[:, best] - lowest_S).mean())
-    after = 0.0
-    for sign in (-1.0, 1.0):  # two points of the noise stand for its normal distribution
-        moved_SC = mean_C + (off_S + sign * noise)[:, None] * slope_C
-        chosen_S = moved_SC.argmin(1)
-        after += float((target_SC[np.arange(len(run_S)), chosen_S] - lowest_S).mean()) / 2
-    return variance_fall, before - after
+    return weights_KP / weights_KP.sum(1, keepdims=True), unique_KP, seen_K
 
 
 def _gain_of_samples(laws: Laws, mixes: Mixes, budgets: Sequence[int]) -> Floats:
