@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 import thresher
+from thresher.cli.balancing import balance, softcap
+from thresher.cli.deduplicating import dedup
 from thresher.cli.embedding import embed
 from thresher.cli.evaluating import evaluate
 from thresher.cli.guard import guarded
@@ -23,7 +25,8 @@ from thresher.cli.whole import demo, init, report, run
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, init, run, score, cut, probe, import_, fit, predict, plan, subset, embed),
-    *(train, picks, evaluate, report),
+    *(balance, softcap),
+    *(dedup, train, picks, evaluate, report),
 )
 """The commands in the order of the stages; a command is called like its function."""
 

@@ -25,8 +25,9 @@ def score(
         list[str],
         typer.Option(
             metavar="NAME[:key=value,...]",
-            help="A scorer with its options: caption, or clip with model, pretrained, device, batch_size and "
-            "precision; as=COLUMN renames its column. Repeat it for more columns.",
+            help="A scorer with its options: caption; clip with model, pretrained, device, batch_size and "
+            "precision; image with feature; basic with language; laion with those of clip and language. "
+            "as=COLUMN renames its column. Repeat it for more columns.",
         ),
     ],
     device: Device = None,
@@ -44,9 +45,11 @@ def score(
 
     The result has one row a pair and one column a scorer. `clip` is the cosine of image and caption under an
     open_clip model (a registry name with a pretrained tag, or a checkpoint file), `caption` a statistic of
-    the caption's text; in both, higher is better. Images are decoded in worker processes while the model
-    computes. A clip scorer without `pretrained` has random weights, good for measuring speed and nothing
-    else; a warning says so.
+    the caption's text, `image` one of the image (size, aspect, sharpness, entropy, share that varies),
+    `basic` 1 where DataComp's basic filter keeps the pair, and `laion` the cosine of English pairs, to be cut
+    at 0.28; in all, higher is better. Images are decoded once for all scorers, in worker processes while the
+    model computes. A clip or laion scorer without `pretrained` has random weights, good for
+    measuring speed and nothing else; a warning says so.
 
     Reads the shards and leaves them as they are. Writes one Parquet table a shard into SCORES/parts and
     SCORES/scores.json. Called again, it goes on with the shards that are not finished; scores that were made
@@ -85,8 +88,8 @@ def score(
             ),
         )
     random = [
-        f"the column {spec.column} comes from random weights and means nothing; give the scorer clip "
-        "pretrained=TAG or pretrained=FILE"
+        f"the column {spec.column} comes from random weights and means nothing; give the scorer "
+        f"{spec.name} pretrained=TAG or pretrained=FILE"
         for spec in specs
         if is_random(spec)
     ]

@@ -4,10 +4,18 @@ from collections.abc import Mapping
 
 from thresher.scores.caption import caption_quality
 from thresher.scores.clip import clip_similarity
+from thresher.scores.image import image_feature
+from thresher.scores.published import basic_filter, laion_filter
 from thresher.scores.scorer import Scorer
 from thresher.scores.spec import ScorerFactory, ScorerSpec, arguments, parse_spec
 
-SCORERS: dict[str, ScorerFactory] = {"caption": caption_quality, "clip": clip_similarity}
+SCORERS: dict[str, ScorerFactory] = {
+    "caption": caption_quality,
+    "clip": clip_similarity,
+    "image": image_feature,
+    "basic": basic_filter,
+    "laion": laion_filter,
+}
 """Name of a scorer -> the function that opens it; its keyword arguments are the options."""
 
 

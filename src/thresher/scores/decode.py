@@ -1,11 +1,17 @@
 """What a decode worker does: the bytes of some images in, their pixels out. numpy and Pillow only."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from thresher.data.images import BadImage, ImageSpec, fit, open_rgb
+from thresher.scores.measure import Measure, measure
+
+Form = ImageSpec | Measure
+"""What is wanted of an image: its pixels in some size, or numbers measured on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,33 +19,45 @@ class DecodeTask:
     """Images of neighbouring pairs, and every form in which they are wanted."""
 
     images: tuple[bytes, ...]
-    specs: tuple[ImageSpec, ...]
+    specs: tuple[Form, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels of the images that decode, uint8 [B, H, W, 3] for each spec, and why each other image does not.
+    """What each form gives of the images that decode, and why each other image does not.
 
+    Pixels are uint8 [B, H, W, 3], measured numbers float32 [B, F].
     `reasons` has an entry an image, None for a good one; B counts the good ones.
     """
 
-    pixels: tuple[npt.NDArray[np.uint8], ...]
+    pixels: tuple[npt.NDArray[Any], ...]
     reasons: tuple[str | None, ...]
 
 
 def decode_images(task: DecodeTask) -> Decoded:
-    """Decode each image once and fit it to every spec; an image is good when it fits all of them."""
-    pixels = [np.empty((len(task.images), spec.size, spec.size, 3), dtype=np.uint8) for spec in task.specs]
+    """Decode each image once and bring it into every form; an image is good when it fits all of them."""
+    pixels = [blank(spec, len(task.images)) for spec in task.specs]
     reasons: list[str | None] = []
     good: list[int] = []
     for place, data in enumerate(task.images):
         try:
             image = open_rgb(data)
             for spec, array in zip(task.specs, pixels, strict=True):
-                array[len(good)] = np.asarray(fit(image, spec))
+                array[len(good)] = _in_form(image, spec)
         except BadImage as error:
             reasons.append(str(error))
         else:
             reasons.append(None)
             good.append(place)
     return Decoded(tuple(array[: len(good)] for array in pixels), tuple(reasons))
+
+
+def blank(form: Form, count: int) -> npt.NDArray[Any]:
+    """Room for `count` images in a form, not filled."""
+    if isinstance(form, Measure):
+        return np.empty((count, len(form.names)), dtype=np.float32)
+    return np.empty((count, form.size, form.size, 3), dtype=np.uint8)
+
+
+def _in_form(image: Image.Image, form: Form) -> npt.NDArray[Any]:
+    return measure(image, form) if isinstance(form, Measure) else np.asarray(fit(image, form))

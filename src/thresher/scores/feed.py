@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from thresher.data.images import ImageSpec
 from thresher.data.shards import Pair, Reject, read_pairs
 from thresher.executor.local import Death, WorkerPool
-from thresher.scores.decode import Decoded, DecodeTask
+from thresher.scores.decode import Decoded, DecodeTask, Form, blank
+from thresher.scores.row import Row, row_of
 from thresher.scores.scorer import Images, Scorer
+
+__all__ = ["Batch", "Row", "Source", "batches"]
 
 CHUNK_PAIRS = 32
 CHUNK_BYTES = 8 * 2**20
@@ -28,17 +30,6 @@ class Source:
 
     number: int
     shard: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is kept of a pair: the columns of the score table that are no scores, and where its image lies."""
-
-    uid: str
-    key: str
-    shard: str
-    caption: str
-    offset: int
 
 
 @dataclass(slots=True)
@@ -117,14 +108,14 @@ def _append(chunk: Chunk, item: Pair | Reject) -> None:
     if isinstance(item, Reject):
         chunk.rejects.append(item)
         return
-    chunk.rows.append(Row(item.uid, item.key, item.shard, item.caption, item.image.offset))
+    chunk.rows.append(row_of(item))
     if item.image_bytes is not None:
         chunk.images.append(item.image_bytes)
         chunk.num_bytes += len(item.image_bytes)
 
 
 def _decoded(
-    chunks: Iterator[Chunk], specs: tuple[ImageSpec, ...], pool: WorkerPool, ahead: int
+    chunks: Iterator[Chunk], specs: tuple[Form, ...], pool: WorkerPool, ahead: int
 ) -> Iterator[tuple[Chunk, Decoded | None]]:
     """Each chunk with its pixels (None when no scorer wants images), in order."""
     if not specs:
@@ -150,7 +141,7 @@ def _one_by_one(task: DecodeTask, pool: WorkerPool) -> Decoded:
     parts: list[Decoded] = []
     for _, result in pool.map(singles, ahead=1):
         if isinstance(result, Death):
-            nothing = tuple(np.empty((0, spec.size, spec.size, 3), dtype=np.uint8) for spec in task.specs)
+            nothing = tuple(blank(spec, 0) for spec in task.specs)
             result = Decoded(nothing, ("decoding this image kills the worker process or never ends",))
         parts.append(result)
     pixels = tuple(np.concatenate([part.pixels[place] for part in parts]) for place in range(len(task.specs)))
@@ -160,7 +151,7 @@ def _one_by_one(task: DecodeTask, pool: WorkerPool) -> Decoded:
 class _Builder:
     """Collects the good pairs of one shard and hands them out in batches."""
 
-    def __init__(self, scorers: Sequence[Scorer], specs: tuple[ImageSpec, ...], stage: str) -> None:
+    def __init__(self, scorers: Sequence[Scorer], specs: tuple[Form, ...], stage: str) -> None:
         self._scorers = scorers
         self._stage = stage
         self._specs = specs
@@ -196,13 +187,16 @@ class _Builder:
             images = self._take_pixels(count)
             captions = [row.caption for row in rows]
             inputs = [
-                (images[scorer.spec] if scorer.spec else None, scorer.prepare(captions))
+                (
+                    images[scorer.spec] if scorer.spec else None,
+                    scorer.prepare(rows if scorer.of_rows else captions),
+                )
                 for scorer in self._scorers
             ]
         return Batch(chunk.source, rows, inputs, rejects, last, chunk.failure)
 
-    def _take_pixels(self, count: int) -> dict[ImageSpec, Images]:
-        found: dict[ImageSpec, Images] = {}
+    def _take_pixels(self, count: int) -> dict[Form, Images]:
+        found: dict[Form, Images] = {}
         rest: list[Images] = []
         for place, spec in enumerate(self._specs):
             joined = np.concatenate([pixels[place] for pixels in self._pixels])

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.images import ImageSpec
+from thresher.scores.measure import Measure
 
-Images = npt.NDArray[np.uint8]
+Images = npt.NDArray[Any]
 Pending = Callable[[], npt.NDArray[Any]]
 NUMBER = np.dtype(np.float32)
 
@@ -23,17 +24,20 @@ class Scorer:
 
     Attributes:
         fingerprint: Changes whenever the scores of the same pairs would change.
-        spec: How the images are wanted; None for a scorer of captions, which gets no images.
+        spec: How the images are wanted, as pixels or as numbers measured on them; None for a scorer of
+            captions, which gets no images.
         batch_size: Pairs wanted at once; a scorer of captions takes what the others want.
         prepare: Makes of captions what can be made before their turn (tokens), in a thread beside the model.
-        score: (images uint8 [B, H, W, 3] or None, prepared captions) -> a function that returns the B scores.
-            So a GPU may still be working when the next batch is handed over.
+        score: (images uint8 [B, H, W, 3], numbers float32 [B, F], or None; what was prepared) -> a function
+            that returns the B scores. So a GPU may still be working when the next batch is handed over.
+        of_rows: Whether `prepare` gets rows (`thresher.scores.row.Row`) in place of captions.
         result: What the score of one pair is: a float32, or an array.
     """
 
     fingerprint: str
-    spec: ImageSpec | None
+    spec: ImageSpec | Measure | None
     batch_size: int
-    prepare: Callable[[Sequence[str]], Any]
+    prepare: Callable[[Sequence[Any]], Any]
     score: Callable[[Images | None, Any], Pending]
+    of_rows: bool = False
     result: np.dtype[Any] = NUMBER

@@ -15,6 +15,9 @@ ROW_COLUMNS = ("uid", "key", "shard", "caption")
 OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
 """Options that say how to compute and not what: a run may go on with others."""
 
+WITH_MODEL = frozenset({"clip", "laion"})
+"""Scorers that take a model and its weights."""
+
 ScorerFactory = Callable[..., Scorer]
 
 
@@ -105,7 +108,7 @@ def is_random(spec: ScorerSpec) -> bool:
     """
     options = dict(spec.options)
     own_weights = options.get("model", "").startswith(("local-dir:", "hf-hub:"))
-    return spec.name == "clip" and "pretrained" not in options and not own_weights
+    return spec.name in WITH_MODEL and "pretrained" not in options and not own_weights
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -1,0 +1,156 @@
+"""Published filters, as rules that say of every row whether it is kept.
+
+They follow DataComp (arXiv 2304.14108, section 4.1 and appendix) as its code applies them. Given the columns
+that they read, the rows kept are the same ones.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from thresher.errors import InputError
+from thresher.scores.language import is_english, open_identifier
+from thresher.scores.spec import nearest
+
+MORE_THAN_WORDS = 2
+MORE_THAN_CHARACTERS = 5
+SHORTEST_SIDE = 200
+LARGEST_ASPECT = 3.0
+LAION_SIMILARITY = 0.28
+
+COLUMNS = {
+    "caption": ("caption", "text"),
+    "width": ("original_width", "width"),
+    "height": ("original_height", "height"),
+    "similarity": ("clip_b32_similarity_score", "clip"),
+    "language": ("language", "LANGUAGE"),
+}
+"""What a rule reads -> the columns that may hold it, the first present one counts."""
+
+Kept = npt.NDArray[np.bool_]
+
+
+def is_long_enough(captions: Sequence[str | None]) -> Kept:
+    """More than 2 words (split at white space) and more than 5 characters; a missing caption is not.
+
+    >>> is_long_enough(["a red chair", "red chair", "a b c"]).tolist()
+    [True, False, False]
+    """
+    found = [
+        text is not None and len(text.split()) > MORE_THAN_WORDS and len(text) > MORE_THAN_CHARACTERS
+        for text in captions
+    ]
+    return np.asarray(found, dtype=np.bool_)
+
+
+def is_large_enough(widths: npt.ArrayLike, heights: npt.ArrayLike) -> Kept:
+    """Shorter side of at least 200 pixels, and at most 3 times as long as short; a missing size is not.
+
+    >>> is_large_enough([600, 601, 199], [200, 200, 199]).tolist()
+    [True, False, False]
+    """
+    sides = np.stack([np.asarray(widths, dtype=np.float64), np.asarray(heights, dtype=np.float64)])
+    short, long = sides.min(axis=0), sides.max(axis=0)
+    kept: Kept = (short >= SHORTEST_SIDE) & (long <= LARGEST_ASPECT * short)
+    return kept
+
+
+def is_in_top(scores: npt.NDArray[np.floating[Any]], fraction: float) -> Kept:
+    """Whether a score reaches the one at place `int(n * fraction)` of the falling scores, counted from 0.
+
+    So one row more than the fraction is kept, and all rows that tie with it. A fraction of 1 keeps every row
+    that has a score. NaN stands behind all scores and is not kept.
+
+    Raises:
+        InputError: the fraction is not in [0, 1], or the score at that place is NaN.
+
+    >>> is_in_top(np.array([0.1, 0.3, 0.2, 0.3, 0.2]), 0.4).tolist()
+    [False, True, True, True, True]
+    """
+    if not 0 <= fraction <= 1:
+        raise InputError(f"the fraction {fraction} is not in [0, 1]; 0.3 keeps the best 30%")
+    place = int(len(scores) * fraction)
+    if place == len(scores):
+        kept: Kept = ~np.isnan(scores)
+        return kept
+    threshold = -np.sort(-scores)[place]
+    if np.isnan(threshold):
+        raise InputError(
+            f"the best {fraction:g} of {len(scores)} rows reach into those without a score (NaN: "
+            f"{int(np.isnan(scores).sum())}); give a smaller fraction, or leave them out"
+        )
+    best: Kept = scores >= threshold
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A published filter: what it reads (names in `COLUMNS`), and which rows it keeps of those columns."""
+
+    reads: tuple[str, ...]
+    keeps: Callable[[dict[str, npt.NDArray[Any]]], Kept]
+
+
+RULES: dict[str, Rule] = {
+    "basic": Rule(
+        ("language", "caption", "width", "height"),
+        lambda of: (
+            of["language"]
+            & is_long_enough(of["caption"].tolist())
+            & is_large_enough(of["width"], of["height"])
+        ),
+    ),
+    "laion": Rule(
+        ("language", "similarity"), lambda of: of["language"] & (of["similarity"] >= LAION_SIMILARITY)
+    ),
+}
+"""Name -> rule.
+
+- `basic`, DataComp's basic filter: English, more than 2 words, more than 5 characters, shorter side at least
+  200 pixels, aspect ratio at most 3
+- `laion`, LAION-2B's as DataComp applies it: English, similarity under CLIP ViT-B/32 of at least 0.28
+"""
+
+
+def keep(table: pa.Table, rule: str) -> Kept:
+    """Which rows of a table `rule` keeps; the table may be DataComp's metadata.
+
+    A similarity is compared in the precision in which it is stored. The language comes from a column (see
+    `COLUMNS`); without one it is identified from the caption.
+
+    Raises:
+        InputError: there is no such rule, or the table lacks a column that it reads.
+        MissingExtra: there is no column of languages, and the identifier is not installed.
+
+    >>> keep(pa.table({"language": ["en", "en", "fr"], "clip": [0.28, 0.27, 0.4]}), "laion").tolist()
+    [True, False, False]
+    """
+    if rule not in RULES:
+        raise InputError(f"there is no rule {rule!r}; {nearest(rule, list(RULES))}")
+    return RULES[rule].keeps({name: _column(table, name, rule) for name in RULES[rule].reads})
+
+
+def _column(table: pa.Table, name: str, rule: str) -> npt.NDArray[Any]:
+    """What a rule reads, as an array; for `language` whether it is English."""
+    known = [column for column in COLUMNS[name] if column in table.column_names]
+    if not known and name == "language":
+        identify, captions = open_identifier(), _column(table, "caption", rule).tolist()
+        return np.asarray(
+            [text is not None and is_english(identify(text)) for text in captions], dtype=np.bool_
+        )
+    if not known:
+        raise InputError(
+            f"the rule {rule} reads a {name} (column {' or '.join(COLUMNS[name])}), which the table does not "
+            f"have; its columns are {', '.join(table.column_names)}"
+        )
+    column = table.column(known[0])
+    if name == "language":
+        return np.asarray([is_english(code) for code in column.to_pylist()], dtype=np.bool_)
+    if name == "caption":
+        return np.asarray(column.to_pylist(), dtype=object)
+    values: npt.NDArray[Any] = column.to_numpy()
+    return values

@@ -1,0 +1,130 @@
+"""The published filters, on tables made by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from thresher.errors import InputError
+from thresher.scores.rules import is_in_top, keep
+from thresher.subset.npy import write_npy
+
+# text, width, height, language, kept by the basic filter
+BASIC = [
+    ("a red chair", 200, 200, "en", True),
+    ("a red chair", 199, 400, "en", False),  # shorter side
+    ("a red chair", 600, 200, "en", True),  # aspect ratio of exactly 3
+    ("a red chair", 601, 200, "en", False),
+    ("a red chair", 200, 601, "en", False),
+    ("red chair", 640, 480, "en", False),  # two words
+    ("a b c", 640, 480, "en", False),  # five characters
+    ("a b cd", 640, 480, "en", True),  # six
+    ("  a  \n b\tc ", 640, 480, "en", True),  # words at white space, characters counted with it
+    ("a red chair", 640, 480, "de", False),
+    ("a red chair", 640, 480, None, False),
+    (None, 640, 480, "en", False),
+    ("a red chair", None, 480, "en", False),
+    ("a red chair", 0, 0, "en", False),
+]
+
+
+def metadata() -> pa.Table:
+    texts, widths, heights, languages, _ = zip(*BASIC, strict=True)
+    return pa.table(
+        {
+            "uid": [f"{15 - n:x}" * 32 for n in range(len(BASIC))],
+            "text": pa.array(texts, pa.string()),
+            "original_width": pa.array(widths, pa.int64()),
+            "original_height": pa.array(heights, pa.int64()),
+            "language": pa.array(languages, pa.string()),
+        }
+    )
+
+
+def test_the_basic_filter_keeps_the_rows_that_datacomp_keeps() -> None:
+    assert keep(metadata(), "basic").tolist() == [row[-1] for row in BASIC]
+
+
+def test_the_laion_filter_keeps_english_pairs_from_a_similarity_of_028() -> None:
+    table = pa.table(
+        {
+            "language": ["en", "en", "en", "fr", "en"],
+            "clip_b32_similarity_score": pa.array([0.28, 0.2799, 0.9, 0.9, None], pa.float32()),
+        }
+    )
+    assert keep(table, "laion").tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "kept"),
+    [
+        (0.0, [False, True, False, True, False]),  # the threshold is the best score: all that tie with it
+        (0.3, [False, True, False, True, False]),  # int(1.5) = 1: the second best, 0.3
+        (0.4, [False, True, True, True, True]),  # int(2.0) = 2: the third best, 0.2, and what ties with it
+        (0.8, [True] * 5),
+        (1.0, [True] * 5),
+    ],
+)
+def test_a_fraction_keeps_one_row_more_and_all_that_tie_with_it(fraction: float, kept: list[bool]) -> None:
+    assert is_in_top(np.array([0.1, 0.3, 0.2, 0.3, 0.2]), fraction).tolist() == kept
+
+
+def test_a_fraction_agrees_with_counting_the_better_rows() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 7, 100):
+        scores = rng.integers(0, 12, size).astype(np.float32)
+        for fraction in (0.1, 0.29, 0.3, 0.99):
+            place = int(size * fraction)
+            slow = [int(np.sum(scores > score)) <= place for score in scores]
+            assert is_in_top(scores, fraction).tolist() == slow
+
+
+def test_the_binary_form_of_a_fraction_counts_as_it_does_at_datacomp() -> None:
+    assert int(100 * 0.29) == 28
+    assert is_in_top(np.arange(100.0), 0.29).sum() == 29
+
+
+def test_rows_without_a_score_stand_last_and_never_pass() -> None:
+    scores = np.array([np.nan, 0.2, 0.3])
+    assert is_in_top(scores, 0.3).tolist() == [False, False, True]
+    assert is_in_top(scores, 1.0).tolist() == [False, True, True]
+    with pytest.raises(InputError, match="reach into those without a score"):
+        is_in_top(scores, 0.7)
+    with pytest.raises(InputError, match=r"fraction 1\.5 is not in"):
+        is_in_top(scores, 1.5)
+
+
+def test_what_a_rule_keeps_is_written_as_datacomp_writes_it(tmp_path: Path) -> None:
+    table = metadata()
+    kept = keep(table, "basic")
+    uids = table.column("uid").filter(pa.array(kept))
+    write_npy(tmp_path / "basic.npy", uids, np.ones(len(uids), dtype=np.int64))
+    expected = np.array(
+        [(int(uid[:16], 16), int(uid[16:32], 16)) for uid in uids.to_pylist()], np.dtype("u8,u8")
+    )
+    expected.sort()
+    np.save(tmp_path / "expected.npy", expected)
+    assert (tmp_path / "basic.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+
+
+def test_a_column_that_a_rule_reads_and_a_rule_that_is_none_are_named() -> None:
+    with pytest.raises(InputError, match=r"reads a width .*original_width"):
+        keep(metadata().drop_columns(["original_width"]), "basic")
+    with pytest.raises(InputError, match="did you mean 'basic'"):
+        keep(metadata(), "basics")
+
+
+def test_without_a_column_of_languages_they_are_identified() -> None:
+    pytest.importorskip("py3langid")
+    table = pa.table(
+        {
+            "text": [
+                "A brown dog runs along the wet sand",
+                "Ein brauner Hund läuft über den nassen Strand",
+                None,
+            ],
+            "clip_b32_similarity_score": [0.3, 0.3, 0.3],
+        }
+    )
+    assert keep(table, "laion").tolist() == [True, False, False]
