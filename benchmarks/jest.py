@@ -9,12 +9,13 @@ script prints the time that it expects: less than two hours for all parts on two
 cifar   75% wrong captions in the pool, 2,000 curated pairs whose captions are coarser than the pool's
         ("a cat or dog"), so that a learner can end above its reference. Steps until a method reaches the best
         accuracy of uniform training, which gets four times the steps and the best of three learning rates,
-        the others one. Baselines: the curated pairs alone, curated pairs and pool together, and a filter of
-        the pool by the same reference before training, told the true share of right captions.
+        the others one (the reference-steered loss two). Baselines: the curated pairs alone, curated pairs and
+        pool together, and a filter of the pool by the same reference before training, told the true share of
+        right captions.
 flexi   the same pool with a vision transformer: scoring at low resolution, and what share of low-resolution
         training it needs.
-flickr  Flickr8k with 60% wrong captions: joint against independent selection on batches of distinct
-        captions.
+flickr  Flickr8k with 60% wrong captions, five pairs an image: joint against independent selection on batches
+        of distinct captions.
 clean   CIFAR-10 without wrong captions: selection must not hurt.
 
 FLOPs by kind are those of the trainer's ledger.

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,28 @@ def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path
         living.write_text("x")
         assert remove_leftovers(tmp_path) == 0
         assert names(tmp_path) == [living.name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, which tells ended processes")
+def test_the_leftovers_of_a_process_that_ended_and_was_not_asked_how_go(tmp_path):
+    code = (
+        "import os, signal, sys; from thresher.data.writer import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as p:\n"
+        "    p.write_text('half'); print('ready', flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "a.json")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert (
+            killed.stdout.read() == "ready\n"
+        )  # the end of the file: it has died, and nobody has waited for it
+        while not Path(f"/proc/{killed.pid}/stat").read_text().rpartition(")")[2].startswith(" Z"):
+            time.sleep(0.01)
+        assert remove_leftovers(tmp_path) == 1
 
 
 def test_json_keeps_its_order_and_takes_numpy_values(tmp_path):

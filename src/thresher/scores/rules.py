@@ -6,15 +6,17 @@ that they read, the rows kept are the same ones.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from thresher.errors import InputError
 from thresher.scores.language import is_english, open_identifier
 from thresher.scores.spec import nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # decode workers load this package, and should not wait for it
 
 MORE_THAN_WORDS = 2
 MORE_THAN_CHARACTERS = 5
@@ -116,7 +118,7 @@ RULES: dict[str, Rule] = {
 """
 
 
-def keep(table: pa.Table, rule: str) -> Kept:
+def keep(table: "pa.Table", rule: str) -> Kept:
     """Which rows of a table `rule` keeps; the table may be DataComp's metadata.
 
     A similarity is compared in the precision in which it is stored. The language comes from a column (see
@@ -126,6 +128,7 @@ def keep(table: pa.Table, rule: str) -> Kept:
         InputError: there is no such rule, or the table lacks a column that it reads.
         MissingExtra: there is no column of languages, and the identifier is not installed.
 
+    >>> import pyarrow as pa
     >>> keep(pa.table({"language": ["en", "en", "fr"], "clip": [0.28, 0.27, 0.4]}), "laion").tolist()
     [True, False, False]
     """
@@ -134,7 +137,7 @@ def keep(table: pa.Table, rule: str) -> Kept:
     return RULES[rule].keeps({name: _column(table, name, rule) for name in RULES[rule].reads})
 
 
-def _column(table: pa.Table, name: str, rule: str) -> npt.NDArray[Any]:
+def _column(table: "pa.Table", name: str, rule: str) -> npt.NDArray[Any]:
     """What a rule reads, as an array; for `language` whether it is English."""
     known = [column for column in COLUMNS[name] if column in table.column_names]
     if not known and name == "language":
