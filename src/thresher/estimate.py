@@ -12,7 +12,15 @@ from thresher.data.exclude import read_exclude
 from thresher.data.index import build_index
 from thresher.data.shards import expand
 from thresher.models.flops import forward_flops, training_flops
-from thresher.models.towers import Towers, autocast, embed_images, embed_texts, load_towers, to_input
+from thresher.models.towers import (
+    Towers,
+    autocast,
+    context_length,
+    embed_images,
+    embed_texts,
+    load_towers,
+    to_input,
+)
 from thresher.preflight import check_config, expected_sizes
 from thresher.probe import jobs_of, plan_trials, recipe_of
 from thresher.recipes import filter_recipe, probe_recipe, resolve_device, train_recipe
@@ -93,7 +101,7 @@ def _training(
     batch_size = min(recipe.batch_size, 64)
     loss = recipe.loss if recipe.loss in LOSSES else "clip"  # rho, whose products are those of clip
     rate = _samples_per_second(_training_step(towers, loss, batch_size), batch_size) * speedup(jobs, device)
-    context = int(getattr(towers.tokenize, "context_length", 77))
+    context = context_length(towers)
     uniform_steps = 1.0
     if recipe.selects or recipe.flexi:
         uniform_steps = step_ratio(recipe, measure_costs(towers, context, recipe))
@@ -135,7 +143,7 @@ def _scoring(config: Config, pairs: int, device: str) -> StageCost:
             towers = load_towers(options.get("model", "ViT-B-32"), device=device)
             rate = _samples_per_second(_forward(towers, 32), 32)
             seconds += pairs / rate
-            flops += forward_flops(towers, int(getattr(towers.tokenize, "context_length", 77))) * pairs
+            flops += forward_flops(towers, context_length(towers)) * pairs
             notes.append(f"{towers.name} at {rate:.0f} pairs/s")
     return StageCost(
         stage="score",

@@ -1,18 +1,15 @@
-"""The reference model of a training run: its cached embeddings, and what they cost."""
+"""The reference model of a training run: its cached embeddings."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from thresher.embeddings import StoredEmbeddings, embed_shards, open_embeddings
+from thresher.embeddings import embed_shards
+from thresher.embeddings.parts import EMBED
+from thresher.embeddings.stored import read_summary
 from thresher.errors import InputError
-from thresher.models.flops import forward_flops
-from thresher.models.towers import load_towers
 from thresher.train.distributed import is_first_rank
 
-SUMMARY_FILE = "embeddings.json"
 POLL_SECONDS = 1.0
 
 
@@ -43,7 +40,7 @@ def prepare_reference(
         InputError: it is neither, or the model has no weights.
     """
     folder = Path(reference)
-    if (folder / SUMMARY_FILE).exists():
+    if (folder / EMBED.summary_file).exists():
         return folder
     name, _, pretrained = reference.partition(",pretrained=")
     if folder.is_dir():
@@ -57,10 +54,10 @@ def prepare_reference(
             f"that `thresher embed` wrote, local-dir:FOLDER, or {name},pretrained=TAG"
         )
     if not is_first_rank():
-        while not (out / SUMMARY_FILE).exists():  # torchrun ends this process when the first one fails
+        while not (out / EMBED.summary_file).exists():  # torchrun ends this process when the first one fails
             time.sleep(POLL_SECONDS)
         return out
-    if not (out / SUMMARY_FILE).exists():
+    if not (out / EMBED.summary_file).exists():
         progress(f"reference: embedding {len(shards)} shards by {reference}")
     return embed_shards(
         shards, name, out, pretrained=pretrained or None, device=device, exclude=exclude, workers=workers
@@ -69,15 +66,5 @@ def prepare_reference(
 
 def reference_mark(folder: Path) -> list[str]:
     """What stands for the embeddings in `folder` among the settings of a run."""
-    stored = open_embeddings(folder)
-    return [stored.fingerprint, stored.precision, stored.dtype]
-
-
-def reference_flops(stored: StoredEmbeddings, num_pairs: int) -> float:
-    """FLOPs of embedding `num_pairs` by the model of `stored`; 0 where that model is not here any more."""
-    content: dict[str, Any] = json.loads((stored.folder / SUMMARY_FILE).read_text())
-    try:
-        towers = load_towers(str(content["model"]))
-    except InputError:
-        return 0.0
-    return num_pairs * forward_flops(towers, int(getattr(towers.tokenize, "context_length", 77)))
+    content = read_summary(folder)
+    return [content["fingerprint"], content["precision"], content["dtype"]]

@@ -7,7 +7,7 @@ import torch
 
 from thresher.errors import InputError
 from thresher.models.flexi import check_flexi
-from thresher.models.towers import Towers
+from thresher.models.towers import Towers, context_length
 from thresher.train.ledger import measure_costs, step_ratio
 from thresher.train.recipe import Recipe
 
@@ -17,7 +17,7 @@ def cost_sentence(recipe: Recipe, towers: Towers) -> str:
 
     The selection's own products are not in it, nor is the reference, which is embedded once.
     """
-    num_tokens = int(getattr(towers.tokenize, "context_length", 77))
+    num_tokens = context_length(towers)
     ratio = step_ratio(recipe, measure_costs(towers, num_tokens, recipe))
     if not recipe.selects:
         what = f"training {recipe.low_share:g} of a batch with patches of {recipe.flexi} pixels"

@@ -22,7 +22,7 @@ from thresher.models.flops import training_flops
 from thresher.models.saved import save_model
 from thresher.models.towers import Towers, load_towers
 from thresher.outlets import open_outlets
-from thresher.references import reference_flops, reference_mark
+from thresher.references import reference_mark
 from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
 from thresher.train.distributed import (
     barrier,
@@ -157,7 +157,7 @@ def _open_reference(job: Job, opened: OpenDataset) -> tuple[StoredEmbeddings | N
     if job.reference is None or not job.recipe.needs_reference:
         return None, 0.0
     stored = open_embeddings(job.reference)
-    return stored, reference_flops(stored, len(opened.uids))
+    return stored, stored.flops_per_pair * len(opened.uids)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Tables of runs that cannot be fitted: `thresher fit` answers each in one sentence, with row and remedy."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -156,27 +155,22 @@ def test_a_csv_by_another_name_is_told_to_be_called_csv(call: Call, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "runs.jsonl"])
-def test_ten_million_rows_are_answered_at_once(call: Call, tmp_path: Path, name: str) -> None:
-    row = "top,12800000,12800000,0.9\n"
+def test_too_many_rows_are_refused_without_reading_on(call: Call, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with path.open("w") as file:
-        file.write(HEADER)
-        for _ in range(100):
-            file.write(row * 100_000)
-    start = time.perf_counter()
+    with path.open("wb") as file:
+        file.write(HEADER.encode() + b"top,12800000,12800000,0.9\n" * (MAX_ROWS + 1))
+        file.truncate(2**40)  # sparse: more than any memory
     _refused(
         call,
         path,
         f"row {MAX_ROWS + 1:,}: a table of finished runs ends by row {MAX_ROWS:,}; keep one row a run",
     )
-    assert time.perf_counter() - start < 5
-    path.unlink()
 
 
 def test_a_file_of_one_endless_line_is_not_read_to_its_end(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     with path.open("wb") as file:
-        file.truncate(2**33)  # sparse
+        file.truncate(2**40)  # sparse
     _refused(call, path, "runs.csv is larger than 64 MiB; keep the rows and columns of finished runs")
 
 

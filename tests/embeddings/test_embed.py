@@ -18,7 +18,8 @@ from thresher.data.shards import Pair, expand, read_pairs
 from thresher.embeddings import DTYPES, embed_folder, embed_shards, open_embeddings
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
-from thresher.models.towers import embed_images, embed_texts, load_towers
+from thresher.models.flops import forward_flops
+from thresher.models.towers import context_length, embed_images, embed_texts, load_towers
 from thresher.scores.parts import list_parts, list_quarantines
 
 NUM_PAIRS = 15
@@ -53,6 +54,7 @@ def test_the_summary_holds_what_using_the_embeddings_needs(embedded: SimpleNames
         "dim": 64,
         "scale": pytest.approx(float(towers.model.logit_scale.detach().exp())),
         "bias": -10.0,
+        "flops_per_pair": forward_flops(towers, context_length(towers)),
         "shards": 3,
         "counts": {"pairs": NUM_PAIRS, "quarantined": 0},
         "quarantine": {},

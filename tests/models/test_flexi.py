@@ -105,9 +105,12 @@ def test_a_pass_without_gradients_leaves_no_matrix_that_a_later_one_with_gradien
     with torch.inference_mode():
         encode_image_low(model, images(), 16)
     encode_image_low(model, images(), 16).sum().backward()
+    assert model.visual.conv1.weight.grad.abs().sum() > 0
     with torch.inference_mode():
         resize_patch_weight(weights(6), 14)
-    resize_patch_weight(weights(6).requires_grad_(), 14).sum().backward()
+    own = weights(6).requires_grad_()
+    resize_patch_weight(own, 14).sum().backward()
+    assert own.grad.abs().sum() > 0
 
 
 def test_position_embeddings_are_resized_as_open_clip_resizes_them() -> None:

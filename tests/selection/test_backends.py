@@ -48,7 +48,7 @@ def test_triton_kernels_equal_the_full_matrix_in_the_interpreter() -> None:
 @needs_triton
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # triton's own, of its next release
-@pytest.mark.parametrize("dtype", ["bf16"])
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_triton_kernels_compile_to_an_h100s_matrix_instructions(dtype: str) -> None:
     """No device is needed for that; on one there is `benchmarks/selection_speed.py`."""
     from triton.backends.compiler import GPUTarget

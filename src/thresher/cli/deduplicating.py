@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Exclude, Json, given
+from thresher.cli.options import Exclude, Json, Shards, Workers, given
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
 
@@ -22,10 +22,7 @@ WORDS = {
 
 
 def dedup(
-    shards: Annotated[
-        list[str],
-        typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
-    ],
+    shards: Shards,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the lists and the hashes.")],
     scores: Annotated[
         Path | None,
@@ -59,9 +56,7 @@ def dedup(
     similarity: Annotated[
         float, typer.Option(metavar="COSINE", help="Smallest cosine of semantic duplicates.")
     ] = 0.95,
-    workers: Annotated[
-        int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
-    ] = 2,
+    workers: Workers = 2,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:

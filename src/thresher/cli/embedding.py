@@ -8,16 +8,13 @@ import typer
 
 from thresher.cli.filled import record_of, text_of
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Device, Exclude, Json
+from thresher.cli.options import Device, Exclude, Json, Shards, Workers
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
 
 
 def embed(
-    shards: Annotated[
-        list[str],
-        typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
-    ],
+    shards: Shards,
     model: Annotated[
         str,
         typer.Option(metavar="NAME", help="An open_clip model, or local-dir:FOLDER of a checkpoint folder."),
@@ -42,9 +39,7 @@ def embed(
             help="Precision of the forward pass; auto takes bf16 where the hardware multiplies it.",
         ),
     ] = "auto",
-    workers: Annotated[
-        int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
-    ] = 2,
+    workers: Workers = 2,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -95,5 +90,5 @@ def embed(
         show_json(record_of(out, summary))
     else:
         show(text_of(out, summary, have="embeddings", did="embedded"))
-    if summary.unreadable or not summary.num_pairs:
+    if summary.incomplete:
         raise typer.Exit(UNDONE)

@@ -8,6 +8,13 @@ import typer
 
 from thresher.errors import InputError
 
+Shards = Annotated[
+    list[str],
+    typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
+]
+Workers = Annotated[
+    int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
+]
 Exclude = Annotated[
     Path | None,
     typer.Option(

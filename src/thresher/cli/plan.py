@@ -171,10 +171,10 @@ def _flops(text: str, *, training: bool) -> float:
     if text[:1].isdigit():
         return parse_flops(text)
     from thresher.models.flops import forward_flops, training_flops
-    from thresher.models.towers import load_towers
+    from thresher.models.towers import context_length, load_towers
 
     towers = load_towers(text)
-    num_tokens = int(getattr(towers.tokenize, "context_length", 77))
+    num_tokens = context_length(towers)
     return training_flops(towers, num_tokens) if training else forward_flops(towers, num_tokens)
 
 

@@ -9,17 +9,14 @@ import typer
 
 from thresher.cli.filled import record_of, text_of
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Device, Exclude, Json, numbers
+from thresher.cli.options import Device, Exclude, Json, Shards, Workers, numbers
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
 from thresher.display.blocks import columns, number
 
 
 def score(
-    shards: Annotated[
-        list[str],
-        typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
-    ],
+    shards: Shards,
     out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
     scorer: Annotated[
         list[str],
@@ -35,9 +32,7 @@ def score(
         int | None,
         typer.Option(min=1, metavar="PAIRS", help="Pairs a forward pass.  [default: the scorer's own]"),
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
-    ] = 2,
+    workers: Workers = 2,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +94,7 @@ def score(
         show_json(record_of(out, summary))
     else:
         show(text_of(out, summary, have="scores", did="scored"))
-    if summary.unreadable or not summary.num_pairs:
+    if summary.incomplete:
         raise typer.Exit(UNDONE)
 
 

@@ -62,7 +62,7 @@ def embed_shards(
         workers=workers,
         progress=progress,
     )
-    if summary.unreadable or not summary.num_pairs:
+    if summary.incomplete:
         raise InputError(summary.status[0])
     return Path(out)
 
@@ -136,6 +136,7 @@ def _content(
         "dim": embedder.dim,
         "scale": embedder.scale,
         "bias": embedder.bias,
+        "flops_per_pair": embedder.flops_per_pair,
         "shards": summary.num_shards,
         "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
         "quarantine": dict(summary.quarantine),

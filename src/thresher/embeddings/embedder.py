@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.embeddings.numbers import DTYPES, pack
-from thresher.errors import InputError, MissingExtra
+from thresher.scores.model import open_model
 from thresher.scores.scorer import Images, Pending, Scorer
 
 if TYPE_CHECKING:
     import torch
 
     from thresher.models.towers import Towers
-
-RANDOM_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +31,7 @@ class Embedder:
         scale: Factor of the cosines in the model's loss.
         bias: What its loss adds to them; 0 for a model without one.
         precision: `fp32` or `bf16`.
+        flops_per_pair: Of embedding one pair.
     """
 
     scorer: Scorer
@@ -41,6 +40,7 @@ class Embedder:
     scale: float
     bias: float
     precision: str
+    flops_per_pair: float
 
 
 def open_embedder(
@@ -52,17 +52,18 @@ def open_embedder(
         InputError: the model, its weights, the device or the precision cannot be had.
         MissingExtra: torch or open_clip is not installed.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give at least 1")
-    try:
-        from thresher.models.towers import embed_images, load_towers, resolve_precision
-        from thresher.recipes import resolve_device
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "open_clip"):
-            raise
-        raise MissingExtra("train", "embedding pairs") from error
-    towers = load_towers(model, pretrained=pretrained, device=resolve_device(device), seed=RANDOM_SEED)
-    used = resolve_precision(towers.device, precision)
+    towers, used = open_model(
+        model,
+        pretrained=pretrained,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        needed_for="embedding pairs",
+    )
+
+    from thresher.models.flops import forward_flops
+    from thresher.models.towers import context_length, embed_images
+
     blank = np.zeros((1, towers.spec.size, towers.spec.size, 3), dtype=np.uint8)
     dim = embed_images(towers, blank, precision=used).shape[1]
     weights = towers.model.state_dict()
@@ -80,6 +81,7 @@ def open_embedder(
         scale=float(weights["logit_scale"].exp()),
         bias=float(weights["logit_bias"]) if "logit_bias" in weights else 0.0,
         precision=used,
+        flops_per_pair=forward_flops(towers, context_length(towers)),
     )
 
 

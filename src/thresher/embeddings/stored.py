@@ -41,6 +41,7 @@ class StoredEmbeddings:
         dim: D.
         scale: Factor of the cosines in the model's loss.
         bias: What its loss adds to them; 0 for a model without one.
+        flops_per_pair: What embedding one pair cost.
         count: Number of pairs; a uid that stands in two shards counts twice.
     """
 
@@ -52,6 +53,7 @@ class StoredEmbeddings:
     dim: int
     scale: float
     bias: float
+    flops_per_pair: float
     count: int
     _starts: Places = field(repr=False)  # first place of each part, and `count`
     _uids: npt.NDArray[np.bytes_] = field(repr=False)  # sorted, with the place of each
@@ -113,7 +115,7 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
             another preprocessing, made them.
     """
     folder = Path(folder)
-    content = _read_summary(folder)
+    content = read_summary(folder)
     if fingerprint is not None and content["fingerprint"] != fingerprint:
         raise InputError(
             f"{folder} holds embeddings of another model: {content['model']} with fingerprint "
@@ -142,6 +144,7 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
         dim=int(content["dim"]),
         scale=float(content["scale"]),
         bias=float(content["bias"]),
+        flops_per_pair=float(content["flops_per_pair"]),
         count=count,
         _starts=starts,
         _uids=uids[places],
@@ -150,7 +153,12 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
     )
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What `embeddings.json` says, without the uids.
+
+    Raises:
+        InputError: there is none, or it is damaged or of another release.
+    """
     path = folder / EMBED.summary_file
     try:
         content = json.loads(path.read_bytes())

@@ -178,6 +178,11 @@ def _fingerprint(model: torch.nn.Module, spec: ImageSpec, *rest: object) -> str:
     return digest.hexdigest()
 
 
+def context_length(towers: Towers) -> int:
+    """Tokens of a caption."""
+    return int(getattr(towers.tokenize, "context_length", 77))
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Mixed precision for `device`: `auto` is bf16 where the hardware has it, else fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(device, precision) == "bf16")

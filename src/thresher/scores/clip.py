@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thresher.errors import InputError, MissingExtra
+from thresher.scores.model import open_model
 from thresher.scores.scorer import Images, Pending, Scorer
 
 if TYPE_CHECKING:
     import torch
 
     from thresher.models.towers import Towers
-
-RANDOM_SEED = 0
 
 
 def clip_similarity(
@@ -42,17 +40,14 @@ def clip_similarity(
         InputError: the model, its weights, the device or the precision cannot be had.
         MissingExtra: torch or open_clip is not installed.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give at least 1")
-    try:
-        from thresher.models.towers import load_towers, resolve_precision
-        from thresher.recipes import resolve_device
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "open_clip"):
-            raise
-        raise MissingExtra("train", "the scorer clip") from error
-    towers = load_towers(model, pretrained=pretrained, device=resolve_device(device), seed=RANDOM_SEED)
-    used = resolve_precision(towers.device, precision)
+    towers, used = open_model(
+        model,
+        pretrained=pretrained,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        needed_for="the scorer clip",
+    )
     digest = hashlib.blake2b(f"clip-1 {towers.fingerprint} {used}".encode(), digest_size=16)
     return Scorer(
         fingerprint=digest.hexdigest(),

@@ -43,6 +43,11 @@ class FolderSummary:
     deaths: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether a shard, or everything, is missing."""
+        return bool(self.unreadable) or not self.num_pairs
+
 
 def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
     """Rows of all parts, rows of all quarantine tables, and the kinds of reason with their counts."""

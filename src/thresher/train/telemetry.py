@@ -94,12 +94,10 @@ def score_matrix(chooser: Chooser, scored: Scored) -> npt.NDArray[np.float32]:
     """
     recipe = chooser.recipe
     models = weighted_models(recipe.criterion, scored.learner, scored.reference, len(scored.batch.rows_B))
-    places = scored.places_b[:: -(-len(scored.places_b) // SHOWN)]
+    places = _spread(scored.places_b, SHOWN)
     total = torch.zeros(len(places), len(places), device=places.device)
     for model in models:
-        embeddings = model.embeddings
-        image, text = embeddings.image_BD[places].float(), embeddings.text_BD[places].float()
-        logits = embeddings.scale * image @ text.T + embeddings.bias
+        logits = _logits_bb(model.embeddings, places)
         signed = torch.where(torch.eye(len(places), dtype=torch.bool, device=places.device), -logits, logits)
         total += model.weight * (softplus(signed) if scoring_loss(recipe) == "siglip" else signed)
     matrix: npt.NDArray[np.float32] = total.cpu().numpy()
@@ -114,15 +112,19 @@ def write_matrix(folder: Path, matrix_mm: npt.NDArray[np.float32]) -> None:
 
 def batch_score(models: list[Weighted], loss: str, places_b: torch.Tensor) -> float:
     """Score of a batch, nats a pair; of a spread of `MOST` pairs where it holds more."""
-    stride = -(-len(places_b) // MOST)
-    places = places_b[::stride]
-    total = 0.0
-    for model in models:
-        embeddings = model.embeddings
-        image, text = embeddings.image_BD[places].float(), embeddings.text_BD[places].float()
-        logits = embeddings.scale * image @ text.T + embeddings.bias
-        total += model.weight * float(_loss_of(logits, loss))
-    return total
+    places = _spread(places_b, MOST)
+    return sum(model.weight * float(_loss_of(_logits_bb(model.embeddings, places), loss)) for model in models)
+
+
+def _spread(places_b: torch.Tensor, most: int) -> torch.Tensor:
+    """At most `most` of the places, evenly spread."""
+    return places_b[:: -(-len(places_b) // most)]
+
+
+def _logits_bb(embeddings: Embeddings, places_b: torch.Tensor) -> torch.Tensor:
+    """Logits of some pairs with each other: an image a row, a caption a column; fp32 [b, b]."""
+    image_bD, text_bD = embeddings.image_BD[places_b].float(), embeddings.text_BD[places_b].float()
+    return embeddings.scale * image_bD @ text_bD.T + embeddings.bias
 
 
 def _loss_of(logits_bb: torch.Tensor, loss: str) -> torch.Tensor:
