@@ -16,7 +16,8 @@ from tests.train.small import BATCH, JOINT, RECIPE, Stop, flat_pairs, random_ref
 from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
 from thresher.selection import select
-from thresher.train import ledger, picks, telemetry, trace
+from thresher.train import choice, ledger, picks, telemetry, trace
+from thresher.train.choice import selection_dtype
 from thresher.train.loop import STATE_FILE, Measurement
 from thresher.train.pairs import Pairs
 from thresher.train.reference import InMemory
@@ -135,6 +136,35 @@ def _all_of_them(chooser: Any, batch: Any, step: int) -> Any:
 
     embed(chooser.towers, batch, chooser.recipe)
     return Choice(batch=batch, rows_b=batch.rows_B)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "dtype"),
+    [
+        ("cuda", "bf16", torch.float16),
+        ("cuda", "fp32", torch.float32),
+        ("cpu", "bf16", torch.float32),
+        ("cpu", "fp32", torch.float32),
+    ],
+)
+def test_a_gpu_in_mixed_precision_selects_by_half_products(
+    device: str, precision: str, dtype: torch.dtype
+) -> None:
+    assert selection_dtype(torch.device(device), precision) is dtype
+
+
+def test_halves_choose_nearly_what_full_numbers_choose(
+    pairs: Pairs, reference: InMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {}
+    for dtype in (torch.float32, torch.float16):
+        monkeypatch.setattr(choice, "selection_dtype", lambda *_, dtype=dtype: dtype)
+        folder = tmp_path / str(dtype)
+        run(folder, pairs, BATCH, recipe=JOINT, reference=reference)
+        first = next(picks.read(folder))
+        chosen[dtype] = set(first.rows.tolist())
+    shared = len(chosen[torch.float32] & chosen[torch.float16])
+    assert shared >= 0.9 * BATCH
 
 
 @pytest.mark.parametrize("at", [1, 14, 27])

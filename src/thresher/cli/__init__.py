@@ -18,9 +18,10 @@ from thresher.cli.picking import picks
 from thresher.cli.plan import plan
 from thresher.cli.planning import fit, subset
 from thresher.cli.predict import predict
+from thresher.cli.probing import probe
 from thresher.cli.scoring import cut, score
 from thresher.cli.spread import spread
-from thresher.cli.training import probe, train
+from thresher.cli.training import train
 from thresher.cli.whole import demo, init, report, run
 
 COMMANDS: tuple[Callable[..., None], ...] = (

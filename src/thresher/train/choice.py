@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from thresher.errors import InputError
-from thresher.models.towers import Towers
+from thresher.models.towers import Towers, resolve_precision
 from thresher.selection import CRITERIA, METHODS, Embeddings, Selection, select
 from thresher.selection.ranks import MODES, SelectionAcross, select_across
 from thresher.selection.sizes import TooFewCandidates
@@ -116,7 +116,8 @@ class Chooser:
         self, batch: Batch, learner: Embeddings | None, reference: Embeddings | None, step: int
     ) -> Choice:
         recipe, device, world = self.recipe, self.towers.device, self.ranks.world
-        given = (learner, reference, self.keys_of(batch))
+        dtype = selection_dtype(device, resolve_precision(device, recipe.precision))
+        given = (_as(learner, dtype), _as(reference, dtype), self.keys_of(batch))
         found: Selection | SelectionAcross
         output = None
         if world == 1:
@@ -196,6 +197,15 @@ class Chooser:
         }
 
 
+def selection_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """In what embeddings are selected by: fp16 on a GPU that trains in bf16, else fp32.
+
+    Their entries are at most 1, where fp16 has eight times the digits of bf16, from which they come; products
+    are summed in fp32 either way. A CPU has no quicker half types.
+    """
+    return torch.float16 if device.type == "cuda" and precision == "bf16" else torch.float32
+
+
 def check_choice(recipe: Recipe) -> None:
     """Nothing, if the names in `recipe` are known and its numbers can be selected by.
 
@@ -213,6 +223,12 @@ def check_choice(recipe: Recipe) -> None:
         raise InputError(f"chunks is {recipe.chunks}; take at least 1, 16 is usual")
     if not 0 <= recipe.gain < math.inf:
         raise InputError(f"gain is {recipe.gain:g}; take 0 (uniform) or more, 1 is usual")
+
+
+def _as(embeddings: Embeddings | None, dtype: torch.dtype) -> Embeddings | None:
+    if embeddings is None:
+        return None
+    return replace(embeddings, image_BD=embeddings.image_BD.to(dtype), text_BD=embeddings.text_BD.to(dtype))
 
 
 def _detached(embeddings: Embeddings) -> Embeddings:
