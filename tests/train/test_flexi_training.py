@@ -13,10 +13,13 @@ from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
 from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import load_towers
+from thresher.selection import uid_keys
 from thresher.train import ledger, telemetry, trace
+from thresher.train.choice import Chooser
+from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs
 from thresher.train.pairs import Batch, Pairs
-from thresher.train.reference import InMemory
+from thresher.train.reference import InMemory, join
 from thresher.train.scoring import embed
 
 PATCHED = "thresher-tiny-vit-32"
@@ -93,6 +96,20 @@ def test_the_scores_at_both_resolutions_are_compared_and_poor_ones_warned_of(
     found = last_line(tmp_path, telemetry.FILE)["rank_correlation"]
     assert -1 <= found <= 1
     assert f"have a rank correlation of {found:.2f}; raise low_share" in caplog.text
+
+
+def test_resolutions_are_compared_by_what_the_learner_says_alone(pairs: Pairs, reference: InMemory) -> None:
+    towers = load_towers(PATCHED, sigmoid=True, seed=0)
+    keys = uid_keys(list(pairs.uids or ()))
+    chooser = Chooser(
+        recipe=FLEXI, towers=towers, reference=join(reference, pairs), keys_n=keys, seed=0, ranks=SINGLE
+    )
+    rows = pairs.rows[:64]
+    batch = Batch(rows, pairs.images.submit(rows)(), pairs.tokens[torch.from_numpy(rows)].long())
+    same = embed(towers, batch, FLEXI, low=False)
+    others = dataclasses.replace(same, image_BD=same.image_BD.roll(1, 0))
+    assert telemetry.rank_correlation(chooser, batch, same) == (pytest.approx(1.0), 64)
+    assert telemetry.rank_correlation(chooser, batch, others)[0] < 0.6
 
 
 def test_no_low_resolution_training_is_warned_of(

@@ -167,7 +167,7 @@ def _repeats_chart(runs: Sequence[TrainingRun]) -> Chart | None:
 
 
 def _resolutions_chart(runs: Sequence[TrainingRun]) -> Chart | None:
-    """Rank correlation of the scores at low and at full resolution over time."""
+    """Rank correlation of the learner's losses at low and at full resolution over time."""
     run = _richest(runs, "rank_correlation")
     if run is None:
         return None
@@ -180,13 +180,13 @@ def _resolutions_chart(runs: Sequence[TrainingRun]) -> Chart | None:
     mark = Mark(colour=INK, symbol="circle", dash="solid")
     return Chart(
         id="chart-resolutions",
-        title="Scores at two resolutions",
-        summary=f"Rank correlation of the scores at low and at full resolution, at {len(found)} moments of a "
-        f"run: {found[0][1]:.2f} at first, {found[-1][1]:.2f} at last.",
+        title="Losses at two resolutions",
+        summary="Rank correlation of the learner's losses at low and at full resolution, at "
+        f"{len(found)} moments of a run: {found[0][1]:.2f} at first, {found[-1][1]:.2f} at last.",
         legend=(),
         x=Axis(title="Step"),
         y=Axis(title="Rank correlation", limits=(min(0.0, float(y.min())), 1.0)),
-        series=(Line("scores", x, y, mark), Points("scores", x, y, mark, "step %{x}: %{y:.2f}")),
+        series=(Line("losses", x, y, mark), Points("losses", x, y, mark, "step %{x}: %{y:.2f}")),
     )
 
 

@@ -16,9 +16,11 @@ import torch
 
 from thresher.data.writer import append_jsonl
 from thresher.errors import InputError
+from thresher.selection import Embeddings
 from thresher.train import ledger, picks, telemetry, trace
-from thresher.train.choice import Choice, Chooser, Scored
+from thresher.train.choice import Choice, Chooser
 from thresher.train.ledger import Costs
+from thresher.train.pairs import Batch
 from thresher.train.schedule import Branch
 from thresher.train.state import State
 
@@ -131,17 +133,17 @@ class Journal:
         crosses = before // telemetry.RANK_EVERY < self.state.step // telemetry.RANK_EVERY
         if self.chooser.ranks.is_main and (crosses or before == 0):
             telemetry.write_matrix(self.folder, telemetry.score_matrix(self.chooser, choice.scored))
-        if self.chooser.recipe.flexi and crosses:
-            line["rank_correlation"] = self._rank_correlation(choice.scored)
+        if self.chooser.recipe.flexi and crosses and choice.scored.learner is not None:
+            line["rank_correlation"] = self._rank_correlation(choice.scored.batch, choice.scored.learner)
         return line
 
-    def _rank_correlation(self, scored: Scored) -> float:
-        found, count = telemetry.rank_correlation(self.chooser, scored)
+    def _rank_correlation(self, batch: Batch, low: Embeddings) -> float:
+        found, count = telemetry.rank_correlation(self.chooser, batch, low)
         self.state.ledger.flops["score"] += count * self.costs.forward
         if found < telemetry.POOR:
             recipe = self.chooser.recipe
             _log.warning(
-                "at step %d the scores at low and at full resolution have a rank correlation of %.2f; raise "
+                "at step %d the losses at low and at full resolution have a rank correlation of %.2f; raise "
                 "low_share (now %g) or take a smaller flexi patch (now %d)",
                 *(self.state.step, found, recipe.low_share, recipe.flexi),
             )

@@ -17,6 +17,7 @@ from thresher.data.writer import atomic_path
 from thresher.selection import Embeddings, select
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.train.choice import Choice, Chooser, Scored
+from thresher.train.pairs import Batch
 from thresher.train.scoring import embed, scoring_loss
 
 FILE = "selection.jsonl"
@@ -136,22 +137,25 @@ def _loss_of(logits_bb: torch.Tensor, loss: str) -> torch.Tensor:
     return (0.5 * (rows + columns) - positive).mean()
 
 
-def rank_correlation(chooser: Chooser, scored: Scored) -> tuple[float, int]:
-    """Spearman's correlation of the scores of `RANKED` candidates at low and at full resolution; how many."""
-    part = np.arange(min(RANKED, len(scored.batch.rows_B)))
-    high = embed(chooser.towers, scored.batch.take(part), chooser.recipe, low=False)
-    models = weighted_models(chooser.recipe.criterion, high, _first(scored.reference, len(part)), len(part))
-    full = diagonal_score(models, scoring_loss(chooser.recipe))
-    pair = torch.stack([scored.score_B[: len(part)], full]).argsort(dim=1).argsort(dim=1)
-    return float(torch.corrcoef(pair.double())[0, 1]), len(part)
+def rank_correlation(chooser: Chooser, batch: Batch, low: Embeddings) -> tuple[float, int]:
+    """How alike the learner ranks pairs at low and at full resolution.
 
+    Spearman's correlation of its losses of the first `RANKED` candidates by themselves. The reference has no
+    part in it: its losses are the same in both scores and would hide the difference.
 
-def _first(embeddings: Embeddings | None, count: int) -> Embeddings | None:
-    if embeddings is None:
-        return None
-    return Embeddings(
-        image_BD=embeddings.image_BD[:count],
-        text_BD=embeddings.text_BD[:count],
-        scale=embeddings.scale,
-        bias=embeddings.bias,
-    )
+    Args:
+        chooser: of the run.
+        batch: candidates.
+        low: their embeddings by the learner at low resolution.
+
+    Returns:
+        The correlation, and how many pairs went through the model once more for it.
+    """
+    part = np.arange(min(RANKED, len(batch.rows_B)))
+    full = embed(chooser.towers, batch.take(part), chooser.recipe, low=False)
+    losses = [
+        diagonal_score([Weighted(weight=1, embeddings=one)], scoring_loss(chooser.recipe))[: len(part)]
+        for one in (low, full)
+    ]
+    places = torch.stack(losses).argsort(dim=1).argsort(dim=1)
+    return float(torch.corrcoef(places.double())[0, 1]), len(part)
