@@ -121,6 +121,10 @@ def test_damage_is_named(copy: Path) -> None:
     (copy / "embeddings.json").write_text('{"schema": "thresher.scores", "version": 1}')
     with pytest.raises(InputError, match=r"is no thresher.embeddings of version 1"):
         open_embeddings(copy)
+    content = '{"schema": "thresher.embeddings", "version": 1, "dtype": "fp16", "model": "ViT-B-32"}'
+    (copy / "embeddings.json").write_text(content)
+    with pytest.raises(InputError, match=r"lacks 'fingerprint'; run `thresher embed` of this release"):
+        open_embeddings(copy)
 
 
 def test_vectors_of_another_shape_or_cut_off_are_refused(copy: Path) -> None:

@@ -24,6 +24,9 @@ from thresher.scores.parts import list_parts
 MAPPED_PARTS = 256
 """Most files that are mapped at once; a process may only open so many."""
 
+KEYS = ("model", "fingerprint", "precision", "dim", "scale", "bias", "flops_per_pair", "counts")
+"""What `embeddings.json` says besides its schema and the dtype."""
+
 Places = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
@@ -173,6 +176,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no {SCHEMA} of version {VERSION}; run `thresher embed` of this release")
     if content.get("dtype") not in DTYPES:
         raise InputError(f"{path} has the dtype {content.get('dtype')!r}; known: {', '.join(DTYPES)}")
+    absent = next((key for key in KEYS if key not in content), None)
+    if absent is not None:
+        raise InputError(f"{path} lacks {absent!r}; run `thresher embed` of this release")
     return content
 
 
