@@ -178,16 +178,18 @@ def flickr(data: Path, out: Path) -> Part:
     )
     rate = 2e-3
 
-    def of_256(select: str) -> Recipe:
-        return recipe(RESNET, lr=rate, batch_size=256, **selecting(select, 0.9))
+    def of(size: int, select: str) -> Recipe:
+        return recipe(RESNET, lr=rate, batch_size=size, **selecting(select, 0.9))
 
     cells = [
         _cell("joint .9", recipe(RESNET, lr=rate, **selecting("joint", 0.9)), points),
         _cell("independent .9", recipe(RESNET, lr=rate, **selecting("independent", 0.9)), points),
         *(_cell("uniform", recipe(RESNET, lr=lr), points) for lr in (2e-3, 1e-3, 5e-4)),
         _cell("offline filter", recipe(RESNET, lr=rate), points, "filtered"),
-        _cell("joint .9 of 256", of_256("joint"), (50, 100)),
-        _cell("independent .9 of 256", of_256("independent"), (50, 100)),
+        _cell("joint .9 of 256", of(256, "joint"), (50, 100, 200)),
+        _cell("independent .9 of 256", of(256, "independent"), (50, 100, 200)),
+        _cell("joint .9 of 512", of(512, "joint"), (50, 100)),
+        _cell("independent .9 of 512", of(512, "independent"), (50, 100)),
     ]
     return Part(
         name="flickr",

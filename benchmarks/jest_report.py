@@ -214,7 +214,8 @@ def _differences(part: Part, curves: Sequence[Curve]) -> list[str]:
     """Joint against independent and against uniform selection at equal steps, seed by seed."""
     by_name = {curve.method: curve for curve in curves}
     pairs = [("joint .9", "independent .9"), ("joint .8", "independent .8")]
-    pairs += [("joint .9 of 256", "independent .9 of 256"), ("joint .9", "offline filter")]
+    pairs += [(f"joint .9 of {size}", f"independent .9 of {size}") for size in (256, 512)]
+    pairs += [("joint .9", "offline filter")]
     pairs += [("joint .8", "uniform"), ("joint .9", "uniform"), ("flexi .8", "joint .8")]
     pairs += [("joint .8 gain 1", "uniform"), ("joint .8 until 160", "uniform")]
     pairs += [("flexi .8", "flexi .8 0% low"), ("flexi .8 25% low", "flexi .8 0% low")]
