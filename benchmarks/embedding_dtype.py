@@ -186,15 +186,15 @@ def speed(world: World, folder: Path, repeats: int) -> None:
     towers: Towers = load_towers(f"local-dir:{world.reference}")
     precision = resolve_precision(towers.device, "auto")
     for dtype in DTYPES:
-        bare_rate(towers, precision, BATCH)
-        bare, made, ratios = [bare_rate(towers, precision, 4096)], [], []
+        bare_rate(towers, towers.model, precision, BATCH)
+        bare, made, ratios = [bare_rate(towers, towers.model, precision, 4096)], [], []
         for number in range(repeats):
             out = folder / f"{dtype}-{number}"
             summary = embed_folder(
                 world.shards, f"local-dir:{world.reference}", out, dtype=dtype, device="cpu", batch_size=BATCH
             )
             made.append(summary.new_pairs / summary.seconds)
-            bare.append(bare_rate(towers, precision, 4096))
+            bare.append(bare_rate(towers, towers.model, precision, 4096))
             ratios.append(made[-1] / statistics.harmonic_mean(bare[-2:]))
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / len(world.uids)
         print(

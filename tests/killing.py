@@ -1,10 +1,10 @@
 """Programs that come to a chosen moment and are killed there with kill -9."""
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
+
+from tests.forking import start
 
 
 def wait_for_kill() -> None:
@@ -13,13 +13,17 @@ def wait_for_kill() -> None:
     time.sleep(600)
 
 
-def kill_when_ready(module: str, *arguments: str) -> None:
+def kill_when_ready(module: str, *arguments: object) -> None:
     """Run `python -m module arguments` until it calls `wait_for_kill`, and kill it."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        process.kill()
-    assert said == "now\n", f"{module} {' '.join(arguments)} ended too early"
-    assert process.returncode == -signal.SIGKILL
+    said, stdout = multiprocessing.Pipe(duplex=False)
+    process = start(module, *arguments, stdout=stdout)
+    stdout.close()
+    with open(said.fileno(), closefd=False) as lines:
+        first = lines.readline()
+    said.close()
+    process.kill()
+    process.join()
+    code = process.exitcode
+    process.close()
+    assert first == "now\n", f"{module} {' '.join(map(str, arguments))} ended too early"
+    assert code == -signal.SIGKILL

@@ -1,7 +1,8 @@
 """A small pool cut by caption, a recipe of a few steps, and an evaluation set: what probes need.
 
 `python -m tests.probing MOMENT NUMBER JOBS SOURCE OUT` probes it and waits to be killed at the NUMBERth call
-of MOMENT: `trace` (a few steps are done), `line` (of the ledger) or `progress` (a run is finished).
+of MOMENT: `trace` (a few steps are done), `line` (of the ledger) or `progress` (a run is finished); at `end`
+it comes to its end.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import thresher.runs
 from tests.killing import wait_for_kill
-from tests.models.small import TINY
+from tests.models.small import RESNET
 from thresher.config import Evaluate, Probe
 from thresher.data.synthetic import QUALITIES, draw_pairs, write_shards
 from thresher.pools import Pools, cut, load_pools
@@ -23,7 +24,13 @@ from thresher.train import loop, trace
 from thresher.trials import Bench, Trial, run_trials
 
 PROBE = Probe(
-    model=TINY, samples=(160, 320), fractions=(1.0, 0.5), batch_size=16, jobs=1, precision="fp32", flip=True
+    model=RESNET,
+    samples=(160, 320),
+    fractions=(1.0, 0.5),
+    batch_size=16,
+    jobs=1,
+    precision="fp32",
+    flip=True,
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from tests.models.small import TINY
+from tests.models.small import RESNET
 from thresher.config import load_config
 from thresher.data.synthetic import write_demo_pool
 from thresher.pipeline import Outcome, run
@@ -21,8 +21,8 @@ device = "cpu"
 paths = ["pool"]
 [filter]
 shards = ["curated"]
-model = "{TINY}"
-samples_seen = 480
+model = "{RESNET}"
+samples_seen = 240
 batch_size = 16
 [score]
 scorers = ["clip", "caption"]
@@ -31,8 +31,8 @@ workers = 1
 by = "clip"
 edges = [0.4, 1.0]
 [probe]
-model = "{TINY}"
-samples = [160, 320, 480]
+model = "{RESNET}"
+samples = [80, 160, 240]
 fractions = [1.0, 0.5]
 batch_size = 16
 jobs = 1
@@ -43,11 +43,11 @@ zeroshot = ["test"]
 [fit]
 bootstrap = 10
 [plan]
-budgets = [480, 960]
+budgets = [240, 480]
 [train]
-model = "{TINY}"
+model = "{RESNET}"
 batch_size = 16
-samples_seen = 160
+samples_seen = 80
 precision = "fp32"
 [report]
 gallery = 2

@@ -1,31 +1,16 @@
-"""A stage in a process of its own that stops at a chosen moment and waits to be killed.
+"""`python -m tests.stopped STAGE MOMENT NUMBER IN OUT` comes to a moment and waits to be killed.
 
-`python -m tests.stopped STAGE MOMENT NUMBER IN OUT`: the moment is `step` (after the NUMBERth call of
-progress) or `file` (in the NUMBERth file, written but not yet renamed).
+The moment is `step` (after the NUMBERth call of progress) or `file` (in the NUMBERth file, written but not
+yet renamed).
 """
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.killing import wait_for_kill
 from thresher.data import writer
-
-
-def run_and_kill(stage: str, moment: str, number: int, source: Path, out: Path) -> None:
-    """Start the stage, and kill -9 it when it has come to the moment."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "tests.stopped", stage, moment, str(number), str(source), str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == "now\n", f"{stage} ended before {moment} {number}"
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
 
 
 def score(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
@@ -61,8 +46,7 @@ def main(stage: str, moment: str, number: int, source: Path, out: Path) -> None:
         nonlocal calls
         calls += 1
         if calls == number:
-            print("now", flush=True)  # noqa: T201 - the signal to the test
-            time.sleep(600)
+            wait_for_kill()
 
     if moment == "file":
         flush = writer._flush_to_disk

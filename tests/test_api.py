@@ -278,8 +278,8 @@ def test_a_fit_and_a_plan_need_no_torch(tmp_path):
 def test_the_planning_side_loads_in_half_a_second():
     used = "import thresher as th\n[getattr(th, name) for name in th.__all__]"
     code = f"import time\n{used}\nprint(time.process_time())"
-    done = [
+    done = (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(3)
-    ]
-    assert min(float(seconds) for seconds in done) < 0.5
+        for _ in range(5)
+    )
+    assert any(float(seconds) < 0.5 for seconds in done)  # of processor time; the first, if nothing disturbs

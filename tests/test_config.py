@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from thresher.config import Config, Evaluate, Plan, Probe, Score, Shards, commented_config, load_config
+from thresher.config import (
+    Config,
+    Evaluate,
+    Plan,
+    Probe,
+    Score,
+    Shards,
+    TrainingConfig,
+    commented_config,
+    load_config,
+    load_training_config,
+)
 from thresher.config.sections import Metric, sections
 from thresher.errors import InputError
 from thresher.metrics import ERRORS
@@ -86,6 +97,16 @@ def test_models_and_weights_are_files_beside_the_config_where_there_are_such(
     assert config.probe.model == f"local-dir:{tmp_path / 'tiny'}"
     assert config.train is not None
     assert config.train.model == "ViT-B-32"
+
+
+def test_a_filter_network_is_a_folder_beside_the_config(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    scorers = '["dfn:network=net", "dfn:network=local-dir:net,as=again"]'
+    config = load(SMALLEST.replace(WEIGHTS, f'[score]\nscorers = {scorers}\n[cut]\nby = "dfn"\n'))
+    assert config.score.scorers == (
+        f"dfn:network={tmp_path / 'net'}",
+        f"dfn:network=local-dir:{tmp_path / 'net'},as=again",
+    )
 
 
 def test_settings_cannot_be_changed_after_loading(load: Load) -> None:
@@ -277,3 +298,38 @@ def test_a_reference_is_a_folder_beside_the_config_or_a_model(
     config = load(SMALLEST + f'[train]\nselect = "joint"\nreference = "{written}"')
     assert config.train is not None
     assert config.train.reference == meant.format(folder=tmp_path)
+
+
+TRAINING_ALONE = """
+[shards]
+paths = ["curated.tar"]
+[train]
+samples_seen = "4M"
+"""
+
+
+def test_training_alone_needs_no_scores_and_no_plan(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(TRAINING_ALONE)
+    config = load_training_config(path)
+    assert isinstance(config, TrainingConfig)
+    assert config.evaluate is None
+    assert config.shards.paths == (str(tmp_path / "curated.tar"),)
+    assert config.workdir == tmp_path / "work"
+    with pytest.raises(InputError, match=r"the section \[evaluate\] is missing"):
+        load_config(path)
+
+
+def test_a_config_with_another_stage_is_read_as_one_of_the_whole_way(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(SMALLEST)
+    assert isinstance(load_training_config(path), Config)
+    path.write_text(TRAINING_ALONE + '[evaluate]\nzeroshot = ["e.tar"]\n[cut]\nedges = [0.5]')
+    with pytest.raises(InputError, match=r"the section \[plan\] is missing"):
+        load_training_config(path)
+    path.write_text(TRAINING_ALONE + "[trian]\nlr = 1")
+    with pytest.raises(InputError, match="unknown section or key 'trian'; did you mean 'train'"):
+        load_training_config(path)
+    path.write_text(TRAINING_ALONE.replace("[train]", "[evaluate]"))
+    with pytest.raises(InputError, match="unknown key 'samples_seen' in"):
+        load_training_config(path)

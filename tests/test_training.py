@@ -14,7 +14,7 @@ from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.models.small import TINY, VIT
 from tests.small_pool import contents, uid, write_shards
 from thresher import training, training_job
-from thresher.config import Config, load_config
+from thresher.config import Config, load_config, load_training_config
 from thresher.data.synthetic import draw_pairs
 from thresher.data.synthetic import write_shards as write_scenes
 from thresher.errors import InputError
@@ -214,6 +214,18 @@ def test_the_filter_is_trained_on_the_curated_pairs(
     assert folder == tmp_path / "work" / "filter"
     assert json.loads((folder / RESULT_FILE).read_text())["measured"][0]["samples_seen"] == 48
     assert load_towers(TINY, pretrained=str(folder / WEIGHTS_FILE)).model.logit_bias is not None
+
+
+def test_a_config_of_training_alone_trains_on_all_pairs_and_measures_nothing(
+    shards: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"device = 'cpu'\n[shards]\npaths = {json.dumps(shards)}\n{TRAIN}samples_seen = 48\n")
+    said: list[str] = []
+    folder = train_from_config(load_training_config(path), progress=said.append)
+    assert folder == tmp_path / "work" / "train"
+    assert json.loads((folder / RESULT_FILE).read_text())["measured"][0]["metrics"] == {}
+    assert said == [f"trained {VIT} on 48 samples"]
 
 
 def manifest(repeats: dict[int, int]) -> pa.Table:

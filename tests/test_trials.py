@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.forking import run_to_end
 from tests.killing import kill_when_ready
 from tests.probing import PROBE, make_source, open_small_bench, probe, shards
 from tests.small_pool import contents
@@ -181,15 +182,12 @@ def test_threads_are_those_of_the_bench_while_it_trains_and_the_old_ones_after(
 @pytest.mark.slow
 def test_two_at_a_time_give_the_same_bytes(source: Path, finished: Path, tmp_path: Path) -> None:
     """With as many threads each: the number of threads changes the order of sums."""
-    bench, trials, _ = open_small_bench(source, tmp_path)
-    runs = {}
-    for jobs in (1, 2):
-        own = dataclasses.replace(bench, folder=tmp_path / str(jobs), threads=1)
-        run_trials(own, trials, tmp_path / f"{jobs}.jsonl", jobs=jobs)
-        runs[jobs] = (tmp_path / f"{jobs}.jsonl").read_bytes()
-    assert runs[1] == runs[2]
-    first, second = contents(tmp_path / "1"), contents(tmp_path / "2")
-    assert first == second
+    run_to_end("tests.probing", "end", 0, 2, source, tmp_path)
+    assert ledger(tmp_path) == ledger(finished)
+    bench, trials, _ = open_small_bench(source, finished)
+    for trial in trials:
+        folder = bench.folder / trial.name
+        assert contents(tmp_path / folder.relative_to(finished)) == contents(folder)
 
 
 @pytest.mark.slow
@@ -197,7 +195,7 @@ def test_two_at_a_time_give_the_same_bytes(source: Path, finished: Path, tmp_pat
 def test_killed_probes_go_on_and_end_with_the_same_bytes(
     source: Path, finished: Path, tmp_path: Path, moment: str, number: int, jobs: int
 ) -> None:
-    kill_when_ready("tests.probing", moment, str(number), str(jobs), str(source), str(tmp_path))
+    kill_when_ready("tests.probing", moment, number, jobs, source, tmp_path)
     before = read_runs(tmp_path / "runs.jsonl") if (tmp_path / "runs.jsonl").exists() else []
     assert len(before) < 10
     probe(source, tmp_path)

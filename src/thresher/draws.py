@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.pools import Pools
 from thresher.subset.manifest import repeat_rates, whole_repeats
-from thresher.subset.npy import uid_words
 from thresher.train.dataset import OpenDataset
 from thresher.train.pairs import Pairs
 

@@ -139,8 +139,10 @@ def _scoring(config: Config, pairs: int, device: str) -> StageCost:
     for text in config.score.scorers:
         spec = parse_scorer(text, {"model": config.filter.model} if config.filter is not None else None)
         options = dict(spec.options)
-        if spec.name == "clip":
-            towers = load_towers(options.get("model", "ViT-B-32"), device=device)
+        if spec.name in ("clip", "dfn"):
+            own = options.get("model", "ViT-B-32")
+            network = options.get("network", "").removeprefix("local-dir:")
+            towers = load_towers(f"local-dir:{network}" if network else own, device=device)
             rate = _samples_per_second(_forward(towers, 32), 32)
             seconds += pairs / rate
             flops += forward_flops(towers, context_length(towers)) * pairs

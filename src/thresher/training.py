@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from thresher.config.sections import Config, Evaluate, Filter
+from thresher.config.sections import Config, Evaluate, Filter, TrainingConfig
 from thresher.data.exclude import read_exclude
 from thresher.data.shards import expand
 from thresher.errors import InputError
@@ -31,11 +31,36 @@ __all__ = [
     "run_job",
     "train_filter",
     "train_from_config",
+    "train_network",
 ]
 
 
 def train_filter(config: Config, section: Filter, *, device: str) -> Path:
     """Train the data filtering network of a config on its curated pairs; the checkpoint folder."""
+    return train_network(
+        section,
+        config.workdir / "filter",
+        device=device,
+        cache=config.workdir / "cache",
+        exclude=read_exclude(config.shards.exclude),
+    )
+
+
+def train_network(
+    section: Filter, out: Path, *, device: str, cache: Path, exclude: frozenset[str] = frozenset()
+) -> Path:
+    """Train a data filtering network on curated pairs; its folder, which the scorer `dfn` takes.
+
+    Args:
+        section: the curated pairs, the model and how it is trained.
+        out: folder for the network; a finished one of the same settings is left as it is.
+        device: from `resolve_device`.
+        cache: folder for decoded images.
+        exclude: uids that are left out.
+
+    Raises:
+        InputError: the model or the pairs cannot be had, or the folder holds another training run.
+    """
     job = Job(
         shards=tuple(expand(section.shards)),
         uids=None,
@@ -45,17 +70,19 @@ def train_filter(config: Config, section: Filter, *, device: str) -> Path:
         seed=section.seed,
         tasks=None,
         device=device,
-        cache=config.workdir / "cache",
-        exclude=read_exclude(config.shards.exclude),
+        cache=cache,
+        exclude=exclude,
     )
-    return run_job(job, config.workdir / "filter")
+    return run_job(job, out)
 
 
-def train_from_config(config: Config, *, progress: Callable[[str], None], out: Path | None = None) -> Path:
+def train_from_config(
+    config: Config | TrainingConfig, *, progress: Callable[[str], None], out: Path | None = None
+) -> Path:
     """Train on the subset in the workdir, or on all pairs where there is none; the checkpoint folder.
 
     Args:
-        config: its sections [shards], [evaluate] and [train].
+        config: its sections [shards], [evaluate] and [train]; without [evaluate] nothing is measured.
         progress: is told what a step costs, and what came out.
         out: folder for the checkpoint, `train` in the workdir where none is named.
 
@@ -90,6 +117,9 @@ def train_from_config(config: Config, *, progress: Callable[[str], None], out: P
         )
     if recipe.selects or recipe.flexi:
         progress(cost_sentence(recipe, towers))
+    tasks = None
+    if config.evaluate is not None:
+        tasks = prepare_tasks(eval_settings(config.evaluate), towers, config.workdir / "cache")
     job = Job(
         shards=shards,
         uids=uids,
@@ -97,7 +127,7 @@ def train_from_config(config: Config, *, progress: Callable[[str], None], out: P
         recipe=recipe,
         samples_seen=samples_seen,
         seed=section.seed,
-        tasks=prepare_tasks(eval_settings(config.evaluate), towers, config.workdir / "cache"),
+        tasks=tasks,
         device=device,
         cache=config.workdir / "cache",
         exclude=exclude,
@@ -108,9 +138,11 @@ def train_from_config(config: Config, *, progress: Callable[[str], None], out: P
         log=section.log,
     )
     folder = run_job(job, out or config.workdir / "train")
-    metrics = json.loads((folder / RESULT_FILE).read_text())["measured"][-1]["metrics"]
-    error = error_of(config.evaluate.metric, metrics)
-    progress(f"trained {section.model} on {samples_seen} samples: {config.evaluate.metric} {error:.3f}")
+    reached = ""
+    if config.evaluate is not None:
+        metrics = json.loads((folder / RESULT_FILE).read_text())["measured"][-1]["metrics"]
+        reached = f": {config.evaluate.metric} {error_of(config.evaluate.metric, metrics):.3f}"
+    progress(f"trained {section.model} on {samples_seen} samples{reached}")
     return folder
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from thresher.balance import Points, points_in
-from thresher.data.index import uid_bytes
+from thresher.data.uids import uid_bytes
 from thresher.embeddings.parts import write_part
 from thresher.scores.parts import Stamp
 
@@ -58,6 +58,7 @@ def write_embeddings(folder: Path, image: np.ndarray, uids: list[str], parts: in
         "dim": image.shape[1],
         "scale": 10.0,
         "bias": 0.0,
+        "flops_per_pair": 1.0,
         "counts": {"pairs": len(uids)},
     }
     (folder / "embeddings.json").write_text(json.dumps(content))

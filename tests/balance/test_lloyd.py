@@ -5,7 +5,7 @@ import pytest
 
 from tests.balance.planted import planted_vectors
 from thresher.balance import kmeans, nearest
-from thresher.balance.lloyd import _means
+from thresher.balance.lloyd import _means, _nearest_around
 from thresher.errors import InputError
 
 
@@ -43,9 +43,30 @@ def test_no_start_is_drawn_twice_and_rounds_of_many_reach_nearly_what_single_dra
 ) -> None:
     points, _ = planted_vectors((20,) * 60, dim=8, spread=0.02)
     assert len(np.unique(kmeans(points, 300, iterations=1, draw=rng()).centroids_kD, axis=0)) == 300
-    rounds = kmeans(points, 60, iterations=20, draw=rng()).objective
-    monkeypatch.setattr("thresher.balance.lloyd.START_ROUNDS", 10_000)
-    assert rounds < 1.5 * kmeans(points, 60, iterations=20, draw=rng()).objective
+    single = kmeans(points, 60, iterations=20, draw=rng()).objective
+    monkeypatch.setattr("thresher.balance.lloyd.START_ROUNDS", 30)
+    assert kmeans(points, 60, iterations=20, draw=rng()).objective < 2.5 * single
+
+
+def test_comparing_with_centroids_around_reaches_what_comparing_with_all_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points, _ = planted_vectors((30,) * 100, dim=24, spread=0.2)
+    around = kmeans(points, 150, iterations=30, draw=rng()).objective
+    monkeypatch.setattr("thresher.balance.lloyd.NEIGHBOURS", 1000)
+    assert around == pytest.approx(kmeans(points, 150, iterations=30, draw=rng()).objective, rel=0.01)
+
+
+def test_centroids_around_agree_with_all_where_no_point_moves_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thresher.balance.lloyd.SCORES_IN_MEMORY", 700)  # several blocks and a rest
+    points, _ = planted_vectors((40,) * 80, dim=8, spread=0.02)
+    centroids = kmeans(points, 80, iterations=2, draw=rng()).centroids_kD
+    labels, _ = nearest(points, centroids)
+    moved = (centroids + 0.005 * rng().standard_normal(centroids.shape)).astype(np.float32)
+    found, near = _nearest_around(points, moved, labels)
+    expected, least = nearest(points, moved)
+    assert (found == expected).mean() > 0.999
+    assert (near >= least - 1e-6).all()
 
 
 def test_as_many_clusters_as_points_leave_no_distance() -> None:

@@ -5,7 +5,7 @@ from tests.balance.planted import LONG_TAIL, planted_points, planted_uids, plant
 from thresher.balance import Points, Tree, cluster_counts, draw_balanced, evenness, grow_tree, points_in
 from thresher.balance import points as points_module
 from thresher.balance import tree as tree_module
-from thresher.data.index import uid_bytes
+from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
 
 

@@ -22,7 +22,7 @@ def test_the_page_names_every_format(call: Call) -> None:
 def test_the_commands_of_the_docs_are_calls_that_parse() -> None:
     text = (Path(__file__).parents[2] / "docs" / "importing.md").read_text(encoding="utf-8")
     blocks = [block.partition("```")[0] for block in text.split("```bash\n")[1:]]
-    commands = [shlex.split(block) for block in blocks if block.startswith("thresher import")]
+    commands = [shlex.split(block) for block in blocks if block.startswith("thresher import ")]
     assert len(commands) >= 8
     for words in commands:
         context = typer.main.get_command(app).commands["import"].make_context("import", words[2:])

@@ -41,3 +41,34 @@ def test_only_the_first_process_of_torchrun_talks(
     with sentences("run") as say:
         say("done")
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_left_is_said_once_a_part_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress.bar("score") as step:
+        for done in (0, 1, 3, 4):
+            step(done, 4, "pairs")
+            now += 60
+    assert capsys.readouterr().err.splitlines() == [
+        "score: 0 of 4, pairs",
+        "score: 1 of 4, pairs, about 3 min left",
+        "score: 3 of 4, pairs, about 40 s left",
+        "score: 4 of 4, pairs",
+    ]
+
+
+def test_what_an_earlier_run_did_does_not_count_for_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress.bar("subset") as step:
+        step(90, 100, "shards")
+        now += 3600
+        step(91, 100, "shards")
+    assert capsys.readouterr().err.splitlines()[-1] == "subset: 91 of 100, shards, about 9 h 0 min left"

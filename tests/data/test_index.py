@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.data.bad_pool import OK, jpeg, pair_members, write_tar
 from thresher.data import index as index_module
-from thresher.data.index import Index, build_index, uid_bytes
+from thresher.data.index import Index, build_index
 from thresher.data.shards import Pair, expand, read_pairs
+from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
 
 

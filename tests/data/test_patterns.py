@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.data.bad_pool import jpeg, pair_members, write_refused, write_tar
 from thresher.data.braces import expand_braces
-from thresher.data.patterns import expand
+from thresher.data.patterns import expand, expand_files
 from thresher.errors import InputError
 
 
@@ -145,3 +145,23 @@ def test_urls_expand_like_paths(tmp_path):
         expand(f"{root}/nowhere/0.tar")
     with pytest.raises(InputError, match="unknownproto"):
         expand("unknownproto://bucket/0.tar")
+
+
+def test_files_of_one_ending_are_found_in_folders_globs_and_urls(tmp_path):
+    root = f"memory://{uuid.uuid4().hex}"
+    for name in ("b.parquet", "a.PARQUET", "c.npz", ".d.parquet"):
+        (tmp_path / name).write_bytes(b"x")
+    for name in ("b.parquet", "c.parquet", "c.npz"):
+        fsspec.filesystem("memory").pipe(f"{root}/{name}", b"x")
+    (tmp_path / "e.parquet").mkdir()
+    found = [f"{tmp_path}/a.PARQUET", f"{tmp_path}/b.parquet"]
+    assert expand_files(str(tmp_path), ".parquet") == found
+    assert expand_files([f"{tmp_path}/b.parquet", f"{tmp_path}/*.P*", found[0]], ".parquet") == found[::-1]
+    urls = [f"{root}/{name}.parquet" for name in "bc"]
+    assert expand_files(f"{root}/{{b,c}}.parquet::{urls[0]}", ".parquet") == urls
+    for pattern in (root, f"{root}/*"):
+        assert [url.replace(":///", "://") for url in expand_files(pattern, ".parquet")] == urls
+    with pytest.raises(InputError, match=r"holds no \.csv file; of files below it write"):
+        expand_files(str(tmp_path), ".csv")
+    with pytest.raises(InputError, match=r"1 of the 3 files named are missing, the first is .*/d\.parquet"):
+        expand_files(f"{root}/{{b,c,d}}.parquet", ".parquet")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.data.tar import Entry, TarDamage, walk
+from thresher.data.tar import BLOCK, Entry, TarDamage, _plain_file, walk
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=150).filter(
     lambda name: name not in (".", "..")
@@ -110,3 +110,30 @@ def test_links_and_devices_carry_no_data(tmp_path):
     assert [(entry.name, entry.kind) for entry in entries] == [(kind, kind) for kind in kinds] + [
         ("after", "file")
     ]
+
+
+def with_checksum(header: bytes) -> bytes:
+    """A header whose checksum is right again."""
+    total = sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
+    return header[:148] + b"%06o\0 " % total + header[156:]
+
+
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40),
+    kind=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT]),
+    place=st.integers(0, BLOCK - 1),
+    value=st.integers(0, 255),
+    mended=st.booleans(),
+)
+def test_a_plain_header_is_read_as_the_standard_library_reads_it(name, kind, place, value, mended):
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime = 12345, 1_700_000_000
+    header = bytearray(info.tobuf(kind)[-BLOCK:])
+    assert "/" in name or not name.isascii() or _plain_file(bytes(header)) == (name, 12345)
+    header[place] = value
+    changed = with_checksum(bytes(header)) if mended else bytes(header)
+    found = _plain_file(changed)
+    if found is not None:
+        theirs = tarfile.TarInfo.frombuf(changed, "utf-8", "surrogateescape")
+        assert theirs.isreg()
+        assert (theirs.name, theirs.size) == found

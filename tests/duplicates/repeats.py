@@ -1,14 +1,17 @@
 """Shards of synthetic scenes in which some images repeat others."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from tests.balance.planted import write_embeddings
 from tests.data.bad_pool import pair_members, write_tar
 from tests.small_pool import uid
 from thresher.data.scenes import draw_scene, render
+from thresher.data.writer import write_json
 
 KINDS = ("exact", "resized", "encoded", "cropped")
 SIDE = 96
@@ -63,3 +66,11 @@ def write_pool(folder: Path, images: dict[int, bytes], order: list[int], per_sha
         write_tar(path, members)
         shards.append(str(path))
     return shards
+
+
+def embedded(folder: Path, vectors: dict[int, list[float]], model: str = "f") -> Path:
+    """Embeddings of pairs by number, as `thresher embed` leaves them."""
+    write_embeddings(folder, np.array(list(vectors.values())), [uid(number) for number in vectors], parts=2)
+    content = json.loads((folder / "embeddings.json").read_text())
+    write_json(folder / "embeddings.json", content | {"fingerprint": model})
+    return folder

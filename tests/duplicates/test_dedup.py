@@ -11,8 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 
 import thresher.duplicates.hashing as hashing
+from tests.cli.conftest import Call, call
 from tests.data.bad_pool import DECODE_CASES, OK, jpeg, write_bad_pool
-from tests.duplicates.repeats import FIRST_REPEAT, KINDS, jpeg_of, planted, repeat_of, scene, write_pool
+from tests.duplicates.repeats import (
+    FIRST_REPEAT,
+    KINDS,
+    embedded,
+    jpeg_of,
+    planted,
+    repeat_of,
+    scene,
+    write_pool,
+)
 from tests.small_pool import contents, uid
 from thresher.data.exclude import read_exclude
 from thresher.data.quarantine import read_quarantine
@@ -22,6 +32,8 @@ from thresher.duplicates import deduplicate
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
 from thresher.scores.parts import list_parts, list_quarantines
+
+__all__ = ["call"]
 
 NUM_SCENES = 60
 
@@ -159,6 +171,58 @@ def test_pairs_near_an_evaluation_image_go_and_their_number_is_said(tmp_path: Pa
     assert [rows[uid(n)]["matched_uid"] for n in (2, 5, 12)] == [uid(100), uid(101), uid(101)]
     assert all(row["kept_uid"] is None for row in rows.values())
     assert (summary.dropped["evaluation"], summary.num_evaluation) == (3, 3)
+
+
+def test_pairs_near_an_embedding_of_the_evaluation_go_before_all_others(tmp_path: Path) -> None:
+    images = {number: jpeg_of(scene(number)) for number in range(5)}
+    shards = write_pool(tmp_path / "in", images, list(images))
+    pool = {0: [1, 0, 0, 0], 1: [0, 1, 0, 0], 2: [0, 0, 1, 0], 3: [0, 0.1, 0.995, 0], 4: [0, 0, 0, 1]}
+    seen = {50: [0.99, 0.1, 0.1, 0], 51: [0, 0.05, 1, 0], 52: [0.6, 0.8, 0, 0], 53: [1, 0, 0, 0]}
+    evaluation = write_pool(tmp_path / "evaluation", {99: images[4]}, [99])
+    given = {
+        "embeddings": embedded(tmp_path / "e", pool),
+        "exclude_near": evaluation,
+        "exclude_near_embeddings": embedded(tmp_path / "v", seen),
+    }
+    summary = deduplicate(shards, tmp_path / "out", workers=0, **given)
+    rows = dropped(tmp_path / "out")
+    assert {name: row["matched_uid"] for name, row in rows.items()} == {
+        uid(0): uid(53),
+        uid(2): uid(51),
+        uid(3): uid(51),
+        uid(4): uid(99),
+    }
+    assert all(row["method"] == "evaluation" and row["kept_uid"] is None for row in rows.values())
+    assert rows[uid(0)]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert rows[uid(0)]["distance"] is None
+    assert rows[uid(4)]["distance"] == 0
+    assert (summary.dropped["evaluation"], summary.num_evaluation, summary.num_kept) == (4, 5, 1)
+
+
+def test_embeddings_of_the_evaluation_need_those_of_the_pool_by_the_same_model(tmp_path: Path) -> None:
+    shards = write_pool(tmp_path / "in", {0: jpeg(0)}, [0])
+    pool, other = embedded(tmp_path / "e", {0: [1, 0]}), embedded(tmp_path / "v", {1: [1, 0]}, model="g")
+    with pytest.raises(InputError, match="give --embeddings as well"):
+        deduplicate(shards, tmp_path / "out", exclude_near_embeddings=other, workers=0)
+    with pytest.raises(InputError, match="holds embeddings of another model"):
+        deduplicate(shards, tmp_path / "out", embeddings=pool, exclude_near_embeddings=other, workers=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_how_many_go_and_why(call: Call, tmp_path: Path) -> None:
+    images = {0: jpeg_of(scene(0)), 1: jpeg_of(scene(0)), 2: jpeg_of(scene(1)), 3: jpeg_of(scene(2))}
+    write_pool(tmp_path / "in", images, list(images))
+    write_pool(tmp_path / "evaluation", {7: images[2]}, [7])
+    arguments = ("dedup", tmp_path / "in", "--exclude-near", tmp_path / "evaluation", "--workers", "0")
+    done = call(*arguments, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("2 of 4 pairs stay; ")
+    assert "1  are near an image of the evaluation" in done.stdout
+    assert "1  have the same bytes as a better pair" in done.stdout
+    record = json.loads(call(*arguments, "--out", tmp_path / "out", "--json").stdout)
+    assert record["dropped"] == {"evaluation": 1, "exact": 1, "perceptual": 0, "semantic": 0}
+    done = call("dedup", tmp_path / "in", "--out", tmp_path / "new", "--executor", "slurm")
+    assert (done.exit_code, "there is no executor 'slurm'" in done.stderr) == (2, True)
 
 
 def test_a_pair_that_stands_in_two_shards_is_one_pair(tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
 """What the workers of the tests run."""
 
+import errno
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from thresher.errors import InputError
+
+made: list[Any] = []
 
 
 def double(task: Any) -> Any:
@@ -49,3 +55,30 @@ def modules(names: list[str]) -> list[str]:
     import thresher.scores.decode  # noqa: F401 - what every decode worker loads
 
     return [name for name in names if name in sys.modules]
+
+
+def adder(settings: dict[str, int]) -> Callable[[int], tuple[int, tuple[int, int]]]:
+    """Adds what the settings say; says which process it is and how often it was made there."""
+    made.append(settings)
+    return lambda task: (task + settings["plus"], (os.getpid(), len(made)))
+
+
+def refuse(text: str) -> None:
+    raise InputError(f"{text}; give others")
+
+
+def refusing(settings: str) -> Callable[[Any], Any]:
+    refuse(settings)
+    return double
+
+
+def fill_the_disk(path: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def where(seconds: float) -> str:
+    """The node of a Ray cluster that this worker runs on; takes so long that one could not do all."""
+    import ray
+
+    time.sleep(seconds)
+    return str(ray.get_runtime_context().get_node_id())

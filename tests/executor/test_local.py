@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from thresher.executor.local import Death, WorkerPool
+from thresher.executor.process import Silent, Worker
 
 HERE = "tests.executor.functions"
 
@@ -144,3 +145,21 @@ def test_arrays_come_back_writable() -> None:
     (array,) = run("fill", [4], workers=1)
     array += np.uint8(1)
     assert array.tolist() == [8, 8, 8, 8]
+
+
+def test_a_worker_that_is_late_at_its_start_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = Worker.wait_ready
+    late = [True]
+
+    def wait_ready(self: Worker) -> None:
+        if late:
+            late.pop()
+            self.stop()
+            raise Silent(f"worker process {self.pid} gave no answer in time and was stopped")
+        ready(self)
+
+    monkeypatch.setattr(Worker, "wait_ready", wait_ready)
+    assert run("double", [1, 2], workers=1) == [2, 4]
+    assert "gave no answer in time and was stopped while it started" in caplog.text

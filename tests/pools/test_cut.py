@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +56,7 @@ def test_the_tables_hold_the_rows_of_the_scores(tmp_path: Path) -> None:
 score_lists = st.lists(st.one_of(st.floats(-1, 1, width=32), st.sampled_from([0.0, -0.0, 0.25])), max_size=30)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     st.lists(score_lists, min_size=1, max_size=4).filter(lambda shards: sum(map(len, shards)) >= 5),
     st.integers(1, 5),
@@ -82,6 +84,45 @@ def test_every_row_lands_in_exactly_one_pool(
     bounds = np.cumsum(sizes)
     for row in table.to_pylist():
         assert row["pool"] == int(np.searchsorted(bounds, expected[row["uid"]], side="right"))
+    falling = flat[order]
+    for pool, end in zip(pools.pools, bounds.tolist(), strict=True):
+        assert pool.score_max == falling[end - pool.num_samples]
+        assert pool.score_min == falling[end - 1]
+
+
+def test_rows_that_fail_a_condition_are_in_no_pool_and_edges_count_the_others(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s", SCORES)
+    for number, part in enumerate(list_parts(scores)):
+        table = pq.read_table(part)
+        basic = np.array([n % 2 for n in range(10)], np.float32)[[0, 3, 7][number] :][: table.num_rows]
+        pq.write_table(table.append_column("basic_rule", pa.array(basic)), part)
+    summary = json.loads((scores / "scores.json").read_text())
+    summary["scorers"].append({"column": "basic_rule", "name": "basic"})
+    (scores / "scores.json").write_text(json.dumps(summary))
+    pools = cut(scores, by="clip", edges=(0.4, 1), keep=["basic >= 1", "clip<0.75"], out=tmp_path / "p")
+    assert names_of_uids(pools, 0) == [9]  # 1, 3, 5 and 9 of 0.1, 0.3, 0.2 and 0.6 are left: 7 has 0.8
+    assert names_of_uids(pools, 1) == [1, 3, 5]
+    assert dict(pools.dropped) == {"not basic>=1": 5, "not clip<0.75": 1}
+    assert json.loads((tmp_path / "p/pools.json").read_text())["keep"] == ["basic>=1", "clip<0.75"]
+    again = cut(scores, by="clip", edges=(0.4, 1), keep=["basic>=0"], out=tmp_path / "p")
+    assert sum(again.sizes.values()) == 10
+
+
+@pytest.mark.parametrize("text", ["basic", "basic=1", "basic>=one", ">=1", "basic>=nan", "1<basic<2"])
+def test_a_condition_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"condition .* is not of the form COLUMN>=NUMBER"):
+        cut(write_scores(tmp_path / "s", SCORES), by="clip", edges=(1.0,), keep=[text], out=tmp_path / "p")
+
+
+def test_a_condition_on_a_column_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no score column 'clp'; did you mean 'clip'\?"):
+        cut(write_scores(tmp_path / "s", SCORES), by="clip", edges=(1.0,), keep=["clp>0"], out=tmp_path / "p")
+
+
+def test_a_nan_of_an_excluded_pair_is_passed_over(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s", [[0.5], [0.1, math.nan, 0.3]])
+    pools = cut(scores, by="clip", edges=(1.0,), out=tmp_path / "p", exclude=frozenset({uid(2)}))
+    assert names_of_uids(pools, 0) == [0, 1, 3]
 
 
 def test_ties_keep_the_order_of_shards_and_rows(tmp_path: Path) -> None:

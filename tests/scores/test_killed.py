@@ -4,6 +4,7 @@ import pytest
 
 from tests import stopped
 from tests.data.bad_pool import jpeg, pair_members, write_tar
+from tests.killing import kill_when_ready
 from tests.small_pool import contents, write_shards
 from thresher.scores.parts import list_parts
 
@@ -34,7 +35,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_parts: int
 ) -> None:
     out = tmp_path / "scores"
-    stopped.run_and_kill("score", moment, number, pool, out)
+    kill_when_ready("tests.stopped", "score", moment, number, pool, out)
     done = {path: path.stat().st_mtime_ns for path in list_parts(out)}
     assert len(done) == num_parts
     assert not (out / "scores.json").exists()

@@ -108,6 +108,52 @@ def test_what_a_rule_keeps_is_written_as_datacomp_writes_it(tmp_path: Path) -> N
     assert (tmp_path / "basic.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
 
 
+# uid, text, width, height, language, similarity; the uids stand out of order, and two have the highest bit
+HAND_MADE = [
+    ("f" * 32, "a red chair", 400, 300, "en", 0.31),
+    ("0" * 31 + "1", "a red chair", 400, 300, "en", 0.28),
+    ("8" + "0" * 31, "un fauteuil rouge", 400, 300, "fr", 0.40),
+    ("0" * 15 + "1" + "f" * 16, "chair", 400, 300, "en", 0.28),
+    ("0" * 16 + "a" * 16, "a red chair", 900, 200, "en", 0.2799),
+    ("7" * 32, "a blue chair", 200, 600, "en", 0.10),
+]
+KEPT = {
+    "basic": ["0" * 31 + "1", "7" * 32, "f" * 32],
+    "laion": ["0" * 31 + "1", "0" * 15 + "1" + "f" * 16, "f" * 32],
+    # int(6 * 0.34) = 2: the third best is 0.28, and so is the fourth
+    "best 34%": ["0" * 31 + "1", "0" * 15 + "1" + "f" * 16, "8" + "0" * 31, "f" * 32],
+    # int(6 * 0.17) = 1: the second best
+    "best 17%": ["8" + "0" * 31, "f" * 32],
+}
+
+
+@pytest.mark.parametrize("rule", KEPT)
+def test_each_published_rule_leaves_the_bytes_of_datacomp(rule: str, tmp_path: Path) -> None:
+    uids, texts, widths, heights, languages, similarities = zip(*HAND_MADE, strict=True)
+    table = pa.table(
+        {
+            "uid": uids,
+            "text": texts,
+            "original_width": widths,
+            "original_height": heights,
+            "language": languages,
+            "clip_b32_similarity_score": pa.array(similarities, pa.float32()),
+        }
+    )
+    if rule.startswith("best"):
+        fraction = float(rule.split()[1].removesuffix("%")) / 100
+        kept = is_in_top(table.column("clip_b32_similarity_score").to_numpy(), fraction)
+    else:
+        kept = keep(table, rule)
+    found = table.column("uid").filter(pa.array(kept))
+    write_npy(tmp_path / "kept.npy", found, np.ones(len(found), dtype=np.int64))
+    array = np.load(tmp_path / "kept.npy")
+    assert [f"{high:016x}{low:016x}" for high, low in array.tolist()] == KEPT[rule]
+    by_hand = np.array([(int(uid[:16], 16), int(uid[16:32], 16)) for uid in KEPT[rule]], np.dtype("u8,u8"))
+    np.save(tmp_path / "by_hand.npy", by_hand)
+    assert (tmp_path / "kept.npy").read_bytes() == (tmp_path / "by_hand.npy").read_bytes()
+
+
 def test_a_column_that_a_rule_reads_and_a_rule_that_is_none_are_named() -> None:
     with pytest.raises(InputError, match=r"reads a width .*original_width"):
         keep(metadata().drop_columns(["original_width"]), "basic")

@@ -1,4 +1,4 @@
-"""`python -m tests.selection.rank_worker RANK WORLD FOLDER`: one process of several that select together.
+"""`torchrun ... -m tests.selection.rank_worker FOLDER`: one process of several that select together.
 
 Writes what it was told into FOLDER/RANK.json, a result a case.
 """
@@ -114,10 +114,10 @@ def picks_across(options: dict[str, Any], rank: int, world: int) -> dict[str, An
     }
 
 
-def main(rank: int, world: int, folder: Path) -> None:
+def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    store = dist.FileStore(str(folder / "store"), world)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    dist.init_process_group("gloo")
+    rank, world = dist.get_rank(), dist.get_world_size()
     results: dict[str, Any] = {name: picks_across(case, rank, world) for name, case in CASES.items()}
     for name, case in JOINT.items():
         results[f"stratified {name}"] = picks_across(case | {"mode": "stratified"}, rank, world)
@@ -131,4 +131,4 @@ def main(rank: int, world: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]))

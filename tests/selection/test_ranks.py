@@ -1,12 +1,10 @@
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 
+from tests.forking import run_ranks
 from tests.selection.oracle import score_matrix, sigmoid_logits
 from tests.selection.rank_worker import (
     CASES,
@@ -30,17 +28,7 @@ Results = list[dict[str, Any]]
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What each of two or four processes was told, a dictionary a rank."""
     world, folder = request.param, tmp_path_factory.mktemp("ranks")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "tests.selection.rank_worker"]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(world), str(folder)], env=environment)
-        for rank in range(world)
-    ]
-    assert [process.wait(timeout=300) for process in processes] == [0] * world
+    run_ranks(world, "tests.selection.rank_worker", folder)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
 
 

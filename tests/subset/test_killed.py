@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests import stopped
+from tests.killing import kill_when_ready
 from tests.small_pool import contents, uid, write_shards
 
 
@@ -36,7 +37,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_tars: int
 ) -> None:
     out = tmp_path / "subset"
-    stopped.run_and_kill("subset", moment, number, pool, out)
+    kill_when_ready("tests.stopped", "subset", moment, number, pool, out)
     done = {path: path.stat().st_mtime_ns for path in out.glob("*.tar")}
     assert len(done) == num_tars
     assert not (out / "sizes.json").exists()

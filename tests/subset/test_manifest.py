@@ -20,16 +20,16 @@ def pools(tmp_path: Path) -> Pools:
 
 
 def test_a_uniform_mix_draws_every_pair_once(pools: Pools) -> None:
-    table = manifest(pools, ["0-25%", "50-100%"]).to_pydict()
+    table = manifest(pools, ["0-25%", "50-100%"]).table().to_pydict()
     assert table["uid"] == [uid(n) for n in (*range(10), *range(20, 40))]
     assert table["pool"] == ["0-25%"] * 10 + ["50-100%"] * 20
     assert table["repeats"] == [1] * 30
     by_weight = manifest(pools, {"0-25%": 1 / 3, "50-100%": 2 / 3})
-    assert by_weight.to_pydict() == table
+    assert by_weight.table().to_pydict() == table
 
 
 def test_weights_become_repeats(pools: Pools) -> None:
-    table = manifest(pools, {"0-25%": 0.6, "25-50%": 0.2, "50-100%": 0.2}).to_pydict()
+    table = manifest(pools, {"0-25%": 0.6, "25-50%": 0.2, "50-100%": 0.2}).table().to_pydict()
     repeats = {name: set() for name in pools.names}
     for name, count in zip(table["pool"], table["repeats"], strict=True):
         repeats[name].add(count)
@@ -38,21 +38,23 @@ def test_weights_become_repeats(pools: Pools) -> None:
 
 def test_broken_repeats_add_up_and_depend_on_the_uid_alone(pools: Pools, tmp_path: Path) -> None:
     mix = {"0-25%": 0.23, "25-50%": 0.1}
-    table = manifest(pools, mix).to_pydict()
+    table = manifest(pools, mix).table().to_pydict()
     drawn = [count for name, count in zip(table["pool"], table["repeats"], strict=True) if name == "0-25%"]
     assert sum(drawn) == 23
     assert set(drawn) == {2, 3}
     # the same pairs in another order of shards get the same repeats
     shuffled = [uid(n) for n in reversed(range(40))]
     scores = write_scores(tmp_path / "r", [[-n for n in reversed(range(40))]], uids=shuffled)
-    other = manifest(cut(scores, by="clip", edges=(0.25, 0.5, 1), out=tmp_path / "q"), mix).to_pydict()
+    other = (
+        manifest(cut(scores, by="clip", edges=(0.25, 0.5, 1), out=tmp_path / "q"), mix).table().to_pydict()
+    )
     assert dict(zip(other["uid"], other["repeats"], strict=True)) == dict(
         zip(table["uid"], table["repeats"], strict=True)
     )
 
 
 def test_a_pass_is_never_longer_than_the_budget(pools: Pools) -> None:
-    table = manifest(pools, {"0-25%": 1 - 1e-6, "50-100%": 1e-6}, samples_seen=35).to_pydict()
+    table = manifest(pools, {"0-25%": 1 - 1e-6, "50-100%": 1e-6}, samples_seen=35).table().to_pydict()
     assert sum(table["repeats"]) == 35
     assert set(table["pool"]) == {"0-25%"}  # a millionth of 35 samples is no sample
 
@@ -84,7 +86,7 @@ def test_exposure_follows_the_weights(mix: dict[str, tuple[float, int]]) -> None
 
 
 def test_excluded_pairs_are_not_drawn(pools: Pools) -> None:
-    table = manifest(pools, ["0-25%"], exclude=frozenset({uid(3)}))
+    table = manifest(pools, ["0-25%"], exclude=frozenset({uid(3)})).table()
     assert table.column("uid").to_pylist() == [uid(n) for n in range(10) if n != 3]
 
 

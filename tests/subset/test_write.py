@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -10,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.data.bad_pool import jpeg
+from tests.data.bad_pool import jpeg, pair_members
 from tests.small_pool import caption, contents, uid, write_shards
+from thresher.data.index import build_index
 from thresher.errors import InputError
 from thresher.subset import read_npy_subset, write_subset
 from thresher.subset.reshard import lay_out
+from thresher.subset.reshard import write_shards as write_tars
+from thresher.subset.tarheader import header, headers
 
 DRAWS = {1: 1, 4: 2, 5: 1, 9: 3}
 EXTS = ("jpg", "txt", "json")
@@ -31,7 +35,7 @@ def table_of(repeats: dict[int, int], pool: str = "0-10%") -> pa.Table:
     )
 
 
-def members(folder: Path) -> list[tuple[str, str, bytes]]:
+def members_of(folder: Path) -> list[tuple[str, str, bytes]]:
     """(tar, name, content) of everything in the tar files of a folder, by the standard library's reading."""
     found = []
     for path in sorted(folder.glob("*.tar")):
@@ -48,8 +52,8 @@ def test_shards_hold_the_members_byte_for_byte(tmp_path: Path) -> None:
     summary = write_subset(
         table_of(DRAWS), tmp_path / "out", format="shards", shards=shards, pairs_per_shard=3
     )
-    source = {name: data for _, name, data in members(tmp_path / "in")}
-    found = members(tmp_path / "out")
+    source = {name: data for _, name, data in members_of(tmp_path / "in")}
+    found = members_of(tmp_path / "out")
     copies = Counter()
     for _, name, data in found:
         stem, _, ext = name.partition(".")
@@ -70,7 +74,7 @@ def test_the_files_beside_the_tars_count_right(tmp_path: Path) -> None:
     assert sizes == {"00000000.tar": 3, "00000001.tar": 3, "00000002.tar": 1}
     for name, size in sizes.items():
         assert json.loads((out / f"{name[:8]}_stats.json").read_text()) == {"successes": size}
-        assert len({stem for tar, stem, _ in members(out) if tar == name}) == 3 * size
+        assert len({stem for tar, stem, _ in members_of(out) if tar == name}) == 3 * size
     assert sum(read_npy_subset(out / "sample_ids.npy").column("repeats").to_pylist()) == 7
     meta = json.loads((out / "meta.json").read_text())
     assert (meta["schema"], meta["num_rows"], meta["num_shards"]) == ("thresher.subset", 7, 3)
@@ -116,6 +120,95 @@ def test_the_same_subset_is_the_same_bytes(tmp_path: Path) -> None:
         table = table_of({3: 2, 7: 1})
         write_subset(table, tmp_path / name, format="shards", shards=shards, pairs_per_shard=2)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_processes_write_the_shards_that_one_process_writes(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "in", (5, 6))
+    steps: list[tuple[int, int]] = []
+    for name, workers in (("a", 0), ("b", 2)):
+        write_subset(
+            table_of(DRAWS),
+            tmp_path / name,
+            format="shards",
+            shards=shards,
+            pairs_per_shard=3,
+            workers=workers,
+            progress=lambda *step: steps.append(step),
+        )
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert steps == [(1, 3), (2, 3), (3, 3)] * 2
+
+
+@pytest.mark.slow  # starts a cluster
+def test_ray_writes_the_shards_that_one_process_writes(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    shards = write_shards(tmp_path / "in", (5, 6))
+    for name, options in (("a", {}), ("b", {"executor": "ray", "workers": 2})):
+        write_subset(
+            table_of(DRAWS), tmp_path / name, format="shards", shards=shards, pairs_per_shard=3, **options
+        )
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_source_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "in", (5, 6))
+    index = build_index(shards, cache=None)
+    layout = lay_out(np.arange(11), np.ones(11, np.int64), 4)
+    os.truncate(shards[1], 2048)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"00001.tar is shorter than when it was indexed; index it again"):
+        write_tars(layout, index, str(tmp_path / "out"))
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["00000000.tar"]
+    Path(shards[1]).unlink()
+    with pytest.raises(InputError, match=r"00001.tar cannot be read any more"):
+        write_tars(layout, index, str(tmp_path / "out"))
+
+
+def test_a_source_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "in", (5, 6))
+
+    def touch(done: int, _: int) -> None:
+        if done == 2:
+            Path(shards[0]).write_bytes(Path(shards[1]).read_bytes())
+
+    with pytest.raises(InputError, match=r"00000.tar changed while pairs were copied from it; delete"):
+        write_subset(
+            table_of(dict.fromkeys(range(11), 1)),
+            tmp_path / "out",
+            format="shards",
+            shards=shards,
+            pairs_per_shard=4,
+            progress=touch,
+        )
+    assert not (tmp_path / "out/sizes.json").exists()
+
+
+def test_members_are_copied_out_of_tars_of_any_kind(tmp_path: Path) -> None:
+    """Long names, extended headers, and bytes that are not zero behind a member."""
+    for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        with tarfile.open(tmp_path / f"{kind}.tar", "w", format=kind) as tar:
+            for n in range(20 * kind, 20 * kind + 9):
+                members = pair_members(f"{'d' * 60}/{'e' * 60}{n}", jpeg(n), caption(n), uid(n))
+                for name, data in [*members, (members[0][0][:-3] + "seg" + "y" * 90, bytes(n))]:
+                    info = tarfile.TarInfo(name)
+                    info.size, info.mtime = len(data), 1.5
+                    tar.addfile(info, io.BytesIO(data))
+    numbers = [n for kind in (1, 2) for n in range(20 * kind, 20 * kind + 9)]
+    shards = [str(tmp_path / f"{kind}.tar") for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    write_subset(table_of(dict.fromkeys(numbers, 2)), tmp_path / "out", format="shards", shards=shards)
+    found = {name: data for _, name, data in members_of(tmp_path / "out")}
+    assert len(found) == 2 * 4 * len(numbers)
+    for n in numbers:
+        assert found[f"{uid(n)}-1.jpg"] == jpeg(n)
+        assert found[f"{uid(n)}-0.seg{'y' * 90}"] == bytes(n)
+
+
+def test_headers_made_together_are_those_of_the_standard_library() -> None:
+    names = [b"a.jpg", f"{uid(1)}-12.json".encode(), b"n" * 100, "ü.txt".encode()]
+    sizes = np.array([0, 1, 8**11 - 1, 123_456_789])
+    made = headers(names, sizes)
+    for row, name, size in zip(made, names, sizes.tolist(), strict=True):
+        assert row.tobytes() == header(name, size)
 
 
 def test_a_finished_subset_is_left_alone_and_a_torn_one_is_mended(tmp_path: Path) -> None:
@@ -171,7 +264,7 @@ def test_rows_of_a_table_become_pairs_of_three_files(tmp_path: Path) -> None:
         path,
     )
     write_subset(table_of({0: 1, 2: 2}), tmp_path / "out", format="shards", shards=[str(path)])
-    found = {name: data for _, name, data in members(tmp_path / "out")}
+    found = {name: data for _, name, data in members_of(tmp_path / "out")}
     assert set(found) == {f"{uid(n)}-{j}.{ext}" for n, j in ((0, 0), (2, 0), (2, 1)) for ext in EXTS}
     assert found[f"{uid(2)}-1.jpg"] == images[2]
     assert found[f"{uid(2)}-1.txt"].decode() == "zwei ü"

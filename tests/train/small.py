@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tests.models.small import TINY, VIT
+from tests.models.small import RESNET, VIT
 from thresher.data.pixels import MappedImages, Pixels
 from thresher.models.towers import Towers, embed_images, load_towers
 from thresher.train.distributed import SINGLE, Ranks
@@ -17,7 +17,7 @@ from thresher.train.recipe import Recipe
 from thresher.train.reference import InMemory, Source
 
 BATCH = 16
-RECIPE = Recipe(model=TINY, batch_size=BATCH, warmup_samples=64, precision="fp32")
+RECIPE = Recipe(model=RESNET, batch_size=BATCH, warmup_samples=64, precision="fp32")
 JOINT = dataclasses.replace(RECIPE, model=VIT, select="joint", filter_ratio=0.75, chunks=4)
 
 
@@ -28,7 +28,7 @@ def pixels(count: int) -> Pixels:
     return (colours + random.integers(0, 50, size=(count, 32, 32, 3))).astype(np.uint8)
 
 
-def flat_pairs(count: int = 96, *, model: str = TINY, repeats: Sequence[int] | None = None) -> Pairs:
+def flat_pairs(count: int = 96, *, model: str = RESNET, repeats: Sequence[int] | None = None) -> Pairs:
     towers = load_towers(model)
     captions = [f"a picture of colour number {number}" for number in range(count)]
     times = np.ones(count) if repeats is None else np.asarray(repeats)

@@ -8,25 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.small import TINY, VIT
+from tests.forking import run_ranks
+from tests.models.small import RESNET, VIT
 from tests.probing import make_source
 from tests.small_pool import write_shards
+from tests.train.several_processes import SAMPLES, job_of, pairs_of, recipe_of, select
 from tests.train.small import BATCH, run
-from tests.train.two_processes import SAMPLES, job_of, pairs_of, recipe_of, select
 from thresher.models.towers import load_towers
 from thresher.train import picks, trace
 from thresher.train.distributed import SINGLE, Ranks, is_first_rank, ranks_from_environment, share
 from thresher.train.losses import LOSSES
 from thresher.training import RESULT_FILE, run_job
 
+PROGRAM = "tests.train.several_processes"
 
-def torchrun(what: str, folder: Path, world: int = 2) -> None:
-    """`tests.train.two_processes` on two processes, or on `world`, which talk over gloo."""
+
+def torchrun(*arguments: str) -> None:
+    """The program on two processes that torchrun itself starts, as a user would."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(world), "--standalone"]
-    subprocess.run(
-        [*command, "-m", "tests.train.two_processes", what, str(folder)], env=environment, check=True
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    subprocess.run([*command, "-m", PROGRAM, *arguments], env=environment, check=True)
 
 
 def losses(folder: Path) -> list[float]:
@@ -37,7 +38,7 @@ def losses(folder: Path) -> list[float]:
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     """The first loss is that of the whole batch; the next ones tell that the gradients were its as well."""
-    torchrun("losses", tmp_path / "two")
+    run_ranks(2, PROGRAM, "losses", tmp_path / "two")
     for loss in LOSSES:
         run(tmp_path / "one" / loss, pairs_of(VIT), SAMPLES, recipe=recipe_of(loss))
         one, two = losses(tmp_path / "one" / loss), losses(tmp_path / "two" / loss)
@@ -50,7 +51,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("world", [2, 4])
 def test_several_processes_choose_the_pairs_that_one_would(tmp_path: Path, world: int) -> None:
     """All at the first step; later weights differ by rounding, and a few picks may."""
-    torchrun("select", tmp_path, world)
+    run_ranks(world, PROGRAM, "select", tmp_path)
     select(tmp_path / "one", SINGLE, "global")
     one, two = ([pick.rows.tolist() for pick in picks.read(tmp_path / name)] for name in ("one", "global"))
     assert len(one) == len(two) == 12
@@ -66,7 +67,7 @@ def test_several_processes_choose_the_pairs_that_one_would(tmp_path: Path, world
 def test_a_job_on_two_processes_leaves_one_checkpoint(tmp_path: Path) -> None:
     """With batch norm, whose statistics are those of each process, the losses differ; the way is the same."""
     write_shards(tmp_path / "pool", (40,))
-    torchrun("job", tmp_path)
+    torchrun("job", str(tmp_path))
     folder = tmp_path / "model"
     (measured,) = json.loads((folder / RESULT_FILE).read_text())["measured"]
     assert measured["samples_seen"] == SAMPLES
@@ -78,7 +79,7 @@ def test_a_job_on_two_processes_leaves_one_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_probes_on_two_processes_fill_the_ledger_once(tmp_path: Path) -> None:
     make_source(tmp_path / "source")
-    torchrun("probe", tmp_path)
+    run_ranks(2, PROGRAM, "probe", tmp_path)
     lines = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert len(lines) == 4
     assert len({json.loads(line)["run"] for line in lines}) == 2
@@ -107,6 +108,6 @@ def test_only_rank_0_writes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_with_batch_norm_is_the_one_of_the_job() -> None:
     """What the test of two processes rests on."""
-    for name, has_batch_norm in ((TINY, True), (VIT, False)):
+    for name, has_batch_norm in ((RESNET, True), (VIT, False)):
         found = any("running_mean" in key for key in load_towers(name).model.state_dict())
         assert found is has_batch_norm

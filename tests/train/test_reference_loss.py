@@ -1,7 +1,4 @@
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +6,7 @@ import torch
 from open_clip.loss import ClipLoss
 from torch.nn.functional import normalize
 
+from tests.forking import run_ranks
 from tests.models.small import TINY
 from tests.train import two_resolutions
 from thresher.errors import InputError
@@ -235,11 +233,7 @@ def test_gamma_falls_with_the_number_of_epochs_and_starts_at_1() -> None:
 
 @pytest.mark.slow
 def test_two_processes_at_two_resolutions_train_as_one_and_keep_the_same_averages(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    subprocess.run(
-        [*command, "-m", "tests.train.two_resolutions", str(tmp_path)], env=environment, check=True
-    )
+    run_ranks(2, "tests.train.several_processes", "resolutions", tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     for name, expected in two_resolutions.train(SINGLE).items():
         assert torch.equal(first[name], second[name]), name

@@ -196,7 +196,7 @@ def test_a_killed_run_goes_on_with_the_same_picks(
     whole: tuple[dict[str, bytes], list[Measurement]],
     tmp_path: Path,
 ) -> None:
-    kill_when_ready("tests.train.killed", str(tmp_path), "16", "joint")
+    kill_when_ready("tests.train.killed", tmp_path, 16, "joint")
     assert (tmp_path / STATE_FILE).exists()
     measured = run(tmp_path, pairs, *POINTS, recipe=JOINT, reference=reference)
     assert (files_of(tmp_path), measured) == whole

@@ -1,14 +1,11 @@
-"""`torchrun ... -m tests.train.two_resolutions FOLDER`: steps at two resolutions, steered by a reference."""
-
-import sys
-from pathlib import Path
+"""Steps at two resolutions, steered by a reference."""
 
 import torch
 from torch.nn.functional import normalize
 
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import load_towers
-from thresher.train.distributed import Ranks, ranks_from_environment, wrap
+from thresher.train.distributed import Ranks, wrap
 from thresher.train.reference_loss import ReferenceLoss
 
 VIT, LOW, PAIRS, NUM_LOW, STEPS = "thresher-tiny-vit-32", 8, 8, 4, 3
@@ -33,13 +30,3 @@ def train(ranks: Ranks) -> dict[str, torch.Tensor]:
         optimizer.step()
         optimizer.zero_grad()
     return {**model.state_dict(), **loss.state_dict()}
-
-
-def main(folder: Path) -> None:
-    with ranks_from_environment("cpu") as ranks:
-        state = train(ranks)
-        torch.save(state, folder / f"{ranks.rank}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

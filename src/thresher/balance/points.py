@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
-from thresher.data.index import uid_bytes
 from thresher.embeddings.stored import StoredEmbeddings
 from thresher.errors import InputError
-from thresher.scores.parts import list_parts
 
 BLOCK_ROWS = 16_384
 VECTORS = ("image", "text")
@@ -83,9 +80,7 @@ def points_of(stored: StoredEmbeddings, vectors: str = "image") -> Points:
         raise InputError(f"there are no vectors {vectors!r} of a pair; take one of {', '.join(VECTORS)}")
     if not stored.count:
         raise InputError(f"{stored.folder} holds no embeddings to cluster; embed shards that have pairs")
-    parts = list_parts(stored.folder)
-    columns = (pq.read_table(part, columns=["uid"], partitioning=None).column("uid") for part in parts)
-    uids = np.concatenate([uid_bytes(column) for column in columns])
+    uids = stored.uids
     places = np.sort(np.unique(uids, return_index=True)[1]).astype(np.int64)
     read = stored.image if vectors == "image" else stored.text
     return Points(words=_words(uids[places]), dim=stored.dim, _read=lambda at: read(places[at]))

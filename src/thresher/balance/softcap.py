@@ -3,6 +3,11 @@
 Rounds of draws without replacement from softmax(score); after each, the scores of those drawn fall by a
 penalty (arXiv 2503.08805). A pair far better than the others is drawn in many rounds, until its score has
 fallen to theirs: a cap that the scores set, in place of a threshold.
+
+The published code draws 128 million samples in 1,280 rounds of 100,000, each from noise for every pair. Here
+every pair has a time at which it comes, exponential with the rate exp(score), and a round takes the next to
+come; the others, whose times know nothing of how long they have waited, need no new ones. The chances are
+the same, and a round costs what it draws.
 """
 
 from collections.abc import Callable
@@ -13,16 +18,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from thresher.balance.points import Words, shuffle_keys
+from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.pools.source import open_scores, usable
-from thresher.subset.npy import uid_words
 from thresher.subset.write import SubsetSummary, write_subset
 
 PENALTY = 0.15
-ROUNDS = 20
+"""What the score of a drawn pair loses, as published."""
+ROUNDS = 1280
+WINDOW = 32
+"""Rounds ahead for which the next pairs are looked out at once."""
 POOL = "soft-cap"
 LISTS = ("npy", "parquet")
 """Formats of subsets that are lists of uids; they need no shards."""
+
+Times = npt.NDArray[np.float64]
 
 
 def soft_cap(
@@ -38,8 +48,7 @@ def soft_cap(
 ) -> npt.NDArray[np.int64]:
     """How often each pair is drawn, int64 [n]; the sum is `size`.
 
-    A draw is the top of `score / temperature` + Gumbel noise, which is sampling without replacement (Kool et
-    al., arXiv 1903.06059). The noise follows from uid, round and seed: row order does not matter.
+    The times follow from uid, seed and how often a pair was drawn before: row order does not matter.
 
     Args:
         scores: One of each pair, finite.
@@ -47,8 +56,8 @@ def soft_cap(
         size: Draws wanted; may be more than there are pairs.
         penalty: What the score of a drawn pair loses, in units of the score.
         temperature: Divides the scores; small ones keep to the best.
-        batch: Draws a round, at most one a pair; None: a twentieth of `size`.
-        seed: Of the noise.
+        batch: Draws a round, at most one a pair; None: as many as make 1,280 rounds, as published.
+        seed: Of the times.
         progress: Called with (draws done, `size`).
 
     Raises:
@@ -72,14 +81,21 @@ def soft_cap(
             f"a batch of {batch} cannot be drawn from {count} pairs without replacement; lower it"
         )
     left = np.asarray(scores, dtype=np.float64) / temperature
-    drawn, done, rounds = np.zeros(count, dtype=np.int64), 0, 0
+    drawn, done = np.zeros(count, dtype=np.int64), 0
+    coming = _log_waits(words, seed, drawn) - left  # logarithms of times
+    window, horizon = np.empty(0, dtype=np.int64), -np.inf
     while done < size:
         take = min(batch, size - done)
-        noisy = left + _gumbel(words, seed, rounds)
-        chosen = np.argpartition(-noisy, take - 1)[:take]
+        if len(window) < take:
+            window, horizon = _next_to_come(coming, WINDOW * batch)
+        chosen = window[np.argpartition(coming[window], take - 1)[:take]]
+        now = coming[chosen].max()
         drawn[chosen] += 1
         left[chosen] -= penalty / temperature
-        done, rounds = done + take, rounds + 1
+        waits = _log_waits(words[chosen], seed, drawn[chosen])
+        coming[chosen] = np.logaddexp(now, waits - left[chosen])
+        window = window[coming[window] <= horizon]
+        done += take
         if progress is not None:
             progress(done, size)
     return drawn
@@ -136,9 +152,20 @@ def drawn_table(words: Words, drawn: npt.NDArray[np.int64], pool: str) -> pa.Tab
     return pa.table({"uid": pa.array(uids, pa.string()), "pool": [pool] * len(uids), "repeats": repeats})
 
 
-def _gumbel(words: Words, seed: int, rounds: int) -> npt.NDArray[np.float64]:
-    """Standard Gumbel noise of each pair in a round."""
-    keys = shuffle_keys(words, seed, rounds)
-    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    noise: npt.NDArray[np.float64] = -np.log(-np.log(uniform))
-    return noise
+def _next_to_come(coming: Times, many: int) -> tuple[npt.NDArray[np.int64], float]:
+    """The pairs that come first, and the time until which no other comes."""
+    if many >= len(coming):
+        return np.arange(len(coming)), np.inf
+    first = np.argpartition(coming, many - 1)[:many]
+    return first, float(coming[first].max())
+
+
+def _log_waits(words: Words, seed: int, drawn: npt.NDArray[np.int64]) -> Times:
+    """Logarithm of a standard exponential time of each pair, another one each time that it was drawn."""
+    waits = np.empty(len(words))
+    for times in np.unique(drawn).tolist():
+        rows = np.flatnonzero(drawn == times)
+        keys = shuffle_keys(words[rows], seed, times)
+        uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        waits[rows] = np.log(-np.log(uniform))
+    return waits

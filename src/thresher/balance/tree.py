@@ -169,14 +169,15 @@ def _assign(points: Points, centroids_kD: Vectors) -> tuple[Labels, Vectors]:
 def _nearest_of_each(
     labels: Labels, distance: Vectors, keys: npt.NDArray[np.uint64], count: int
 ) -> npt.NDArray[np.int64]:
-    """The points nearest to each centroid, equally many of each where it has them, cluster by cluster.
+    """The points nearest to each centroid, equally many of each where it has them, in the order of `keys`.
 
-    Half of a mean cluster, at least 2 and at most `NEAREST_PER_CLUSTER`.
+    Half of a mean cluster, at least 2 and at most `NEAREST_PER_CLUSTER`. Distances that only rounding tells
+    apart (of the two points of a cluster, say) are equal.
     """
     most = max(2, min(NEAREST_PER_CLUSTER, len(labels) // count // 2))
-    order = np.lexsort((keys, distance, labels))
+    order = np.lexsort((keys, np.round(distance, 5), labels))
     chosen: npt.NDArray[np.int64] = order[rank_in_run(labels[order]) < most]
-    return chosen
+    return chosen[np.argsort(keys[chosen], kind="stable")]
 
 
 def rank_in_run(sorted_labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -8,11 +8,15 @@ import typer
 
 import thresher
 from thresher.cli.balancing import balance, softcap
+from thresher.cli.combining import combine
 from thresher.cli.deduplicating import dedup
 from thresher.cli.embedding import embed
+from thresher.cli.embedding_scores import score_embedded
 from thresher.cli.evaluating import evaluate
+from thresher.cli.filtering import filter_network
 from thresher.cli.guard import guarded
 from thresher.cli.importing import import_
+from thresher.cli.importing_tables import import_embeddings, import_scores
 from thresher.cli.manual import manual
 from thresher.cli.picking import picks
 from thresher.cli.plan import plan
@@ -25,9 +29,10 @@ from thresher.cli.training import train
 from thresher.cli.whole import demo, init, report, run
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, init, run, score, cut, probe, import_, fit, predict, plan, subset, embed),
-    *(balance, softcap),
-    *(dedup, train, picks, evaluate, report),
+    *(demo, init, run),
+    *(score, embed, score_embedded, filter_network, import_scores, import_embeddings, combine),
+    *(dedup, balance, softcap, cut, probe, import_, fit, predict, plan, subset),
+    *(train, picks, evaluate, report),
 )
 """The commands in the order of the stages; a command is called like its function."""
 

@@ -97,7 +97,8 @@ def softcap(
         float, typer.Option(metavar="SCORE", help="Divides the scores; small ones keep to the best.")
     ] = 1.0,
     batch: Annotated[
-        str | None, typer.Option(metavar="SAMPLES", help="Draws a round; left out, a twentieth of --size.")
+        str | None,
+        typer.Option(metavar="SAMPLES", help="Draws a round; left out, so many that there are 1,280."),
     ] = None,
     format: Format = "npy",
     seed: Seed = 0,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thresher.cli.executors import Executor, RayAddress
 from thresher.cli.guard import UNDONE
 from thresher.cli.options import Exclude, Json, Shards, Workers, given
 from thresher.cli.output import show, show_json, warn
@@ -50,6 +51,14 @@ def dedup(
             "repeated.",
         ),
     ] = None,
+    exclude_near_embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="EMBEDDINGS",
+            help="Embeddings of evaluation images, by the model of --embeddings; every pair near one of "
+            "them is dropped.",
+        ),
+    ] = None,
     distance: Annotated[
         int, typer.Option(metavar="BITS", help="Largest distance of perceptual hashes, 0 to 4 of 64 bits.")
     ] = 4,
@@ -57,15 +66,17 @@ def dedup(
         float, typer.Option(metavar="COSINE", help="Smallest cosine of semantic duplicates.")
     ] = 0.95,
     workers: Workers = 2,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
     """Find the pairs whose image repeats a better one.
 
     Images repeat each other when their bytes are equal, when their perceptual hashes are near (resized,
-    encoded again), or, with --embeddings, when a model sees the same in them. Of each group the pair with
-    the highest score stays; every pair that goes is near one that stays. --exclude-near drops the pairs
-    whose image is one of an evaluation set.
+    encoded again), or, with --embeddings, when a model sees the same in them (cropped, too). Of each group
+    the pair with the highest score stays; every pair that goes is near one that stays. --exclude-near drops
+    the pairs whose image is one of an evaluation set.
 
     Reads the shards and leaves them as they are. Writes DIR/exclude.npy, the list that --exclude of the
     other commands and the config read, DIR/dropped.parquet, which says for what each pair went and by which
@@ -91,17 +102,20 @@ def dedup(
             by=by,
             embeddings=embeddings,
             exclude_near=evaluation,
+            exclude_near_embeddings=exclude_near_embeddings,
             distance=distance,
             similarity=similarity,
             exclude=excluded,
             workers=workers,
+            executor=executor,
+            ray_address=ray_address,
             progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
         )
     warn(summary.status)
     if as_json:
         show_json(_record(summary))
     else:
-        show(_text(summary, bool(evaluation)))
+        show(_text(summary, bool(evaluation) or exclude_near_embeddings is not None))
     if summary.unreadable or not summary.num_pairs:
         raise typer.Exit(UNDONE)
 

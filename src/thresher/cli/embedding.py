@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli.filled import record_of, text_of
+from thresher.cli.executors import Executor, RayAddress
+from thresher.cli.filled import rate_of, record_of, text_of
 from thresher.cli.guard import UNDONE
 from thresher.cli.options import Device, Exclude, Json, Shards, Workers
 from thresher.cli.output import show, show_json, warn
@@ -40,6 +41,8 @@ def embed(
         ),
     ] = "auto",
     workers: Workers = 2,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +58,10 @@ def embed(
     changed shards, are refused.
 
     A pair that cannot be read or decoded goes to a quarantine table beside its shard's part. A shard of
-    which nothing can be read is named, and the exit code is 1.
+    which nothing can be read, or that changes meanwhile, is named, and the exit code is 1.
+
+    With --executor ray whole shards go to the workers of a cluster, each with --workers processes that
+    decode; every node needs Thresher, the model's files and the shards, by the same paths or addresses.
 
     Examples:
         thresher embed 'shards/{00000..00099}.tar' --model local-dir:work/reference --out work/embeddings
@@ -76,11 +82,9 @@ def embed(
             precision=precision,
             exclude=excluded,
             workers=workers,
-            progress=lambda at: step(
-                at.shards_done,
-                at.num_shards,
-                f"{at.pairs:,} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
-            ),
+            executor=executor,
+            ray_address=ray_address,
+            progress=lambda at: step(at.shards_done, at.num_shards, rate_of(at)),
         )
     if pretrained is None and not model.startswith(("local-dir:", "hf-hub:")):
         random = f"{model} has random weights, and its embeddings mean nothing; give --pretrained"

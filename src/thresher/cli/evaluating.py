@@ -70,7 +70,7 @@ def evaluate(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a checkpoint: zero-shot accuracy, retrieval recall.
+    """Measure a checkpoint: zero-shot and retrieval.
 
     zeroshot_acc1 and zeroshot_acc5 are the shares of images whose class is the nearest, or among the five
     nearest, caption. image_to_text_R@k and text_to_image_R@k are the shares of queries with a true match

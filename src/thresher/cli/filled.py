@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from thresher.scores.fill import Progress
     from thresher.scores.summary import FolderSummary
 
 SHOWN_REASONS = 12
+
+
+def rate_of(progress: "Progress") -> str:
+    """Pairs so far, and how many a second."""
+    return f"{progress.pairs:,} pairs, {progress.pairs / max(progress.seconds, 1e-9):,.0f} pairs/s"
 
 
 def record_of(out: Path, summary: "FolderSummary") -> dict[str, object]:

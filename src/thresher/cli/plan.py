@@ -112,6 +112,7 @@ def plan(
     from thresher.laws.store import load_laws
     from thresher.plans import make_plan
     from thresher.plans.store import plan_to_record, save_plan
+    from thresher.pools.record import missing_pairs
 
     fitted = load_laws(laws)
     spent = _spent(fitted, runs, pools, flops_per_sample, flops_per_pair)
@@ -126,6 +127,8 @@ def plan(
         params=None if params is None else parse_count(params),
     )
     save_plan(out, made)
+    if pools is not None:
+        warn(missing_pairs(pools))
     warn(made.status)
     if as_json:
         show_json(plan_to_record(made))

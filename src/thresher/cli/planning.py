@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from thresher.cli.executors import Executor, RayAddress
 from thresher.cli.options import Exclude, Json, assignments, given
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
@@ -73,7 +74,7 @@ def fit(
     ] = "error",
     as_json: Json = False,
 ) -> None:
-    """Fit laws to finished runs: how fast each pool wears out.
+    """Fit laws to runs: how fast each pool wears out.
 
     Reads RUNS with at least pool (or weights, pool to weight, for a mix), unique_samples (that the run drew
     from), samples_seen and error (in 0 to 1, or a loss); role tells the runs to fit (fit, when left out)
@@ -132,7 +133,9 @@ def subset(
         str, typer.Option(metavar="SAMPLES", help="One of the plan's budgets, in samples seen.")
     ],
     pools: Annotated[Path, typer.Option(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")],
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder for the subset, or its address (s3://bucket/subset).")
+    ],
     format: Annotated[
         str,
         typer.Option(
@@ -156,6 +159,17 @@ def subset(
         Path | None,
         typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="PROCESSES",
+            help="Processes that write shards; 0 writes them one after another here.  [default: 0, on Ray as "
+            "many as fit]",
+        ),
+    ] = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -167,15 +181,19 @@ def subset(
     well.
 
     Reads PLAN.json, POOLS and, for --format shards, the shards. A run that was stopped goes on; a folder with
-    another subset is refused.
+    another subset is refused. At an address of a store every file is uploaded whole, and what is there as
+    it was uploaded is kept. With --executor ray the workers of a cluster write the shards; every node needs
+    the shards and DIR by the same paths or addresses.
 
     Examples:
         thresher subset plan.json --budget 128M --pools pools --out subset
         thresher subset plan.json --budget 128M --pools pools --out new --format shards --shards 'old/*.tar'
+        thresher subset plan.json --budget 128M --pools pools --out s3://b/new --format shards --shards s3://b/old
     """
     from thresher.budget import parse_count
     from thresher.data.exclude import read_exclude
     from thresher.data.shards import expand
+    from thresher.pools import load_pools
     from thresher.subset import subset_from_plan
 
     with bar("subset") as step:
@@ -191,7 +209,11 @@ def subset(
             pairs_per_shard=parse_count(pairs_per_shard),
             index_cache=index,
             progress=lambda done, total: step(done, total, "shards"),
+            executor=executor,
+            ray_address=ray_address,
+            workers=0 if workers is None and executor == "local" else workers,
         )
+    warn(load_pools(pools).missing)
     if as_json:
         show_json(asdict(written))
         return

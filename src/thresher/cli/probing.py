@@ -115,7 +115,7 @@ def probe(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train small models on each pool, to learn what it is worth.
+    """Train small models on each pool to learn its worth.
 
     Every pool is trained on alone, and a few mixes besides; these are for checking the laws and take no part
     in their fit. A probe at a sixteenth of a target's samples draws once from a sixteenth of the pool, so

@@ -43,19 +43,50 @@ def sentences(label: str) -> Iterator[Callable[[str], None]]:
         yield remark
 
 
+class _Clock:
+    """Says how much longer a count takes, once a part of it is done."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._first = 0
+
+    def left(self, done: int, total: int) -> str:
+        """`, about 3 min left`; nothing where nothing can be said."""
+        now = time.monotonic()
+        if self._started is None or done < self._first:
+            self._started, self._first = now, done
+        if not self._first < done < total:
+            return ""
+        seconds = (now - self._started) / (done - self._first) * (total - done)
+        return f", about {_duration(seconds)} left"
+
+
+def _duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> _duration(50), _duration(200), _duration(4000)
+    ('50 s', '3 min', '1 h 7 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _nothing(*_: object) -> None:
     """What the other processes of torchrun show."""
 
 
 def _lines(label: str) -> Step:
     last = time.monotonic()
+    clock = _Clock()
 
     def step(done: int, total: int, note: str) -> None:
         nonlocal last
-        now = time.monotonic()
+        now, left = time.monotonic(), clock.left(done, total)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            remark(f"{label}: {done} of {total}{', ' if note else ''}{note}")
+            remark(f"{label}: {done} of {total}{', ' if note else ''}{note}{left}")
 
     return step
 
@@ -76,4 +107,7 @@ def _live(label: str, *, counted: bool) -> Iterator[Step]:
         transient=True,
     ) as progress:
         task = progress.add_task(label, total=None, note="")
-        yield lambda done, total, note: progress.update(task, completed=done, total=total, note=note)
+        clock = _Clock()
+        yield lambda done, total, note: progress.update(
+            task, completed=done, total=total, note=note + clock.left(done, total)
+        )

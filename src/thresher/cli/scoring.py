@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli.filled import record_of, text_of
+from thresher.cli.executors import Executor, RayAddress
+from thresher.cli.filled import rate_of, record_of, text_of
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Device, Exclude, Json, Shards, Workers, numbers
+from thresher.cli.options import Device, Exclude, Json, Shards, Workers, given, numbers
 from thresher.cli.output import show, show_json, warn
 from thresher.cli.progress import bar
 from thresher.display.blocks import columns, number
@@ -23,7 +24,8 @@ def score(
         typer.Option(
             metavar="NAME[:key=value,...]",
             help="A scorer with its options: caption; clip with model, pretrained, device, batch_size and "
-            "precision; image with feature; basic with language; laion with those of clip and language. "
+            "precision; dfn with network; image with feature; basic with language; laion with those of clip "
+            "and language; tmars with those of clip, boxes and side; text_free with boxes and side. "
             "as=COLUMN renames its column. Repeat it for more columns.",
         ),
     ],
@@ -33,6 +35,8 @@ def score(
         typer.Option(min=1, metavar="PAIRS", help="Pairs a forward pass.  [default: the scorer's own]"),
     ] = None,
     workers: Workers = 2,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -51,13 +55,17 @@ def score(
     by another model or of changed shards are refused.
 
     A pair that cannot be read or decoded goes to a quarantine table beside its shard's scores, with key,
-    stage and reason, and the others go on. A shard of which nothing can be read is named, and the exit code
-    is 1.
+    stage and reason, and the others go on. A shard of which nothing can be read, or that changes meanwhile,
+    is named, and the exit code is 1.
+
+    With --executor ray whole shards go to the workers of a cluster, each with --workers processes that
+    decode; every node needs Thresher and the shards, by the same paths or addresses.
 
     Examples:
         thresher score 'shards/{00000..00099}.tar' --out scores --scorer caption
         thresher score pool.csv --out scores --scorer clip:model=ViT-B-32,pretrained=laion2b_s34b_b79k
         thresher score shards --out scores --scorer clip:model=ViT-S-32,pretrained=dfn.pt,as=dfn
+        thresher score s3://pool --out scores --scorer caption --executor ray --ray-address head:6379
     """
     from thresher.data.exclude import read_exclude
     from thresher.data.shards import expand
@@ -76,11 +84,9 @@ def score(
             specs,
             exclude=excluded,
             workers=workers,
-            progress=lambda at: step(
-                at.shards_done,
-                at.num_shards,
-                f"{at.pairs:,} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
-            ),
+            executor=executor,
+            ray_address=ray_address,
+            progress=lambda at: step(at.shards_done, at.num_shards, rate_of(at)),
         )
     random = [
         f"the column {spec.column} comes from random weights and means nothing; give the scorer "
@@ -120,6 +126,26 @@ def cut(
             metavar="SCORES", help="Lowest score of each pool, falling, in place of --edges: 0.30,0.28."
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN>=NUMBER",
+            help="Cut only the pairs that meet this, such as 'basic>=1' (also <=, > and <; in quotes); "
+            "repeat it for several columns.",
+        ),
+    ] = None,
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="Cut only the pairs that are in these shards, where the scores come from metadata that "
+            "names more; says how many are not there.",
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
+    ] = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
@@ -128,26 +154,38 @@ def cut(
     Every pair lands in exactly one pool or in none (below the last edge, excluded, or a uid that stood
     before); ties keep the order of the input. A score that is NaN is refused, with its row.
 
-    Reads the score table. Writes POOLS/pools.parquet (a row a pair: uid, score, pool, key, shard, caption),
-    POOLS/pools.json (names, sizes and score ranges of the pools) and POOLS/quarantine.parquet. Pools that
-    were cut otherwise before are replaced.
+    One column ranks (--by), others can choose (--keep): with --keep 'basic>=1' the pairs that fail it are in
+    no pool, and --edges are shares of those that meet it. With --shards, pools are sized by the pairs that
+    are there, and a warning for each pool says how many the scores name besides.
+
+    Reads the score table, and the shards where they are named. Writes POOLS/pools.parquet (a row a pair: uid,
+    score, pool, key, shard, caption), POOLS/pools.json (names, sizes and score ranges of the pools) and
+    POOLS/quarantine.parquet. Pools that were cut otherwise before are replaced.
 
     Examples:
         thresher cut scores --by clip --edges 0.1,0.2,0.3,0.4 --out pools
         thresher cut scores --by clip --thresholds 0.30,0.28,0.25 --exclude optouts.txt --out pools
+        thresher cut scores --by clip --keep 'basic>=1' --edges 0.3 --shards 'shards/*.tar' --out pools
     """
     from thresher import pools
     from thresher.data.exclude import read_exclude
+    from thresher.data.shards import expand
     from thresher.pools.record import POOLS_FILE
 
-    made = pools.cut(
-        scores,
-        by=by,
-        out=out,
-        edges=numbers(edges, "--edges") if edges is not None else (),
-        thresholds=numbers(thresholds, "--thresholds") if thresholds is not None else (),
-        exclude=read_exclude(exclude),
-    )
+    with bar("cut") as step:
+        made = pools.cut(
+            scores,
+            by=by,
+            out=out,
+            edges=numbers(edges, "--edges") if edges is not None else (),
+            thresholds=numbers(thresholds, "--thresholds") if thresholds is not None else (),
+            keep=given(keep),
+            exclude=read_exclude(exclude),
+            shards=expand(shards) if shards else (),
+            index_cache=index,
+            progress=lambda done, total: step(done, total, "shards looked through"),
+        )
+    warn(made.missing)
     if as_json:
         show_json(json.loads((made.folder / POOLS_FILE).read_bytes()))
         return

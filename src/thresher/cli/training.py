@@ -8,7 +8,7 @@ import typer
 from thresher.cli.options import ConfigFile, Device, Exclude, Json
 from thresher.cli.output import show, show_json
 from thresher.cli.progress import is_first_rank, sentences
-from thresher.cli.whole import read_config
+from thresher.cli.whole import with_options
 
 
 def train(
@@ -88,9 +88,9 @@ def train(
         torchrun --nproc-per-node 8 -m thresher.cli train config.toml
     """
     from thresher.cli.override import override
-    from thresher.config import Train
+    from thresher.config import Train, load_training_config
 
-    settings = read_config(config, device=device, exclude=exclude)
+    settings = with_options(load_training_config(config), config, device=device, exclude=exclude)
     if settings.train is not None:
         section = override(
             Train,

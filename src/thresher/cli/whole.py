@@ -13,7 +13,7 @@ from thresher.cli.progress import sentences
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
-    from thresher.config import Config
+    from thresher.config import Config, TrainingConfig
     from thresher.pipeline import Outcome
 
 
@@ -201,9 +201,21 @@ def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Con
     Raises:
         InputError: the file cannot be used, or both it and the command line name an exclude list.
     """
-    from thresher.config import load_config
+    from thresher.config import Config, load_config
 
-    config = load_config(path)
+    config = with_options(load_config(path), path, device=device, exclude=exclude)
+    assert isinstance(config, Config)
+    return config
+
+
+def with_options(
+    config: "Config | TrainingConfig", path: Path, *, device: str | None, exclude: Path | None
+) -> "Config | TrainingConfig":
+    """The config in the file `path`, with device and exclude list from the command line.
+
+    Raises:
+        InputError: both it and the command line name an exclude list.
+    """
     if device is not None:
         config = config.model_copy(update={"device": device})
     if exclude is None:
@@ -213,7 +225,9 @@ def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Con
     return config.model_copy(update={"shards": shards})
 
 
-def one_exclude_list(path: Path | None, config: "Config | None", exclude: Path | None) -> Path | None:
+def one_exclude_list(
+    path: Path | None, config: "Config | TrainingConfig | None", exclude: Path | None
+) -> Path | None:
     """The exclude list of the command line, or else of the config in the file `path`.
 
     Raises:

@@ -1,6 +1,6 @@
 """The settings of a whole run: sections, the file they are read from, the file to start from."""
 
-from thresher.config.load import load_config
+from thresher.config.load import load_config, load_training_config
 from thresher.config.sections import (
     Config,
     Cut,
@@ -14,6 +14,7 @@ from thresher.config.sections import (
     Shards,
     Subset,
     Train,
+    TrainingConfig,
 )
 from thresher.config.template import commented_config
 
@@ -30,6 +31,8 @@ __all__ = [
     "Shards",
     "Subset",
     "Train",
+    "TrainingConfig",
     "commented_config",
     "load_config",
+    "load_training_config",
 ]

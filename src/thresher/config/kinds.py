@@ -54,14 +54,16 @@ def _reference(value: str, info: ValidationInfo) -> str:
 
 
 def _scorer(value: str, info: ValidationInfo) -> str:
-    """A scorer with its options, `NAME:key=value,key=value`; a value that names a file is a path."""
+    """A scorer with its options, `NAME:key=value,key=value`; a value that names something there is a path."""
     name, colon, options = value.partition(":")
     pairs = [option.partition("=") for option in options.split(",")]
-    return (
-        name
-        + colon
-        + ",".join(key + equals + (_model(text, info) if text else "") for key, equals, text in pairs)
-    )
+    return name + colon + ",".join(key + equals + _option(key, text, info) for key, equals, text in pairs)
+
+
+def _option(key: str, text: str, info: ValidationInfo) -> str:
+    if key.strip() == "network":
+        return _reference(text, info)
+    return _model(text, info) if text else ""
 
 
 Count = Annotated[int, BeforeValidator(_count), Field(gt=0)]

@@ -4,13 +4,16 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from thresher.config.sections import Config, sections
+from thresher.config.sections import Config, Section, TrainingConfig, sections
 from thresher.config.template import example_of, needed_keys
 from thresher.errors import InputError
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 def load_config(path: str | Path) -> Config:
@@ -20,12 +23,30 @@ def load_config(path: str | Path) -> Config:
         InputError: the file cannot be read, or the first thing that is wrong in it, with section and key.
     """
     path = Path(path)
+    return _validated(path, Config, _read(path))
+
+
+def load_training_config(path: str | Path) -> Config | TrainingConfig:
+    """Settings to train by: of a whole run, or of training alone where no other stage has a section.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    path = Path(path)
+    table = _read(path)
+    others = sections().keys() - sections(TrainingConfig).keys()
+    if others & table.keys():
+        return _validated(path, Config, table)
+    return _validated(path, TrainingConfig, table)
+
+
+def _validated(path: Path, kind: type[Kind], given: dict[str, object]) -> Kind:
     # Defaults are not validated, hence not resolved; the one that is a path is given as if it were written.
-    table = {"workdir": str(Config.model_fields["workdir"].default)} | _read(path)
+    table = {"workdir": str(Config.model_fields["workdir"].default)} | given
     # JSON mode keeps types strict, yet takes lists for tuples and strings for paths, as TOML has them.
     text = json.dumps(table, default=str)
     try:
-        return Config.model_validate_json(text, context={"folder": path.absolute().parent})
+        return kind.model_validate_json(text, context={"folder": path.absolute().parent})
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # An unknown key first: a key that is "missing" is often the one that is misspelt.

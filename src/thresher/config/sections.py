@@ -452,6 +452,16 @@ class Config(Section):
         return self
 
 
+class TrainingConfig(Section):
+    """The settings of training alone: the sections that `thresher train` reads, on pairs without a plan."""
+
+    workdir: FilePath = Config.model_fields["workdir"].default
+    device: str = Config.model_fields["device"].default
+    shards: Shards
+    evaluate: Evaluate | None = None
+    train: Train
+
+
 def _spec(scorer: str) -> ScorerSpec:
     """A scorer as it is written, its options unchecked; `as=NAME` names its column."""
     name, _, rest = scorer.partition(":")
@@ -461,10 +471,10 @@ def _spec(scorer: str) -> ScorerSpec:
     return ScorerSpec(name, tuple(given.items()), column)
 
 
-def sections() -> dict[str, type[Section]]:
-    """The section classes by name, in the order of the stages."""
+def sections(config: type[Section] = Config) -> dict[str, type[Section]]:
+    """The section classes of a config by name, in the order of the stages."""
     found: dict[str, type[Section]] = {}
-    for name, field in Config.model_fields.items():
+    for name, field in config.model_fields.items():
         for kind in typing.get_args(field.annotation) or (field.annotation,):
             if isinstance(kind, type) and issubclass(kind, Section):
                 found[name] = kind

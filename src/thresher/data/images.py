@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from thresher.data.jpeg import decode_plain
+
 MAX_PIXELS = 64_000_000
 """Most pixels that an image may have, stored or resized; the header is checked before anything is decoded."""
 
@@ -86,11 +88,20 @@ def decode(data: bytes, spec: ImageSpec, *, max_pixels: int = MAX_PIXELS) -> npt
         without
             a meaning in RGB.
     """
-    return np.asarray(fit(open_rgb(data, max_pixels=max_pixels), spec, max_pixels=max_pixels), dtype=np.uint8)
+    plain = decode_plain(data, max_pixels=max_pixels)
+    if plain is not None and plain.shape == (spec.size, spec.size, 3):
+        return plain  # resizing to its own size leaves an image as it is
+    image = _open_rgb(data, max_pixels) if plain is None else Image.fromarray(plain)
+    return np.asarray(fit(image, spec, max_pixels=max_pixels), dtype=np.uint8)
 
 
 def open_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The image at its own size: RGB, upright, the first frame; refuses like `decode`."""
+    plain = decode_plain(data, max_pixels=max_pixels)
+    return _open_rgb(data, max_pixels) if plain is None else Image.fromarray(plain)
+
+
+def _open_rgb(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise BadImage("the image is empty (0 bytes)")
     with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from thresher.data.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.quarantine import from_rejects
 from thresher.data.shards import read_pairs
 from thresher.data.table import RowImages
+from thresher.data.uids import uid_bytes
 from thresher.data.writer import write_table
 from thresher.errors import InputError
 
@@ -188,42 +189,6 @@ class Index:
             return read_bytes(member.path, member.offset, member.length)
         handles: Handles = self._local.handles
         return handles.read(member.path, member.offset, member.length)
-
-
-def uid_bytes(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
-    """Uids as 16 bytes each, dtype `S16`, whose order is that of the hexadecimal text.
-
-    Raises:
-        InputError: something is not 32 hexadecimal digits; the text shows it.
-    """
-    column = uids if isinstance(uids, pa.Array | pa.ChunkedArray) else pa.array(list(uids), pa.string())
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    parts = [_hex_to_bytes(chunk) for chunk in chunks if len(chunk)]
-    return np.concatenate(parts) if parts else np.empty(0, dtype="S16")
-
-
-def _hex_to_bytes(chunk: pa.Array) -> npt.NDArray[np.bytes_]:
-    lengths = pc.binary_length(chunk).to_numpy(zero_copy_only=False)
-    wrong = lengths != 32
-    if not wrong.any():
-        digits = np.frombuffer(b"".join(chunk.cast(pa.binary()).to_pylist()), dtype=np.uint8).reshape(-1, 32)
-        values = _NIBBLES[digits]
-        wrong = (values > 15).any(axis=1)
-        if not wrong.any():
-            return (values[:, 0::2] << 4 | values[:, 1::2]).view("S16").reshape(-1)
-    shown = chunk[int(np.argmax(wrong))].as_py()
-    raise InputError(f"{str(shown)[:40]!r} is not a uid (32 hexadecimal digits)")
-
-
-def _nibbles() -> npt.NDArray[np.uint8]:
-    values = np.full(256, 255, dtype=np.uint8)
-    for digit in range(16):
-        for letter in (f"{digit:x}", f"{digit:X}"):
-            values[ord(letter)] = digit
-    return values
-
-
-_NIBBLES = _nibbles()
 
 
 def _read_shard(shard: str) -> tuple[pa.Table, pa.Table]:

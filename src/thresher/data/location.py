@@ -1,16 +1,25 @@
 """Where a file lies: a local path or an fsspec URL, and the few ways in which we touch it."""
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
+import sys
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from fsspec.core import url_to_fs
-
 from thresher.errors import InputError, MissingExtra
+
+NEAR = 2**20
+"""Bytes between two ranges of a remote file that are rather read than asked around."""
+
+LARGEST_REQUEST = 32 * 2**20
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory"})
+"""Protocols under which a file appears only when all of it has been written."""
 
 
 def is_remote(path: str) -> bool:
@@ -24,6 +33,8 @@ def filesystem(url: str) -> tuple[Any, str]:
     Raises:
         InputError: the protocol is unknown, or its package is not installed (the text says which).
     """
+    from fsspec.core import url_to_fs  # planning writes local files alone, and should not wait for it
+
     try:
         fs, path = url_to_fs(url)
     except ImportError as error:
@@ -35,11 +46,108 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, cast(str, path)
 
 
+def join(folder: str | os.PathLike[str], name: str) -> str:
+    """The path of a file in a folder, local or remote.
+
+    >>> join("s3://bucket/subset/", "sizes.json")
+    's3://bucket/subset/sizes.json'
+    """
+    return f"{os.fspath(folder).rstrip('/')}/{name}"
+
+
+def names_in(folder: str) -> list[str]:
+    """The names of the files and folders in a folder, sorted; none where there is no such folder."""
+    if not is_remote(folder):
+        return sorted(path.name for path in Path(folder).iterdir()) if Path(folder).exists() else []
+    fs, inner = filesystem(folder)
+    with reached(folder):
+        try:
+            fs.invalidate_cache(inner)
+            below = fs.ls(inner, detail=False)
+        except FileNotFoundError:
+            return []
+    return sorted({str(path).rstrip("/").rpartition("/")[2] for path in below})
+
+
+def size_of(path: str) -> int | None:
+    """The size of a file in bytes; None where there is none."""
+    if is_remote(path):
+        fs, inner = filesystem(path)
+        with reached(path):
+            try:
+                fs.invalidate_cache(inner)
+                return int(fs.size(inner) or 0)
+            except FileNotFoundError:
+                return None
+    return Path(path).stat().st_size if Path(path).exists() else None
+
+
+def read_small(path: str) -> bytes | None:
+    """The whole content of a file; None where there is none."""
+    try:
+        with reached(path):
+            return read_bytes(path)
+    except FileNotFoundError:
+        return None
+
+
+def upload(source: Path, url: str) -> None:
+    """Put a local file at a URL, whole or not at all.
+
+    An object store shows an object once all of it is there; elsewhere the file gets a temporary name first.
+
+    Raises:
+        InputError: the bucket does not exist, or we may not write there (the text says so).
+    """
+    fs, inner = filesystem(url)
+    with reached(url):
+        try:
+            if url.partition("://")[0] in OBJECT_STORES:
+                fs.put_file(str(source), inner)
+            else:
+                folder, _, name = inner.rpartition("/")
+                fs.makedirs(folder, exist_ok=True)
+                fs.put_file(str(source), f"{folder}/.{name}.tmp")
+                fs.mv(f"{folder}/.{name}.tmp", inner)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{url} cannot be written ({error.strerror or error}); make the bucket, or check the address"
+            ) from error
+        except PermissionError as error:
+            raise InputError(
+                f"{url} cannot be written ({error.strerror or error}); check the credentials and what they "
+                "may do, or name another address"
+            ) from error
+
+
+@contextlib.contextmanager
+def reached(url: str) -> Iterator[None]:
+    """Errors of a remote store's client that are no OSError, as one sentence with its remedy.
+
+    Raises:
+        InputError: there are no credentials, or the store cannot be reached.
+    """
+    try:
+        yield
+    except _store_errors() as error:
+        remedy = "check the address and the credentials"
+        if "Credentials" in type(error).__name__:
+            remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in AWS_PROFILE"
+        raise InputError(f"{url} cannot be reached ({error}); {remedy}") from error
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What the client of S3 raises beside OSError, where it is loaded."""
+    loaded = sys.modules.get("botocore.exceptions")
+    return (loaded.BotoCoreError,) if loaded is not None else ()
+
+
 def open_binary(path: str) -> IO[bytes]:
     """An open binary file; remote files are read block by block as they are asked for."""
     if is_remote(path):
         fs, inner = filesystem(path)
-        return cast(IO[bytes], fs.open(inner, "rb"))
+        with reached(path):
+            return cast(IO[bytes], fs.open(inner, "rb"))
     check_regular(path)
     return Path(path).open("rb")
 
@@ -63,10 +171,36 @@ def read_bytes(path: str, offset: int = 0, length: int | None = None) -> bytes:
     """Bytes `offset` to `offset + length` of a file (to its end without a length)."""
     if is_remote(path):
         fs, inner = filesystem(path)
-        return cast(bytes, fs.cat_file(inner, start=offset, end=None if length is None else offset + length))
+        with reached(path):
+            return cast(
+                bytes, fs.cat_file(inner, start=offset, end=None if length is None else offset + length)
+            )
     with open_binary(path) as file:
         file.seek(offset)
         return file.read() if length is None else file.read(length)
+
+
+def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Bytes of a remote file for each (offset, length); ranges that lie near one another are one request."""
+    fs, inner = filesystem(url)
+    order = sorted(range(len(ranges)), key=ranges.__getitem__)
+    requests: list[list[int]] = []  # start, end
+    request_of = {}
+    for place in order:
+        start, end = ranges[place][0], sum(ranges[place])
+        near = requests and start - requests[-1][1] <= NEAR and end - requests[-1][0] <= LARGEST_REQUEST
+        if near:
+            requests[-1][1] = max(requests[-1][1], end)
+        else:
+            requests.append([start, end])
+        request_of[place] = len(requests) - 1
+    starts, ends = ([request[side] for request in requests] for side in (0, 1))
+    with reached(url):
+        found = fs.cat_ranges([inner] * len(requests), starts, ends, on_error="raise")
+    return [
+        found[request_of[place]][offset - starts[request_of[place]] :][:length]
+        for place, (offset, length) in enumerate(ranges)
+    ]
 
 
 def file_size(path: str) -> int:
@@ -77,7 +211,8 @@ def file_size(path: str) -> int:
     """
     if is_remote(path):
         fs, inner = filesystem(path)
-        return int(fs.size(inner) or 0)
+        with reached(path):
+            return int(fs.size(inner) or 0)
     check_regular(path)
     return Path(path).stat().st_size
 
@@ -92,11 +227,29 @@ def fingerprint(path: str) -> str:
         status = Path(path).stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
     fs, inner = filesystem(path)
-    info = fs.info(inner)
+    with reached(path):
+        info = fs.info(inner)
     marks = [
         info.get(name) for name in ("size", "ETag", "etag", "LastModified", "mtime", "created", "generation")
     ]
     return "-".join(str(mark) for mark in marks if mark is not None)
+
+
+def content_mark(url: str) -> str | None:
+    """What stands for the content of a remote file (its size and checksum, as far as the store tells).
+
+    None where there is no such file.
+    """
+    fs, inner = filesystem(url)
+    with reached(url):
+        try:
+            fs.invalidate_cache(inner)
+            info = fs.info(inner)
+        except FileNotFoundError:
+            return None
+    sums = [info.get(name) for name in ("ETag", "etag", "md5Hash", "crc32c", "checksum")]
+    mark = next((str(value) for value in sums if value is not None), str(info.get("created", "")))
+    return f"{info.get('size')}-{mark}"
 
 
 class Handles:
@@ -108,6 +261,9 @@ class Handles:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset` on: one system call on a file that is open already."""
+        return os.pread(self._descriptor(path), length, offset)
+
+    def _descriptor(self, path: str) -> int:
         descriptor = self._descriptors.get(path)
         if descriptor is None:
             check_regular(path)
@@ -116,7 +272,17 @@ class Handles:
             if len(self._descriptors) > self._num_open:
                 os.close(self._descriptors.popitem(last=False)[1])
         self._descriptors.move_to_end(path)
-        return os.pread(descriptor, length, offset)
+        return descriptor
+
+    def read_into(self, path: str, offset: int, target: memoryview) -> int:
+        """Fill `target` with the bytes from `offset` on; how many there were."""
+        done = 0
+        while done < len(target):
+            count = os.preadv(self._descriptor(path), [target[done:]], offset + done)
+            if count == 0:
+                break
+            done += count
+        return done
 
     def close(self) -> None:
         """Close every descriptor; reading opens them again."""

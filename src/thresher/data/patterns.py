@@ -44,6 +44,29 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
     return list(shards)
 
 
+def expand_files(patterns: str | Sequence[str], ending: str) -> list[str]:
+    """The files that the patterns mean, each once, in the order of `expand`.
+
+    A folder means those of its files whose names end in `ending`, and so does a glob.
+
+    Raises:
+        InputError: something named does not exist, a pattern matches nothing, or a folder holds no such file.
+    """
+    given = [patterns] if isinstance(patterns, str) else list(patterns)
+    names = [name for pattern in given for source in split_sources(pattern) for name in _braces(source)]
+    folders = _RemoteFolders()
+    files: dict[str, None] = {}
+    missing: list[str] = []
+    for name in names:
+        found = _remote_files(name, ending, folders) if is_remote(name) else _local_files(name, ending)
+        files.update(dict.fromkeys(found))
+        if not found:
+            missing.append(name)
+    if missing:
+        raise InputError(_missing_sentence(missing, len(names), "files"))
+    return list(files)
+
+
 def kind_of(shard: str) -> Literal["tar", "table", "folder"]:
     """The kind of a shard, by its name."""
     ext = _extension(shard)
@@ -127,6 +150,42 @@ def _checked_file(path: str) -> str:
     return path
 
 
+def _local_files(name: str, ending: str) -> list[str]:
+    if Path(name).is_dir():
+        found = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
+        return _only_files(name, [path for path in found if not Path(path).is_dir()], ending)
+    if Path(name).exists():
+        return [name]
+    if not _has_glob(name):
+        return []
+    return sorted(path for path in glob.glob(name, recursive=True) if path.lower().endswith(ending))  # noqa: PTH207
+
+
+def _remote_files(name: str, ending: str, folders: "_RemoteFolders") -> list[str]:
+    fs, path = filesystem(name)
+    if "::" in name or name.startswith(("http://", "https://")):
+        return [name] if fs.exists(path) else []
+    if _has_glob(path):
+        found = sorted(str(match) for match in fs.glob(path) if str(match).lower().endswith(ending))
+    elif path.lower().endswith(ending):
+        return [name] if folders.holds(fs, path) else []
+    elif fs.isdir(path):
+        found = _only_files(name, [str(below) for below in fs.ls(path, detail=False)], ending)
+    else:
+        found = []
+    return [str(fs.unstrip_protocol(match)) for match in found]
+
+
+def _only_files(folder: str, paths: Sequence[str], ending: str) -> list[str]:
+    found = sorted(path for path in paths if path.lower().endswith(ending))
+    if not found:
+        raise InputError(
+            f"the folder {folder} holds no {ending} file; of files below it write "
+            f"'{folder.rstrip('/')}/**/*{ending}'"
+        )
+    return found
+
+
 class _RemoteFolders:
     """Listings of remote folders, each asked for once however many names in it are looked up."""
 
@@ -175,14 +234,14 @@ def _has_glob(name: str) -> bool:
     return any(mark in name for mark in "*?[")
 
 
-def _missing_sentence(missing: list[str], num_named: int) -> str:
+def _missing_sentence(missing: list[str], num_named: int, noun: str = "shards") -> str:
     first = missing[0]
     if _has_glob(first):
         return f"the pattern {first} matches nothing; check the path, and put patterns in quotes"
     if num_named == 1:
         return f"there is no file or folder {first}; check the path"
     return (
-        f"{len(missing)} of the {num_named} shards named are missing, the first is {first}; correct the "
+        f"{len(missing)} of the {num_named} {noun} named are missing, the first is {first}; correct the "
         "range, and put brace patterns in quotes so that the shell leaves them alone"
     )
 

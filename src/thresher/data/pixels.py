@@ -82,7 +82,7 @@ def _joined(parts: list[Decoded]) -> Pixels:
             raise InputError(
                 f"an image that decoded before no longer does: {part.bad[0][1]}; check the shards"
             )
-    return np.concatenate([part.pixels for part in parts])
+    return parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
 
 
 @contextmanager
@@ -240,11 +240,13 @@ def _decode_in_worker(rows: Rows) -> Decoded:
 
 
 def _decode_rows(index: Index, spec: ImageSpec, rows: Rows) -> Decoded:
-    images, bad = [], []
+    pixels = np.empty((len(rows), spec.size, spec.size, 3), dtype=np.uint8)
+    good, bad = 0, []
     for place, row in enumerate(rows.tolist()):
         try:
-            images.append(decode(index.image_bytes(row), spec))
+            pixels[good] = decode(index.image_bytes(row), spec)
         except BadImage as error:
             bad.append((place, str(error)))
-    shape = (0, spec.size, spec.size, 3)
-    return Decoded(np.stack(images) if images else np.empty(shape, dtype=np.uint8), bad)
+        else:
+            good += 1
+    return Decoded(pixels[:good], bad)

@@ -5,6 +5,7 @@ from downloads that were cut, so this walk names both; header blocks are still p
 """
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ _KINDS = {
     tarfile.GNUTYPE_SPARSE: "sparse file",
 }
 _WITHOUT_DATA = frozenset({"folder", "link", "device", "pipe"})
+# mode, owner and group; size; time; checksum; the type of a plain file
+_PLAIN_FIELDS = re.compile(rb"(?:[0-7]{7}\0){3}([0-7]{11})[\0 ][0-7]{11}[\0 ]([0-7]{6})\0 [0\0]")
+_FIELDS = slice(100, 157)
+_CHECKSUM = slice(148, 156)
+_DEVICES = slice(329, 345)
+_NO_DEVICES = (bytes(16), b"0000000\0" * 2)
+_PREFIX = 345
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +76,16 @@ def walk(descriptor: int) -> Iterator[Entry]:
         if block == _ZEROS:
             _check_rest(descriptor, position, total)
             return
-        info = _parse(block, position)
         data = position + BLOCK
+        plain = _plain_file(block) if name is None and not fields else None
+        if plain is not None:
+            entry = Entry(plain[0], "file", position, data, plain[1])
+            if data + entry.size > total:
+                raise _cut_inside(entry)
+            position = data + _padded(entry.size)
+            yield entry
+            continue
+        info = _parse(block, position)
         if info.type in _EXTENDED or info.type == tarfile.XGLTYPE:
             payload = _extended(descriptor, info, data)
             if info.type == tarfile.GNUTYPE_LONGNAME:
@@ -81,9 +97,27 @@ def walk(descriptor: int) -> Iterator[Entry]:
         entry = _entry(info, name, fields, position)
         position = data + (0 if entry.kind in _WITHOUT_DATA else _padded(entry.size))
         if entry.kind not in _WITHOUT_DATA and data + entry.size > total:
-            raise TarDamage(f"the tar file is cut: it ends inside the member {entry.name}", data, entry.name)
+            raise _cut_inside(entry)
         yield entry
         name, fields = None, {}
+
+
+def _cut_inside(entry: Entry) -> TarDamage:
+    return TarDamage(f"the tar file is cut: it ends inside the member {entry.name}", entry.offset, entry.name)
+
+
+def _plain_file(block: bytes) -> tuple[str, int] | None:
+    """Name and size of a plain file whose header is written in the usual way; None for any other header.
+
+    `tarfile` takes the same from such a header, in five times the time.
+    """
+    found = _PLAIN_FIELDS.fullmatch(block[_FIELDS])
+    if found is None or block[_PREFIX] or block[_DEVICES] not in _NO_DEVICES:
+        return None
+    if sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ") != int(found[2], 8):
+        return None
+    name = block[:100].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+    return None if not name or name.endswith("/") else (name, int(found[1], 8))
 
 
 def _parse(block: bytes, position: int) -> tarfile.TarInfo:

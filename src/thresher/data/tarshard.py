@@ -111,7 +111,7 @@ def _problem(entry: Entry, ext: str) -> str | None:
     parts = entry.name.replace("\\", "/").split("/")
     if parts[0] == "" or ".." in parts or parts[0].endswith(":"):
         return f"the member name {printable(entry.name)!r} points outside the archive"
-    if printable(entry.name) != entry.name:
+    if not entry.name.isascii() and printable(entry.name) != entry.name:
         return f"the member name {printable(entry.name)!r} is not valid UTF-8"
     if entry.kind != "file":
         return f"the member .{ext} is a {entry.kind}, not a file"

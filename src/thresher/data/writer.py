@@ -6,6 +6,7 @@ leaves at worst a hidden `.NAME.HOST-PID-N.tmp`, which no reader's pattern match
 """
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -13,18 +14,21 @@ import math
 import os
 import re
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thresher.data.location import is_remote, upload
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP_ROWS = 131_072
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _counter = itertools.count()
 _cleaned: set[Path] = set()
@@ -35,9 +39,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the folder of `path`; renamed to it when the block ends without an error.
 
     The folder is made when it is absent. An error in the block removes the temporary file and leaves what
-    stood at `path` untouched. The name ends in `.tmp`: hand an open file to writers that add their own suffix
-    (`np.save`).
+    stood at `path` untouched; one that says that the disk is full gets the name `path`. The temporary name
+    ends in `.tmp`: hand an open file to writers that add their own suffix (`np.save`).
+
+    Of a remote address the temporary path is a local one, and the file is uploaded at the end.
     """
+    if is_remote(os.fspath(path)):
+        with tempfile.TemporaryDirectory() as own:
+            local = Path(own, "upload.tmp")
+            yield local
+            upload(local, os.fspath(path))
+        return
     target = Path(path)
     if target.is_dir():
         raise InputError(f"cannot write the file {target}: a folder of that name exists; move it away")
@@ -51,8 +63,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
         raise
     _flush_to_disk(target.parent)
 
@@ -100,6 +114,38 @@ def write_table(path: str | os.PathLike[str], table: "pa.Table") -> None:
             row_group_size=ROW_GROUP_ROWS,
             version="2.6",
         )
+
+
+@contextlib.contextmanager
+def table_writer(path: str | os.PathLike[str], schema: "pa.Schema") -> Iterator[Callable[["pa.Table"], None]]:
+    """A function that takes a table piece by piece; the file is what `write_table` makes of it whole.
+
+    No more than a row group and a piece are held.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    held, written = schema.empty_table(), False
+
+    def write(rows: int) -> None:
+        nonlocal held, written
+        written = True
+        writer.write_table(held.slice(0, rows).combine_chunks(), row_group_size=ROW_GROUP_ROWS)
+        held = held.slice(rows)
+
+    def add(piece: "pa.Table") -> None:
+        nonlocal held
+        held = pa.concat_tables([held, piece.select(schema.names)])
+        while held.num_rows >= ROW_GROUP_ROWS:
+            write(ROW_GROUP_ROWS)
+
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
+    ):
+        yield add
+        if held.num_rows or not written:
+            write(held.num_rows)
 
 
 def append_jsonl(path: str | os.PathLike[str], obj: Any) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.writer import write_json, write_table
-from thresher.duplicates.clusters import load_faiss
-from thresher.duplicates.drops import EVALUATION, EXACT, PERCEPTUAL, SEMANTIC, Drops, uid_texts
+from thresher.duplicates.clusters import Assign, Read, assign_by, load_faiss
+from thresher.duplicates.drops import EXACT, PERCEPTUAL, SEMANTIC, Drops, uid_texts
+from thresher.duplicates.evaluation import Evaluation, drop_embedded, drop_hashed
 from thresher.duplicates.hashing import Images, Progress, hash_folder, no_images, read_hashes
 from thresher.duplicates.near import MOST_DISTANCE, check_distance, near_pairs
 from thresher.duplicates.ranking import best_first, values_of
@@ -19,6 +20,7 @@ from thresher.duplicates.star import keep_of_edges
 from thresher.embeddings.stored import StoredEmbeddings, open_embeddings
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
+from thresher.executor.run import check_executor
 from thresher.scores.summary import count_folder
 from thresher.subset.npy import write_npy
 
@@ -67,19 +69,22 @@ def deduplicate(
     by: str | None = None,
     embeddings: str | Path | None = None,
     exclude_near: Sequence[str] = (),
+    exclude_near_embeddings: str | Path | None = None,
     distance: int = MOST_DISTANCE,
     similarity: float = SIMILARITY,
     exclude: frozenset[str] = frozenset(),
     workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> DedupSummary:
     """Write the pairs whose image repeats a better one: `dropped.parquet`, `exclude.npy` and `dedup.json`.
 
-    Asked in turn, each among what still stays: is the image near one of an evaluation set (same bytes, or
-    perceptual hash within `distance`); does a better pair have the same bytes; a better pair a hash within
-    `distance` bits; a better pair of its cluster an embedding of cosine `similarity`. The better pair has the
-    higher score; without scores the image of more pixels; at a tie the smaller uid.
+    Asked in turn, each among what still stays: is the image near one of an evaluation set (same bytes,
+    perceptual hash within `distance`, embedding of cosine `similarity`); does a better pair have the same
+    bytes; a better pair a hash within `distance` bits; a better pair an embedding of cosine `similarity`. The
+    better pair has the higher score; without scores the image of more pixels; at a tie the smaller uid.
 
     Args:
         shards: Names from `expand`.
@@ -88,45 +93,56 @@ def deduplicate(
         by: Its column (or scorer) to rank by.
         embeddings: Folder that `thresher embed` has filled; without it nothing semantic is looked for.
         exclude_near: Shards of the images that models will be evaluated on.
+        exclude_near_embeddings: Folder of their embeddings, by the same model as `embeddings`.
         distance: Largest Hamming distance of perceptual hashes, 0 to 4 of 64 bits.
         similarity: Smallest cosine of semantic duplicates.
         exclude: uids that are left out from the start.
         workers: Processes that decode images; 0 decodes in this process.
-        seed: Of the clusters.
+        executor: One of `thresher.executor.run.EXECUTORS`; it hashes shards and assigns vectors to cells.
+        ray_address: Of the Ray cluster, as in `run_shards`.
+        seed: Of the cells.
         progress: Called after every shard.
 
     Raises:
-        InputError: an option cannot be used, a folder holds no finished scores or embeddings, an embedding of
-            a pair is absent, or `out` holds the hashes of other shards.
+        InputError: an option cannot be used, a folder holds no finished scores or embeddings, those of the
+            evaluation are of another model, an embedding of a pair is absent, or `out` holds the hashes of
+            other shards.
         MissingExtra: embeddings are given and faiss is not installed.
     """
     check_distance(distance)
     check_similarity(similarity)
     if not shards:
         raise InputError("no shards are given to deduplicate; name tar files, tables or folders of images")
-    stored = None
-    if embeddings is not None:
-        stored = open_embeddings(embeddings)
-        load_faiss()  # before hours of hashing, not after them
+    check_executor(executor, ray_address)
+    stored, outside = _open(embeddings, exclude_near_embeddings)
     folder = Path(out)
-    options: dict[str, Any] = {"workers": workers, "progress": progress}
+    options: dict[str, Any] = {
+        "workers": workers,
+        "executor": executor,
+        "ray_address": ray_address,
+        "progress": progress,
+    }
     with folder_lock(folder):
         (folder / SUMMARY_FILE).unlink(missing_ok=True)  # it says that all is done
         unreadable = hash_folder(folder, shards, exclude=exclude, **options)
-        evaluation = no_images()
+        evaluation = Evaluation(no_images(), outside)
         if exclude_near:
             there = folder / EVALUATION_FOLDER
             unreadable |= hash_folder(there, exclude_near, need_caption=False, **options)
-            evaluation = read_hashes(there)
+            evaluation = Evaluation(read_hashes(there), outside)
         images = read_hashes(folder)
         value_n, unscored = values_of(images, None if scores is None else Path(scores), by)
         ranked = best_first(value_n)
         drops = Drops.none(len(images))
-        _evaluation(drops, images, evaluation, distance)
+        drop_hashed(drops, images, evaluation.images, distance)
+        if stored is not None:
+            places_n = stored.find(uid_texts(images.uid_n))
+            drop_embedded(drops, places_n, stored, evaluation, similarity)
         _exact(drops, images, ranked)
         _perceptual(drops, images, ranked, distance)
         if stored is not None:
-            _semantic(drops, images, ranked, stored, similarity, seed)
+            assign = assign_by(executor, ray_address)
+            _semantic(drops, ranked, lambda at: stored.image(places_n[at]), similarity, seed, assign)
         summary = _summary(folder, images, evaluation, drops, unscored, unreadable)
         table = drops.table(images.uid_n, evaluation.uid_n)
         write_table(folder / DROPPED_FILE, table)
@@ -140,28 +156,6 @@ def deduplicate(
         }
         write_json(folder / SUMMARY_FILE, _content(summary, len(shards), len(exclude_near), made_with))
     return summary
-
-
-def _evaluation(drops: Drops, images: Images, evaluation: Images, distance: int) -> None:
-    """Images that are one of the evaluation's go, for the nearest of them, then that of the smallest uid."""
-    many = len(evaluation)
-    if not many or not len(images):
-        return
-    edges = near_pairs(
-        np.concatenate([evaluation.bits_n, images.bits_n]),
-        np.concatenate([evaluation.thumbnail_nT, images.thumbnail_nT]),
-        distance=distance,
-    )
-    across = (edges.first_e < many) & (edges.second_e >= many)
-    match, rows, apart = edges.first_e[across], edges.second_e[across] - many, edges.distance_e[across]
-    order = np.lexsort((match, apart, rows))
-    rows, first = np.unique(rows[order], return_index=True)
-    drops.drop(EVALUATION, rows, match[order][first], distance=apart[order][first])
-    # Equal bytes last: they are certain, and found however many images share a bucket.
-    digests, places = np.unique(evaluation.sha256_n, return_index=True)
-    near = np.minimum(np.searchsorted(digests, images.sha256_n), len(digests) - 1)
-    same = np.flatnonzero(digests[near] == images.sha256_n)
-    drops.drop(EVALUATION, same, places[near[same]], distance=np.zeros(len(same), dtype=np.int64))
 
 
 def _exact(drops: Drops, images: Images, ranked: Ints) -> None:
@@ -183,15 +177,30 @@ def _perceptual(drops: Drops, images: Images, ranked: Ints, distance: int) -> No
     drops.drop(PERCEPTUAL, rows[going], rows[keeper[going]], distance=apart[going])
 
 
-def _semantic(
-    drops: Drops, images: Images, ranked: Ints, stored: StoredEmbeddings, similarity: float, seed: int
-) -> None:
-    rank_n = np.empty(len(images), dtype=np.int64)
+def _open(
+    embeddings: str | Path | None, evaluation: str | Path | None
+) -> tuple[StoredEmbeddings | None, StoredEmbeddings | None]:
+    """The embeddings of the pool and of the evaluation."""
+    if embeddings is None:
+        if evaluation is not None:
+            raise InputError(
+                f"embeddings of the evaluation ({evaluation}) are compared with those of the pool; give "
+                "--embeddings as well"
+            )
+        return None, None
+    load_faiss()  # before hours of hashing, not after them
+    stored = open_embeddings(embeddings)
+    if evaluation is None:
+        return stored, None
+    return stored, open_embeddings(evaluation, fingerprint=stored.fingerprint)
+
+
+def _semantic(drops: Drops, ranked: Ints, read: Read, similarity: float, seed: int, assign: Assign) -> None:
+    rank_n = np.empty(len(ranked), dtype=np.int64)
     rank_n[ranked] = np.arange(len(ranked))
-    rows = np.flatnonzero(drops.method_n < 0)  # by uid, so that the clusters are the same in every order
-    places = stored.find(uid_texts(images.uid_n[rows]))
+    rows = np.flatnonzero(drops.method_n < 0)  # by uid, so that the cells are the same in every order
     keeper, cosine = semantic_duplicates(
-        lambda at: stored.image(places[at]), rank_n[rows], similarity=similarity, seed=seed
+        lambda at: read(rows[at]), rank_n[rows], similarity=similarity, seed=seed, assign=assign
     )
     going = np.flatnonzero(keeper != np.arange(len(rows)))
     drops.drop(SEMANTIC, rows[going], rows[keeper[going]], similarity=cosine[going])
@@ -200,7 +209,7 @@ def _semantic(
 def _summary(
     folder: Path,
     images: Images,
-    evaluation: Images,
+    evaluation: Evaluation,
     drops: Drops,
     unscored: int,
     unreadable: Mapping[str, str],

@@ -1,6 +1,7 @@
 """Hashing the images of shards: one table a shard, and a run that was stopped goes on with the next one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,15 +10,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.index import uid_bytes
 from thresher.data.pairs import Pair, Reject
 from thresher.data.shards import read_pairs
+from thresher.data.uids import uid_bytes
 from thresher.duplicates.hashes import THUMBNAIL_BYTES, VERSION, Hashed, HashTask
 from thresher.executor.local import Death, WorkerPool
+from thresher.executor.run import run_shards
+from thresher.scores.afar import Parcel, parcel, receive
+from thresher.scores.making import Done
 from thresher.scores.parts import Stage, digest_of, list_parts, write_rejects, write_stamped
-from thresher.scores.resume import Job, plan_work
+from thresher.scores.resume import Job, plan_work, why_changed
 
 HASH = "thresher.duplicates.hashes:hash_images"
+HASHER = "thresher.duplicates.hashing:hasher"
 CHUNK_PAIRS = 64
 CHUNK_BYTES = 16 * 2**20
 
@@ -64,6 +69,15 @@ class Images:
         return len(self.uid_n)
 
 
+@dataclass(frozen=True, slots=True)
+class HashSettings:
+    """uids to leave out, whether a pair without a caption is one, and how many processes decode images."""
+
+    exclude: frozenset[str]
+    need_caption: bool
+    workers: int
+
+
 @dataclass(slots=True)
 class _Chunk:
     """Neighbouring pairs of a shard."""
@@ -79,9 +93,13 @@ def hash_folder(
     exclude: frozenset[str] = frozenset(),
     need_caption: bool = True,
     workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, str]:
     """Hash every shard that has no part in `folder` yet; the caller holds the folder's lock.
+
+    The options are those of `thresher.scores.score.score_shards`; on Ray every worker takes whole shards.
 
     Returns:
         Shard -> why nothing of it could be read. Such a shard has no part and is tried again by the next run.
@@ -94,15 +112,38 @@ def hash_folder(
     for part, (shard, reason) in work.absent.items():
         write_rejects(part, [Reject(shard, "", None, HASHES.name, reason, 0)])
     pairs = 0
-    with WorkerPool(HASH, workers=workers) as pool:
-        for done, job in enumerate(work.jobs):
-            failure, count = _hash_shard(job, pool, exclude, need_caption, 2 * workers + 2)
-            pairs += count
-            if failure is not None:
-                unreadable[job.stamp.shard] = failure
+    settings = HashSettings(exclude, need_caption, workers)
+    with closing(_done(work.jobs, settings, executor, ray_address)) as all_done:
+        for number, done in enumerate(all_done):
+            pairs += done.pairs
+            if done.failure is not None:
+                unreadable[done.job.stamp.shard] = done.failure
             if progress is not None:
-                progress(done + 1, len(work.jobs), pairs)
+                progress(number + 1, len(work.jobs), pairs)
     return {shard: unreadable[shard] for shard in shards if shard in unreadable}
+
+
+def _done(
+    jobs: Sequence[Job], settings: HashSettings, executor: str, ray_address: str | None
+) -> Generator[Done]:
+    """Each shard once its part is written."""
+    if executor == "ray":
+        cpus = max(settings.workers, 1)
+        results = run_shards(
+            HASHER, jobs, settings=settings, executor=executor, address=ray_address, cpus=cpus
+        )
+        for job, found in results:
+            yield receive(job, found, HASHES)
+        return
+    with WorkerPool(HASH, workers=settings.workers) as pool:
+        for job in jobs:
+            yield _hash_shard(job, pool, settings)
+
+
+def hasher(settings: HashSettings) -> Callable[[Job], Parcel]:
+    """The function that a worker on Ray applies to shards."""
+    pool = WorkerPool(HASH, workers=settings.workers)
+    return lambda job: parcel(job, lambda here: _hash_shard(here, pool, settings), {}, pool)
 
 
 def read_hashes(folder: Path) -> Images:
@@ -138,15 +179,13 @@ def no_images() -> Images:
     return _images(np.empty(0, "S16"), _empty(), 0)
 
 
-def _hash_shard(
-    job: Job, pool: WorkerPool, exclude: frozenset[str], need_caption: bool, ahead: int
-) -> tuple[str | None, int]:
-    """Write the part of a shard; why it could not be read (None if it could), and its number of pairs."""
+def _hash_shard(job: Job, pool: WorkerPool, settings: HashSettings) -> Done:
+    """Write the part of a shard, unless it cannot be read or changes meanwhile."""
     rejects: list[Reject] = []
     waiting: list[list[Pair]] = []
 
     def tasks() -> Iterator[HashTask]:
-        for chunk in _chunks(job.stamp.shard, exclude, need_caption, rejects):
+        for chunk in _chunks(job.stamp.shard, settings, rejects):
             waiting.append(chunk)
             yield HashTask(tuple(pair.image_bytes or b"" for pair in chunk))
 
@@ -154,7 +193,7 @@ def _hash_shard(
     done: list[Hashed] = []
     failure: str | None = None
     try:
-        for task, result in pool.map(tasks(), ahead=ahead):
+        for task, result in pool.map(tasks(), ahead=2 * settings.workers + 2):
             hashed = _one_by_one(task, pool) if isinstance(result, Death) else [result]
             chunk = waiting.pop(0)
             reasons = [reason for part in hashed for reason in part.reasons]
@@ -167,20 +206,21 @@ def _hash_shard(
             done += [_good(part) for part in hashed]
     except OSError as error:
         failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
+    failure = failure or why_changed(job.stamp)
+    if failure is not None:
         rejects = [Reject(job.stamp.shard, "", None, HASHES.name, failure, 0)]
-    whole = next((reject.reason for reject in rejects if not reject.key), None)
+    elif not pairs:
+        failure = next((reject.reason for reject in rejects if not reject.key), None)
     write_rejects(job.part, rejects)
-    if failure is not None or (whole is not None and not pairs):
-        return failure or whole, 0
+    if failure is not None:
+        return Done(job, 0, len(rejects), failure)
     write_stamped(job.part, _table(pairs, done), job.stamp, HASHES)
-    return None, len(pairs)
+    return Done(job, len(pairs), len(rejects), None)
 
 
-def _chunks(
-    shard: str, exclude: frozenset[str], need_caption: bool, rejects: list[Reject]
-) -> Iterator[list[Pair]]:
+def _chunks(shard: str, settings: HashSettings, rejects: list[Reject]) -> Iterator[list[Pair]]:
     chunk = _Chunk()
-    for item in read_pairs(shard, exclude=exclude, need_caption=need_caption):
+    for item in read_pairs(shard, exclude=settings.exclude, need_caption=settings.need_caption):
         if isinstance(item, Reject):
             rejects.append(item)
             continue

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.index import uid_bytes
+from thresher.data.uids import uid_bytes
 from thresher.duplicates.hashing import Images
 from thresher.errors import InputError
 from thresher.pools.source import open_scores, usable

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.index import uid_bytes
+from thresher.data.uids import uid_bytes
 from thresher.embeddings.numbers import DTYPES, unpack
 from thresher.embeddings.parts import EMBED, SCHEMA, VERSION, vectors_path
 from thresher.errors import InputError
@@ -62,6 +62,13 @@ class StoredEmbeddings:
     _uids: npt.NDArray[np.bytes_] = field(repr=False)  # sorted, with the place of each
     _places: Places = field(repr=False)
     _mapped: Any = field(repr=False)
+
+    @property
+    def uids(self) -> npt.NDArray[np.bytes_]:
+        """Uid of each place, 16 bytes each (`S16`)."""
+        uids = np.empty_like(self._uids)
+        uids[self._places] = self._uids
+        return uids
 
     def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Places:
         """Place of each uid, int64 [n]; of a uid that stands in two shards the first.

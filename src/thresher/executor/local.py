@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from thresher.executor.process import Gone, Worker
-from thresher.executor.worker import call, resolve
+from thresher.executor.process import Gone, Silent, Worker
+from thresher.executor.worker import call, prepare, result_of
 
 Task = TypeVar("Task")
 
@@ -40,12 +40,18 @@ class WorkerPool:
 
     A worker that dies or gives no answer for `timeout_s` is named in the log, replaced, and its task is tried
     once more. With `workers=0` the function runs in the calling process, without that protection.
+
+    With `settings`, plain data that can be pickled, `function(settings)` is called once in every worker, and
+    what it returns is applied to the tasks.
     """
 
-    def __init__(self, function: str, *, workers: int, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self, function: str, *, workers: int, settings: Any = None, timeout_s: float = 300.0
+    ) -> None:
         self.deaths: list[str] = []
         self._function = function
-        self._inline = resolve(function) if workers == 0 else None
+        self._settings = settings
+        self._inline = prepare(function, settings) if workers == 0 else None
         self._workers = workers
         self._timeout_s = timeout_s
         self._slots: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
@@ -88,12 +94,14 @@ class WorkerPool:
         """Each task with its result or `Death`, in the order of `tasks`, of which at most `ahead` are held.
 
         Raises:
-            RuntimeError: the function raised an error (its traceback is the text), the workers cannot start,
-                or they die one after another whatever the task.
+            InputError: the function raised it, or its settings cannot be used.
+            OSError: the function raised it, with a number of the system's.
+            RuntimeError: the function raised another error (its traceback is the text), the workers cannot
+                start, or they die one after another whatever the task.
         """
         if self._inline is not None:
             for task in tasks:
-                yield task, _unpack(call(self._inline, task))
+                yield task, result_of(call(self._inline, task))
             return
         held: deque[tuple[Task, Future[Any]]] = deque()
         with ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as threads:
@@ -102,20 +110,20 @@ class WorkerPool:
                     held.append((task, threads.submit(self._answer, task)))
                     if len(held) >= max(ahead, 1):
                         first, future = held.popleft()
-                        yield first, _unpack(future.result())
+                        yield first, result_of(future.result())
                 while held:
                     first, future = held.popleft()
-                    yield first, _unpack(future.result())
+                    yield first, result_of(future.result())
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, task: Any) -> tuple[bool, Any]:
+    def _answer(self, task: Any) -> tuple[str, Any]:
         worker = self._slots.get()
         try:
             reason = ""
             for _ in range(TRIES):
                 if self._closed:
-                    return True, Death("the run was stopped")
+                    return "done", Death("the run was stopped")
                 try:
                     worker = worker or self._start()
                     answer = worker.ask(task, self._timeout_s)
@@ -127,7 +135,7 @@ class WorkerPool:
                 else:
                     self._in_a_row = 0
                     return answer
-            return True, Death(reason)
+            return "done", Death(reason)
         finally:
             with self._lock:
                 closed = self._closed
@@ -139,16 +147,28 @@ class WorkerPool:
                     self._forget(worker)
 
     def _start(self) -> Worker:
-        worker = Worker(self._function)
+        for _ in range(TRIES):
+            try:
+                return self._start_once()
+            except Silent as silent:
+                reason = str(silent)
+                _log.warning("%s while it started", reason)
+        raise RuntimeError(f"a worker process for {self._function} did not start: {reason}")
+
+    def _start_once(self) -> Worker:
+        worker = Worker(self._function, self._settings)
         with self._lock:
             self._alive.add(worker)
         try:
             worker.wait_ready()
         except Gone as gone:
             self._forget(worker)
-            if self._closed:
+            if self._closed or isinstance(gone, Silent):
                 raise
             raise RuntimeError(f"a worker process for {self._function} did not start: {gone}") from gone
+        except BaseException:
+            self._forget(worker)
+            raise
         if self._closed:
             worker.stop()
         return worker
@@ -172,10 +192,3 @@ class WorkerPool:
                 f"{self._in_a_row} worker processes died one after another, the last: {reason}; "
                 "is there too little memory? use fewer workers"
             )
-
-
-def _unpack(answer: tuple[bool, Any]) -> Any:
-    fine, value = answer
-    if not fine:
-        raise RuntimeError(f"the worker's function failed:\n{value}")
-    return value

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from thresher.executor.worker import READY, decode, encode
+from thresher.executor.worker import READY, WITH_SETTINGS, decode, encode, result_of
 
 PIPE_BYTES = 2**20
 START_TIMEOUT_S = 120.0
@@ -20,14 +20,20 @@ class Gone(Exception):
     """A worker process ended or was stopped; the text names it and the cause."""
 
 
+class Silent(Gone):
+    """A worker process gave no answer in time, on a machine that stood still, maybe, and was stopped."""
+
+
 class Worker:
     """One worker process and the pipes to it."""
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, settings: Any = None) -> None:
+        self._settings = settings
+        flags = [] if settings is None else [WITH_SETTINGS]
         paths = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "thresher.executor.worker", function],
+            [sys.executable, "-m", "thresher.executor.worker", function, *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -43,17 +49,24 @@ class Worker:
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def wait_ready(self) -> None:
-        """Return once the worker has imported its function."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        answer = decode(lambda size: self._read(size, deadline))
-        assert answer == READY
+        """Return once the worker has its function.
 
-    def ask(self, task: Any, timeout_s: float) -> tuple[bool, Any]:
+        Raises:
+            Gone: the process ended, or did not start in time.
+            InputError: what the function was made with cannot be used.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        if self._settings is not None:
+            self._send(self._settings, deadline)
+        answer = decode(lambda size: self._read(size, deadline))
+        if answer != READY:
+            result_of(answer)
+
+    def ask(self, task: Any, timeout_s: float) -> tuple[str, Any]:
         """The worker's answer to `task`."""
         deadline = time.monotonic() + timeout_s
-        for part in encode(task):
-            self._write(part.cast("B"), deadline)
-        answer: tuple[bool, Any] = decode(lambda size: self._read(size, deadline))
+        self._send(task, deadline)
+        answer: tuple[str, Any] = decode(lambda size: self._read(size, deadline))
         return answer
 
     def stop(self) -> None:
@@ -66,6 +79,10 @@ class Worker:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def _send(self, value: Any, deadline: float) -> None:
+        for part in encode(value):
+            self._write(part.cast("B"), deadline)
 
     def _read(self, size: int, deadline: float) -> bytearray:
         data = bytearray(size)
@@ -94,7 +111,7 @@ class Worker:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             self.stop()
-            raise Gone(f"worker process {self.pid} gave no answer in time and was stopped")
+            raise Silent(f"worker process {self.pid} gave no answer in time and was stopped")
 
     def _gone(self) -> Gone:
         code = self._process.wait()

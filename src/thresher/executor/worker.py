@@ -3,6 +3,9 @@
 A message is eight bytes with the number of its parts, eight bytes with the length of each part, and the
 parts: a pickle (protocol 5), then the buffers that stand outside it, so that arrays travel without being
 copied into the pickle. Both ends are the same program, and nothing of it is ever stored.
+
+What a function makes of a task travels as (kind, value), so that an error which names its remedy is raised in
+the calling process as it was, on this machine and on Ray.
 """
 
 import importlib
@@ -15,8 +18,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from thresher.errors import InputError
+
 READY = "ready"
 """What a worker says once its function is imported."""
+
+WITH_SETTINGS = "with-settings"
+"""Argument of a worker whose first message is what its function is made with."""
 
 NICENESS = 5
 """Workers give way to the caller, whose model needs every core at once to get on."""
@@ -27,6 +35,15 @@ def resolve(name: str) -> Callable[[Any], Any]:
     module, _, function = name.partition(":")
     found: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
     return found
+
+
+def prepare(name: str, settings: Any) -> Callable[[Any], Any]:
+    """What a worker applies to its tasks: the function, or what it returns when it is given settings."""
+    function = resolve(name)
+    if settings is None:
+        return function
+    made: Callable[[Any], Any] = function(settings)
+    return made
 
 
 def encode(value: object) -> list[memoryview]:
@@ -46,15 +63,39 @@ def decode(read: Callable[[int], bytearray]) -> Any:
     return pickle.loads(body, buffers=buffers)
 
 
-def call(function: Callable[[Any], Any], task: Any) -> tuple[bool, Any]:
-    """(True, result), or (False, traceback) of an error that the function did not expect."""
+def call(function: Callable[..., Any], *given: Any) -> tuple[str, Any]:
+    """("done", what came back), or how the function failed; `result_of` makes the error of it again."""
     try:
-        return True, function(task)
+        return "done", function(*given)
+    except InputError as error:
+        return "refused", str(error)
+    except OSError as error:
+        if error.errno is None:
+            return "failed", traceback.format_exc()
+        return "system", (error.errno, error.strerror, error.filename)
     except Exception:  # noqa: BLE001 - whatever it is, it is raised again in the calling process
-        return False, traceback.format_exc()
+        return "failed", traceback.format_exc()
 
 
-def main(name: str) -> None:
+def result_of(answer: tuple[str, Any]) -> Any:
+    """What the function returned.
+
+    Raises:
+        InputError: as the function raised it.
+        OSError: as the function raised it, when the system gave a number for it (a full disk).
+        RuntimeError: the function raised anything else; the text is its traceback.
+    """
+    kind, value = answer
+    if kind == "done":
+        return value
+    if kind == "refused":
+        raise InputError(value)
+    if kind == "system":
+        raise OSError(*value)
+    raise RuntimeError(f"the worker's function failed:\n{value}")
+
+
+def main(name: str, *, with_settings: bool = False) -> None:
     """Answer tasks until standard input ends, which it does when the calling process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the caller decides
     os.nice(NICENESS)
@@ -79,6 +120,12 @@ def main(name: str) -> None:
 
     try:
         function = resolve(name)
+        if with_settings:
+            kind, made = call(function, decode(read))
+            if kind != "done":
+                write((kind, made))
+                return
+            function = made
         write(READY)
         while True:
             write(call(function, decode(read)))
@@ -87,4 +134,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], with_settings=WITH_SETTINGS in sys.argv[2:])

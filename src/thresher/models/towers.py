@@ -22,6 +22,7 @@ from open_clip.factory import load_state_dict
 
 from thresher.data.images import ImageSpec
 from thresher.errors import InputError
+from thresher.models.attention import lay_by_place
 
 CONFIGS = Path(__file__).parent / "configs"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
@@ -96,6 +97,7 @@ def load_towers(
     finally:
         logging.getLogger().removeFilter(_not_random_weights)
     model.visual.to(memory_format=torch.channels_last)
+    lay_by_place(model)
     model.eval()
     preprocess = open_clip.get_model_preprocess_cfg(model)
     spec = _image_spec(name, preprocess)

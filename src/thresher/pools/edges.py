@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from thresher.errors import InputError
+from thresher.pools.keys import Keys, keys_of
 
 MAX_POOLS = 1000
 
@@ -73,7 +73,10 @@ def ends_of_edges(edges: Sequence[float], num_rows: int) -> list[int]:
     return [int(Fraction(edge).limit_denominator(10**6) * num_rows) for edge in edges]
 
 
-def ends_of_thresholds(thresholds: Sequence[float], falling: npt.NDArray[np.float32]) -> list[int]:
-    """For each threshold, how many of the falling scores reach it; compared as float32, as stored."""
-    limits = np.asarray(thresholds, dtype=np.float32)
-    return [int(end) for end in np.searchsorted(-falling, -limits, side="right")]
+def ends_of_thresholds(thresholds: Sequence[float], pieces: Iterable[Keys]) -> list[int]:
+    """For each threshold, how many scores (given by their keys) reach it; compared as float32, as stored."""
+    limits = keys_of(np.asarray(thresholds, dtype=np.float32))
+    ends = np.zeros(len(limits), dtype=np.int64)
+    for keys in pieces:
+        ends += len(keys) - np.searchsorted(np.sort(keys), limits, side="left")
+    return [int(end) for end in ends]

@@ -1,7 +1,7 @@
 """Pools on disk: `pools.json` says what they are, `pools.parquet` which pair is in which."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,18 @@ TABLE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One pool: its name, its rank (0 is the best), how many pairs it has and the range of their scores."""
+    """One pool: its name, its rank (0 is the best), how many pairs it has and the range of their scores.
+
+    `absent` is how many rows of the score table would be in it but for their pair, which is in no shard; None
+    where the pools were cut without looking at the shards.
+    """
 
     name: str
     rank: int
     num_samples: int
     score_min: float
     score_max: float
+    absent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,11 @@ class Pools:
         """Name -> number of pairs, best pool first."""
         return {pool.name: pool.num_samples for pool in self.pools}
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """A sentence for each pool of which the shards lack pairs that the score table names."""
+        return _missing((pool.name, pool.num_samples, pool.absent or 0) for pool in self.pools)
+
     def find(self, which: int | str) -> Pool:
         """The pool of a rank or a name.
 
@@ -86,13 +96,31 @@ class Pools:
     def table(self, columns: Sequence[str] | None = None, *, rank: int | None = None) -> pa.Table:
         """Columns of the pool table (all without `columns`), of one pool or of all, in input order."""
         wanted = list(columns) if columns is not None else TABLE_SCHEMA.names
-        found = []
-        with pq.ParquetFile(self.folder / TABLE_FILE) as file:
-            for batch in file.iter_batches(columns=list(dict.fromkeys([*wanted, "pool"]))):
-                chosen = batch if rank is None else batch.filter(pc.equal(batch.column("pool"), rank))
-                found.append(chosen.select(wanted))
         schema = pa.schema([TABLE_SCHEMA.field(name) for name in wanted])
-        return pa.Table.from_batches(found, schema)
+        return pa.Table.from_batches(self.batches(wanted, rank=rank), schema)
+
+    def batches(self, columns: Sequence[str], *, rank: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of `table`, some thousand at a time."""
+        with pq.ParquetFile(self.folder / TABLE_FILE, pre_buffer=False) as file:  # else all of it is held
+            for batch in file.iter_batches(columns=list(dict.fromkeys([*columns, "pool"]))):
+                chosen = batch if rank is None else batch.filter(pc.equal(batch.column("pool"), rank))
+                yield chosen.select(columns)
+
+
+def missing_pairs(path: str | Path) -> tuple[str, ...]:
+    """`Pools.missing` of a `pools.json` (or its folder), which may be made by hand and tell sizes alone."""
+    file = Path(path) / POOLS_FILE if Path(path).is_dir() else Path(path)
+    pools = json.loads(file.read_bytes())["pools"]
+    return _missing((pool["name"], pool["num_samples"], pool.get("absent") or 0) for pool in pools)
+
+
+def _missing(pools: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:
+    return tuple(
+        f"{absent:,} of the {absent + there:,} pairs that the scores name for pool {name} "
+        f"({100 * absent / (absent + there):.1f}%) are in no shard; the pool is the other {there:,}"
+        for name, there, absent in pools
+        if absent
+    )
 
 
 def load_pools(path: str | Path) -> Pools:
@@ -122,6 +150,9 @@ def _from_json(folder: Path, content: dict[str, Any]) -> Pools:
         by=str(content["by"]),
         edges=tuple(content["edges"]),
         thresholds=tuple(content.get("thresholds", ())),
-        pools=tuple(Pool(*(pool[name] for name in fields)) for pool in content["pools"]),
+        pools=tuple(
+            Pool(**{name: pool[name] for name in fields}, absent=pool.get("absent"))
+            for pool in content["pools"]
+        ),
         dropped=tuple((drop["reason"], drop["count"]) for drop in content["dropped"]),
     )

@@ -1,20 +1,27 @@
 """Scorers of pairs, one a file; `SCORERS` names them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from thresher.errors import InputError
 from thresher.scores.caption import caption_quality
 from thresher.scores.clip import clip_similarity
+from thresher.scores.dfn import network_similarity
 from thresher.scores.image import image_feature
 from thresher.scores.published import basic_filter, laion_filter
 from thresher.scores.scorer import Scorer
+from thresher.scores.sharing import sharing
 from thresher.scores.spec import ScorerFactory, ScorerSpec, arguments, parse_spec
+from thresher.scores.tmars import masked_similarity, text_free
 
 SCORERS: dict[str, ScorerFactory] = {
     "caption": caption_quality,
     "clip": clip_similarity,
+    "dfn": network_similarity,
     "image": image_feature,
     "basic": basic_filter,
     "laion": laion_filter,
+    "text_free": text_free,
+    "tmars": masked_similarity,
 }
 """Name of a scorer -> the function that opens it; its keyword arguments are the options."""
 
@@ -23,11 +30,21 @@ def parse_scorer(text: str, defaults: Mapping[str, str] | None = None) -> Scorer
     """The scorer that `NAME` or `NAME:key=value,key=value` stands for; `as=COLUMN` names its column.
 
     Raises:
-        InputError: a scorer or option that does not exist (the text names the nearest known one).
+        InputError: a scorer or option that does not exist (the text names the nearest known one), or a scorer
+            of embeddings.
 
     >>> parse_scorer("clip:model=ViT-B-16,as=b16").column
     'b16'
     """
+    name = text.strip().partition(":")[0]
+    if name not in SCORERS:
+        from thresher.scores.of_embeddings import VECTOR_SCORERS  # which needs what this package needs
+
+        if name in VECTOR_SCORERS:
+            raise InputError(
+                f"the scorer {name} needs embeddings, not shards; run `thresher embed`, then "
+                f"`thresher score-embedded EMBEDDINGS --scorer {text.strip()}`"
+            )
     return parse_spec(text, SCORERS, defaults)
 
 
@@ -38,3 +55,13 @@ def open_scorer(spec: ScorerSpec) -> Scorer:
         InputError: what the options name cannot be loaded.
     """
     return SCORERS[spec.name](**arguments(spec, SCORERS))
+
+
+def open_scorers(specs: Sequence[ScorerSpec]) -> dict[str, Scorer]:
+    """Column -> scorer of each spec; scorers of one model with the same options share it and its captions.
+
+    Raises:
+        InputError: what the options name cannot be loaded.
+    """
+    with sharing():
+        return {spec.column: open_scorer(spec) for spec in specs}

@@ -4,13 +4,15 @@ Shapes: B pairs, D embedding dimensions, T tokens.
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from thresher.scores.model import open_model
 from thresher.scores.scorer import Images, Pending, Scorer
+from thresher.scores.sharing import shared
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +42,23 @@ def clip_similarity(
         InputError: the model, its weights, the device or the precision cannot be had.
         MissingExtra: torch or open_clip is not installed.
     """
+    options = (model, pretrained, device, batch_size, precision)
+    opened = shared(("clip", *options), lambda: _opened(*options))
+    digest = hashlib.blake2b(
+        f"clip-1 {opened.towers.fingerprint} {opened.precision}".encode(), digest_size=16
+    )
+    return Scorer(
+        fingerprint=digest.hexdigest(),
+        spec=opened.towers.spec,
+        batch_size=batch_size,
+        prepare=opened.prepare,
+        score=opened.score,
+    )
+
+
+def _opened(
+    model: str, pretrained: str | None, device: str, batch_size: int, precision: str
+) -> "_Similarity":
     towers, used = open_model(
         model,
         pretrained=pretrained,
@@ -48,32 +67,66 @@ def clip_similarity(
         precision=precision,
         needed_for="the scorer clip",
     )
-    digest = hashlib.blake2b(f"clip-1 {towers.fingerprint} {used}".encode(), digest_size=16)
-    return Scorer(
-        fingerprint=digest.hexdigest(),
-        spec=towers.spec,
-        batch_size=batch_size,
-        prepare=lambda captions: towers.tokenize(list(captions)),
-        score=_similarity(towers, batch_size, used),
-    )
+    return _Similarity(towers, batch_size, used)
 
 
-def _similarity(towers: "Towers", batch_size: int, precision: str) -> Callable[[Images | None, Any], Pending]:
-    import torch
+class _Similarity:
+    """An open model. It keeps its last batch, so that scorers that share it embed nothing twice."""
 
-    from thresher.models.towers import autocast, to_input
+    def __init__(self, towers: "Towers", batch_size: int, precision: str) -> None:
+        self.towers = towers
+        self.precision = precision
+        self._batch_size = batch_size
+        self._captions: list[str] = []  # this and the next are for the thread that prepares
+        self._tokens: torch.Tensor | None = None
+        self._embedded: tuple[object, list[torch.Tensor]] = (None, [])  # tokens and their vectors
+        self._scored: tuple[object, object, Pending] | None = None  # images, tokens and their scores
 
-    @torch.inference_mode()
-    def score(images_BHWC: Images | None, tokens_BT: "torch.Tensor") -> Pending:
+    def prepare(self, captions: Sequence[str]) -> "torch.Tensor":
+        """Tokens [B, T] of the captions."""
+        if self._tokens is None or self._captions != list(captions):
+            self._captions = list(captions)
+            self._tokens = self.towers.tokenize(self._captions)
+        return self._tokens
+
+    def score(self, images_BHWC: Images | None, tokens_BT: "torch.Tensor") -> Pending:
+        """Cosines [B], in passes of the batch size."""
+        import torch
+
+        from thresher.models.towers import autocast, to_input
+
         assert images_BHWC is not None
+        if self._scored and self._scored[0] is images_BHWC and self._scored[1] is tokens_BT:
+            return self._scored[2]
         parts = []
-        for start in range(0, len(images_BHWC), batch_size):
-            chosen = slice(start, start + batch_size)
-            with autocast(towers.device, precision):
-                image_BD = towers.model.encode_image(to_input(towers, images_BHWC[chosen]))  # type: ignore[operator]
-                text_BD = towers.model.encode_text(tokens_BT[chosen].to(towers.device))  # type: ignore[operator]
-            parts.append(torch.nn.functional.cosine_similarity(image_BD.float(), text_BD.float(), dim=-1))
-        cosine_B = torch.cat(parts)
-        return lambda: np.asarray(cosine_B.cpu().numpy(), dtype=np.float32)
+        with torch.inference_mode():
+            for text_BD, chosen in zip(self._texts(tokens_BT), self._passes(tokens_BT), strict=True):
+                with autocast(self.towers.device, self.precision):
+                    pixels = to_input(self.towers, images_BHWC[chosen])
+                    image_BD = self.towers.model.encode_image(pixels)  # type: ignore[operator]
+                parts.append(torch.nn.functional.cosine_similarity(image_BD.float(), text_BD, dim=-1))
+            cosine_B = torch.cat(parts)
 
-    return score
+        def finished() -> npt.NDArray[np.float32]:
+            return np.asarray(cosine_B.cpu().numpy(), dtype=np.float32)
+
+        self._scored = (images_BHWC, tokens_BT, finished)
+        return finished
+
+    def _texts(self, tokens_BT: "torch.Tensor") -> "list[torch.Tensor]":
+        """Text vectors, float32 [B, D], one tensor a pass."""
+        from thresher.models.towers import autocast
+
+        if self._embedded[0] is not tokens_BT:
+            vectors = []
+            for chosen in self._passes(tokens_BT):
+                with autocast(self.towers.device, self.precision):
+                    tokens = tokens_BT[chosen].to(self.towers.device)
+                    vectors.append(self.towers.model.encode_text(tokens).float())  # type: ignore[operator]
+            self._embedded = (tokens_BT, vectors)
+        return self._embedded[1]
+
+    def _passes(self, tokens_BT: "torch.Tensor") -> list[slice]:
+        return [
+            slice(start, start + self._batch_size) for start in range(0, len(tokens_BT), self._batch_size)
+        ]

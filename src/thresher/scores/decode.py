@@ -1,4 +1,7 @@
-"""What a decode worker does: the bytes of some images in, their pixels out. numpy and Pillow only."""
+"""What a decode worker does: the bytes of some images in, their pixels out.
+
+numpy and Pillow only, and where text in the images matters what finds it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +11,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from thresher.data.images import BadImage, ImageSpec, fit, open_rgb
+from thresher.scores.lettering import Corners, TextFinder, find_text
+from thresher.scores.masking import Masked, TextFree, cover_text, text_free_share
 from thresher.scores.measure import Measure, measure
 
-Form = ImageSpec | Measure
+Form = ImageSpec | Masked | Measure | TextFree
 """What is wanted of an image: its pixels in some size, or numbers measured on it."""
 
 
@@ -42,8 +47,9 @@ def decode_images(task: DecodeTask) -> Decoded:
     for place, data in enumerate(task.images):
         try:
             image = open_rgb(data)
+            found: dict[TextFinder, Corners] = {}
             for spec, array in zip(task.specs, pixels, strict=True):
-                array[len(good)] = _in_form(image, spec)
+                array[len(good)] = _in_form(image, spec, found)
         except BadImage as error:
             reasons.append(str(error))
         else:
@@ -56,8 +62,20 @@ def blank(form: Form, count: int) -> npt.NDArray[Any]:
     """Room for `count` images in a form, not filled."""
     if isinstance(form, Measure):
         return np.empty((count, len(form.names)), dtype=np.float32)
+    if isinstance(form, TextFree):
+        return np.empty((count, 1), dtype=np.float32)
     return np.empty((count, form.size, form.size, 3), dtype=np.uint8)
 
 
-def _in_form(image: Image.Image, form: Form) -> npt.NDArray[Any]:
-    return measure(image, form) if isinstance(form, Measure) else np.asarray(fit(image, form))
+def _in_form(image: Image.Image, form: Form, found: dict[TextFinder, Corners]) -> npt.NDArray[Any]:
+    """The image in a form; the text that was `found` in it for another form is not looked for again."""
+    if isinstance(form, Measure):
+        return measure(image, form)
+    if isinstance(form, ImageSpec):
+        return np.asarray(fit(image, form))
+    if form.finder not in found:
+        found[form.finder] = find_text(image, form.finder)
+    boxes = found[form.finder]
+    if isinstance(form, TextFree):
+        return np.asarray([text_free_share(image.size, boxes)], dtype=np.float32)
+    return np.asarray(fit(cover_text(image, boxes), form.spec))

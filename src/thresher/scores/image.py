@@ -15,7 +15,7 @@ from thresher.scores.row import Row
 from thresher.scores.scorer import Images, Pending, Scorer
 from thresher.scores.spec import nearest
 
-VERSION = "image-1"
+VERSION = "image-2"
 BATCH_SIZE = 32
 ENOUGH_PIXELS = 200.0
 LONGEST_ASPECT = 3.0

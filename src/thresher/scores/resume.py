@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thresher.data.folder import fingerprint_folder
-from thresher.data.location import fingerprint
+from thresher.data.location import filesystem, fingerprint, is_remote
 from thresher.data.patterns import kind_of
 from thresher.errors import InputError
 from thresher.scores.parts import SCORE, Stage, Stamp, check_stamp, list_parts, part_path, read_stamp
@@ -62,12 +62,30 @@ def plan_work(
     return Work(tuple(jobs), absent)
 
 
-def shard_state(shard: str) -> str:
+def why_changed(stamp: Stamp) -> str | None:
+    """That a shard is no longer what it was when its work was planned; None when it is."""
+    try:
+        state = shard_state(stamp.shard, fresh=True)
+    except OSError as error:
+        return f"was taken away while it was read: {error.strerror or type(error).__name__}"
+    if state == stamp.state:
+        return None
+    return f"changed while it was read (size and time were {stamp.state}, are {state}); run again"
+
+
+def shard_state(shard: str, *, fresh: bool = False) -> str:
     """Size and modification time of a shard, or of a folder's files together; changes when the shard does.
+
+    Args:
+        shard: Path or fsspec URL.
+        fresh: Ask the remote file system again, whatever it remembers of a listing.
 
     Raises:
         OSError: the shard cannot be looked at.
     """
+    if fresh and is_remote(shard):
+        fs, inner = filesystem(shard)
+        fs.invalidate_cache(inner)
     if kind_of(shard) != "folder":
         return fingerprint(shard)
     files = fingerprint_folder(shard).encode("utf-8", "surrogateescape")

@@ -1,5 +1,6 @@
 """Scoring shards: every pair decoded once, every scorer fed from it, one table a shard."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import numpy.typing as npt
 
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
-from thresher.scores import open_scorer
+from thresher.executor.run import check_executor
+from thresher.scores import SCORERS, open_scorers
 from thresher.scores.feed import Row
 from thresher.scores.fill import Filling, Progress, fill_folder
+from thresher.scores.making import Making
 from thresher.scores.parts import SCORE, write_part
 from thresher.scores.resume import Job
 from thresher.scores.spec import ROW_COLUMNS, ScorerSpec, check_columns
@@ -26,6 +29,8 @@ def score_shards(
     *,
     exclude: frozenset[str] = frozenset(),
     workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> FolderSummary:
     """Score every pair of the shards with every scorer; a shard that is finished in `out` is not done again.
@@ -35,37 +40,68 @@ def score_shards(
         out: Folder for `parts/`, `scores.json` and `scores.log.jsonl`.
         specs: Scorers, from `parse_scorer`.
         exclude: uids that are not scored; they go to the quarantine.
-        workers: Processes that decode images; 0 decodes in this process. Scorers of captions need none.
-        progress: Called after every batch.
+        workers: Processes that decode images, on Ray beside every worker; 0 decodes in the scorers' process.
+            Scorers of captions need none.
+        executor: `local`, in this process, or `ray`, by as many workers as fit on a Ray cluster. The parts
+            are the same to the byte.
+        ray_address: `host:port` of the cluster's head, or `auto`; None takes RAY_ADDRESS, or starts a Ray on
+            this machine that ends with the run.
+        progress: Called after every batch, on Ray after every shard.
 
     Returns:
         Counts over the whole folder and the times of this run. A shard that cannot be read does not stop the
-        others: it is named in `unreadable`, has no part, and is tried again by the next run.
+        others: it is named in `unreadable`, has no part, and is tried again by the next run. So is a shard
+        that changes while it is read, or on which worker after worker of a cluster dies.
 
     Raises:
         InputError: a scorer cannot be opened, another run holds the folder, or the folder holds scores of
             other shards, of a shard that has changed, or by another scorer.
+        MissingExtra: the executor, a scorer or a path needs a package that is not installed.
     """
     check_columns(specs)
+    check_executor(executor, ray_address)
     if not shards:
         raise InputError("no shards are given to score; name tar files, tables or folders of images")
     folder = Path(out)
+    filling = Filling(
+        stage=SCORE,
+        open=open_scoring,
+        options=tuple(specs),
+        describe=lambda summary, _, fingerprints: summary_json(summary, specs, fingerprints),
+        exclude=exclude,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        gpu=any(wants_gpu(spec) for spec in specs),
+        progress=progress,
+    )
     with folder_lock(folder):
-        scorers = {spec.column: open_scorer(spec) for spec in specs}
-        fingerprints = {column: scorer.fingerprint for column, scorer in scorers.items()}
-
-        def write(job: Job, rows: Sequence[Row], scores: Sequence[npt.NDArray[Any]]) -> None:
-            columns = {name: [getattr(row, name) for row in rows] for name in ROW_COLUMNS}
-            write_part(job.part, columns, dict(zip(scorers, scores, strict=True)), job.stamp)
-
-        filling = Filling(
-            stage=SCORE,
-            scorers=list(scorers.values()),
-            made_by=fingerprints,
-            write=write,
-            describe=lambda summary: summary_json(summary, specs, fingerprints),
-            exclude=exclude,
-            workers=workers,
-            progress=progress,
-        )
         return fill_folder(folder, shards, filling)
+
+
+def open_scoring(specs: Sequence[ScorerSpec]) -> Making:
+    """The scorers of the specs, ready to fill the columns of parts."""
+    scorers = open_scorers(specs)
+
+    def write(job: Job, rows: Sequence[Row], scores: Sequence[npt.NDArray[Any]]) -> None:
+        columns = {name: [getattr(row, name) for row in rows] for name in ROW_COLUMNS}
+        write_part(job.part, columns, dict(zip(scorers, scores, strict=True)), job.stamp)
+
+    return Making(
+        scorers=list(scorers.values()),
+        made_by={column: scorer.fingerprint for column, scorer in scorers.items()},
+        write=write,
+    )
+
+
+def wants_gpu(spec: ScorerSpec) -> bool:
+    """Whether a scorer has a model that would use a GPU where there is one.
+
+    >>> from thresher.scores import parse_scorer
+    >>> wants_gpu(parse_scorer("clip")), wants_gpu(parse_scorer("clip:device=cpu")), wants_gpu(
+    ...     parse_scorer("caption")
+    ... )
+    (True, False, False)
+    """
+    factory = SCORERS[spec.name]
+    return "device" in inspect.signature(factory).parameters and dict(spec.options).get("device") != "cpu"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.images import ImageSpec
+from thresher.scores.masking import Masked, TextFree
 from thresher.scores.measure import Measure
 
 Images = npt.NDArray[Any]
@@ -35,7 +36,7 @@ class Scorer:
     """
 
     fingerprint: str
-    spec: ImageSpec | Measure | None
+    spec: ImageSpec | Masked | Measure | TextFree | None
     batch_size: int
     prepare: Callable[[Sequence[Any]], Any]
     score: Callable[[Images | None, Any], Pending]

@@ -15,17 +15,20 @@ ROW_COLUMNS = ("uid", "key", "shard", "caption")
 OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
 """Options that say how to compute and not what: a run may go on with others."""
 
-WITH_MODEL = frozenset({"clip", "laion"})
+WITH_MODEL = frozenset({"clip", "laion", "tmars"})
 """Scorers that take a model and its weights."""
 
 ScorerFactory = Callable[..., Scorer]
+Factory = Callable[..., object]
+"""Any function whose keyword arguments are the options of a scorer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerSpec:
     """A scorer's name in `SCORERS`, its options in a fixed order, and the column that its scores get.
 
-    The column is called like the scorer, or `caption_score` where the name is taken by another column.
+    The column is called like the scorer, with _ for -, or `caption_score` where the name is taken by another
+    column.
     """
 
     name: str
@@ -38,7 +41,7 @@ class ScorerSpec:
 
 
 def parse_spec(
-    text: str, scorers: Mapping[str, ScorerFactory], defaults: Mapping[str, str] | None = None
+    text: str, scorers: Mapping[str, Factory], defaults: Mapping[str, str] | None = None
 ) -> ScorerSpec:
     """The spec that `text` stands for; `defaults` fill in options of the scorer that the text leaves out.
 
@@ -69,24 +72,36 @@ def parse_spec(
     return spec
 
 
-def arguments(spec: ScorerSpec, scorers: Mapping[str, ScorerFactory]) -> dict[str, Any]:
+def arguments(spec: ScorerSpec, scorers: Mapping[str, Factory]) -> dict[str, Any]:
     """The options as the scorer's function takes them: numbers as numbers.
 
     Raises:
-        InputError: an option that should be a whole number is none, or the scorer is unknown.
+        InputError: an option that should be a number is none or one that is needed is missing, or the scorer
+            is unknown.
     """
     known = inspect.signature(_factory(spec.name, scorers)).parameters
     values: dict[str, Any] = {}
     for key, text in spec.options:
         if key not in known:
             raise InputError(f"scorer {spec.name} has no option {key!r}; {nearest(key, list(known))}")
-        if known[key].annotation is int:
-            if not text.isdecimal():
-                raise InputError(f"scorer {spec.name}: {key}={text!r} is not a whole number")
-            values[key] = int(text)
-        else:
-            values[key] = text
+        values[key] = _value(spec.name, key, text, known[key].annotation)
+    for key, option in known.items():
+        if option.default is option.empty and key not in values:
+            raise InputError(f"scorer {spec.name} needs {key}; write {spec.name}:{key}=...")
     return values
+
+
+def _value(scorer: str, key: str, text: str, kind: object) -> object:
+    if kind is int:
+        if not text.isdecimal():
+            raise InputError(f"scorer {scorer}: {key}={text!r} is not a whole number")
+        return int(text)
+    if kind in (float, float | None):
+        try:
+            return float(text)
+        except ValueError:
+            raise InputError(f"scorer {scorer}: {key}={text!r} is not a number") from None
+    return text
 
 
 def check_columns(specs: Sequence[ScorerSpec]) -> None:
@@ -118,14 +133,15 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"{question}known: {', '.join(known)}"
 
 
-def _factory(name: str, scorers: Mapping[str, ScorerFactory]) -> ScorerFactory:
+def _factory(name: str, scorers: Mapping[str, Factory]) -> Factory:
     if name not in scorers:
         raise InputError(f"there is no scorer {name!r}; {nearest(name, list(scorers))}")
     return scorers[name]
 
 
 def _default_column(name: str) -> str:
-    return f"{name}_score" if name in ROW_COLUMNS else name
+    column = name.replace("-", "_")
+    return f"{column}_score" if column in ROW_COLUMNS else column
 
 
 def _check_column(column: str) -> None:

@@ -26,7 +26,7 @@ class FolderSummary:
         new_shards: Shards that this run did; the others were finished before.
         new_pairs: Rows that this run added.
         seconds: Time of the work, without the opening of models.
-        waited_seconds: Part of `seconds` in which the scorers waited for pairs.
+        waited_seconds: Part of `seconds` in which the scorers waited for pairs; on Ray all workers together.
         deaths: A sentence for every worker process that died and was replaced.
         status: Sentences on what needs attention.
     """

@@ -2,25 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from thresher.data.location import join, names_in, read_small
+from thresher.data.uids import uid_words
 from thresher.data.writer import write_json
 from thresher.errors import InputError
-from thresher.scores.resume import shard_state
+from thresher.pools.available import state_of
 from thresher.subset.howto import how_to_train
 
 META_FILE = "meta.json"
 
 
+class Draws(Protocol):
+    """A manifest (columns `uid`, `pool`, `repeats`), as a table or read from the pools piece by piece."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns."""
+
+    def to_batches(self) -> Iterable[pa.RecordBatch]:
+        """Its rows, whenever they are asked for."""
+
+
 def describe(
-    table: pa.Table,
+    draws: Draws,
     format: str,
     shards: Sequence[str],
     weights: Mapping[str, float] | None,
@@ -28,23 +39,39 @@ def describe(
     plan: Mapping[str, Any] | None,
     pairs_per_shard: int,
 ) -> dict[str, Any]:
-    """Content of `meta.json`: it follows from the arguments alone, so it can be written first."""
-    repeats = repeats_of(table)
-    names = table.column("pool").unique().to_pylist()
-    pool_of_row = pc.index_in(table.column("pool"), value_set=pa.array(names)).to_numpy()
-    unique = np.bincount(pool_of_row, minlength=len(names))
-    rows = np.bincount(pool_of_row, weights=repeats, minlength=len(names)).astype(np.int64)
-    num_rows = int(repeats.sum())
+    """Content of `meta.json`: it follows from the arguments alone, so it can be written first.
+
+    Raises:
+        InputError: there are no pairs, or a shard cannot be looked at.
+    """
+    unique: Counter[str] = Counter()
+    drawn: Counter[str] = Counter()
+    digests = {name: hashlib.blake2b(digest_size=16) for name in ("uid", "pool", "repeats")}
+    for batch in draws.to_batches():
+        pools = batch.column("pool").dictionary_encode()
+        repeats = batch.column("repeats").to_numpy().astype(np.int64)
+        names = pools.dictionary.to_pylist()
+        codes = pools.indices.to_numpy()
+        unique.update(dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True)))
+        sums = np.bincount(codes, weights=repeats, minlength=len(names)).astype(np.int64)
+        drawn.update(dict(zip(names, sums.tolist(), strict=True)))
+        known = np.array([list(unique).index(name) for name in names], dtype="<u2")
+        digests["uid"].update(uid_words(batch.column("uid")).astype("<u8").data)
+        digests["pool"].update(known[codes].data)
+        digests["repeats"].update(repeats.astype("<i8").data)
+    if not unique:
+        raise InputError("the subset holds no pairs; choose other pools")
+    mark = "".join(digest.hexdigest() for digest in digests.values())
+    names, num_rows = list(unique), sum(drawn.values())
     if weights is None:
-        weights = {name: int(count) / num_rows for name, count in zip(names, rows, strict=True)}
-    counts = {name: int(count) for name, count in zip(names, unique, strict=True)}
+        weights = {name: drawn[name] / num_rows for name in names}
     num_shards = -(-num_rows // pairs_per_shard) if format == "shards" else 0
     return {
         "schema": "thresher.subset",
         "version": 1,
         "format": format,
-        "fingerprint": _fingerprint(table, format, shards, pairs_per_shard),
-        "num_unique": table.num_rows,
+        "fingerprint": _fingerprint(mark, names, format, shards, pairs_per_shard),
+        "num_unique": sum(unique.values()),
         "num_rows": num_rows,
         "num_shards": num_shards,
         "pairs_per_shard": pairs_per_shard,
@@ -54,11 +81,11 @@ def describe(
             {
                 "name": name,
                 "weight": weights[name],
-                "num_unique": counts[name],
-                "num_rows": int(count),
-                "mean_repeats": int(count) / counts[name],
+                "num_unique": unique[name],
+                "num_rows": drawn[name],
+                "mean_repeats": drawn[name] / unique[name],
             }
-            for name, count in zip(names, rows, strict=True)
+            for name in names
         ],
         "how_to_train": how_to_train(
             format,
@@ -67,57 +94,45 @@ def describe(
             pairs_per_shard=pairs_per_shard,
             samples_seen=samples_seen,
             weights={name: weights[name] for name in names},
-            counts=counts,
+            counts=unique,
         ),
     }
 
 
-def _fingerprint(table: pa.Table, format: str, shards: Sequence[str], pairs_per_shard: int) -> str:
-    """Stands for everything that the bytes of the subset follow from."""
-    digest = hashlib.blake2b(repr((format, pairs_per_shard)).encode(), digest_size=16)
-    for batch in table.to_batches(max_chunksize=65_536):
-        for column in batch.columns:
-            digest.update("\n".join(map(str, column.to_pylist())).encode())
+def _fingerprint(
+    mark: str, names: Sequence[str], format: str, shards: Sequence[str], pairs_per_shard: int
+) -> str:
+    """Stands for everything that the bytes of the subset follow from; `mark` for its pairs."""
+    digest = hashlib.blake2b(repr((format, pairs_per_shard, names, mark)).encode(), digest_size=16)
     if format == "shards":
-        for shard in shards:
-            digest.update(f"\n{shard} {_state(shard)}".encode("utf-8", "surrogateescape"))
+        for state in state_of(shards):
+            digest.update(f"\n{state}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _state(shard: str) -> str:
-    try:
-        return shard_state(shard)
-    except OSError as error:
-        raise InputError(f"{shard} cannot be read ({error.strerror or error}); check the path") from error
-
-
-def claim(folder: Path, meta: Mapping[str, Any]) -> None:
+def claim(folder: str, meta: Mapping[str, Any]) -> None:
     """Make sure that the folder is empty or holds this very subset, and say in it what it holds.
 
     Raises:
         InputError: it holds something else.
     """
-    try:
-        found = json.loads((folder / META_FILE).read_bytes())
-    except FileNotFoundError:
-        strays = sorted(path.name for path in folder.iterdir() if path.suffix in (".tar", ".npy", ".parquet"))
+    path = join(folder, META_FILE)
+    content = read_small(path)
+    if content is None:
+        strays = [name for name in names_in(folder) if name.endswith((".tar", ".npy", ".parquet"))]
         if strays:
             raise InputError(
                 f"{folder} holds {strays[0]} and no {META_FILE}, so it is not known what it belongs to; "
                 "name an empty folder"
-            ) from None
-    except ValueError as error:
-        raise InputError(f"{folder / META_FILE} is not JSON ({error}); name an empty folder") from error
+            )
     else:
+        try:
+            found = json.loads(content)
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON ({error}); name an empty folder") from error
         if not isinstance(found, dict) or found.get("fingerprint") != meta["fingerprint"]:
             raise InputError(
                 f"{folder} holds another subset (other pairs, format or shards); name another folder, or "
                 "delete this one"
             )
-    write_json(folder / META_FILE, meta)
-
-
-def repeats_of(table: pa.Table) -> npt.NDArray[np.int64]:
-    """The column `repeats` of a manifest."""
-    repeats: npt.NDArray[np.int64] = table.column("repeats").to_numpy().astype(np.int64)
-    return repeats
+    write_json(path, meta)

@@ -2,36 +2,60 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thresher.data.index import uid_bytes
+from thresher.data.spill import Spill, bucket_bits
+from thresher.data.uids import uid_words
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
 
 UID_DTYPE = np.dtype("<u8,<u8")
 
-
-def uid_words(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """The high and the low 64 bits of each uid, uint64 [n, 2].
-
-    >>> uid_words(["00000000000000010000000000000002"]).tolist()
-    [[1, 2]]
-    """
-    return uid_bytes(uids).view(">u8").reshape(-1, 2).astype(np.uint64)
+_DRAW = np.dtype([("high", "<u8"), ("low", "<u8"), ("repeats", "<i8")])
 
 
-def write_npy(path: Path, uids: pa.Array | pa.ChunkedArray, repeats: npt.NDArray[np.int64]) -> None:
+def write_npy(path: str | Path, uids: pa.Array | pa.ChunkedArray, repeats: npt.NDArray[np.int64]) -> None:
     """Write each uid `repeats` times: one-dimensional, dtype `u8,u8` little-endian, sorted."""
-    words = uid_words(uids)
-    order = np.lexsort((words[:, 1], words[:, 0]))
-    drawn = np.repeat(words[order], repeats[order], axis=0)
-    array = np.empty(len(drawn), dtype=UID_DTYPE)
-    array["f0"], array["f1"] = drawn[:, 0], drawn[:, 1]
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+    write_draws(path, [(uid_words(uids), repeats)], len(repeats))
+
+
+def write_draws(
+    path: str | Path, draws: Iterable[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]], num_uids: int
+) -> None:
+    """Write uids (words, uint64 [n, 2]) with their repeats, which come in pieces, as `write_npy` does.
+
+    They are sorted bucket by bucket, by their first bits, on disk: memory does not grow with `num_uids`,
+    which is about how many come.
+    """
+    bits = bucket_bits(num_uids)
+    with atomic_path(path) as temporary, Spill(temporary.parent, _DRAW, 2**bits) as spill:
+        total = 0
+        for words, repeats in draws:
+            rows = np.empty(len(words), _DRAW)
+            rows["high"], rows["low"], rows["repeats"] = words[:, 0], words[:, 1], repeats
+            spill.add(rows["high"] >> np.uint64(64 - bits) if bits else np.zeros(len(rows), np.uint64), rows)
+            total += int(repeats.sum())
+        with temporary.open("wb") as file:
+            descr = np.lib.format.dtype_to_descr(UID_DTYPE)
+            header = {"descr": descr, "fortran_order": False, "shape": (total,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for number in range(spill.num_buckets):
+                rows = _sorted(spill.bucket(number))
+                array = np.empty(len(rows), dtype=UID_DTYPE)
+                array["f0"], array["f1"] = rows["high"], rows["low"]
+                file.write(np.repeat(array, rows["repeats"]).data)
+
+
+def _sorted(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    order = np.argsort(rows["high"])
+    high = rows["high"][order]
+    if (high[1:] == high[:-1]).any():
+        order = np.lexsort((rows["low"], rows["high"]))
+    return rows[order]
 
 
 def read_npy_subset(path: str | Path) -> pa.Table:

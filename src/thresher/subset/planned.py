@@ -26,6 +26,9 @@ def subset_from_plan(
     pairs_per_shard: int = PAIRS_PER_SHARD,
     index_cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    workers: int | None = 0,
 ) -> SubsetSummary:
     """Write the pairs of the plan's best candidate for a budget (or of the candidate of that name).
 
@@ -33,7 +36,7 @@ def subset_from_plan(
         plan_path: A `plan.json`.
         budget: One of the plan's budgets, as a number or like `128M`, rounded as the plan shows it.
         pools: Folder that `cut` wrote.
-        out: Folder of the subset.
+        out: Folder of the subset, or its address in a store (s3://...).
         format: `npy`, `parquet` or `shards`.
         shards: Names from `expand`, for the format `shards`.
         candidate: Name of another candidate of that budget, such as `0-10% + 10-20%`, or of the free weights
@@ -42,6 +45,9 @@ def subset_from_plan(
         pairs_per_shard: Pairs of an output shard.
         index_cache: Folder in which the index of the shards is kept.
         progress: Called with (output shards written, output shards) after each.
+        executor: Where shards are written, `local` or `ray`; see `write_subset`.
+        ray_address: Of the Ray cluster.
+        workers: Processes that write shards; 0 is this one, None as many as fit on Ray.
 
     Raises:
         InputError: the plan has no such budget or candidate (those it has are named), its pools are not in
@@ -51,9 +57,9 @@ def subset_from_plan(
     record = load_pools(pools)
     planned = _find_budget(plan_path, budget)
     chosen = _find_candidate(planned, candidate)
-    table = manifest(record, chosen.weights, samples_seen=planned.samples_seen, exclude=exclude)
+    draws = manifest(record, chosen.weights, samples_seen=planned.samples_seen, exclude=exclude)
     return write_subset(
-        table,
+        draws,
         out,
         format=format,
         shards=shards,
@@ -64,6 +70,9 @@ def subset_from_plan(
         pairs_per_shard=pairs_per_shard,
         index_cache=index_cache,
         progress=progress,
+        executor=executor,
+        ray_address=ray_address,
+        workers=workers,
     )
 
 

@@ -6,21 +6,19 @@ whole.
 """
 
 import json
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from thresher.data.index import Index
-from thresher.data.pairs import Member
-from thresher.data.writer import atomic_path, write_json
+from thresher.data.location import content_mark, is_remote, join, names_in, read_small, size_of
+from thresher.data.writer import write_json
 from thresher.errors import InputError
-
-RECORD = tarfile.RECORDSIZE
-BLOCK = tarfile.BLOCKSIZE
+from thresher.executor.run import Death, run_shards
+from thresher.subset.tarcopy import TarTask, num_bytes
+from thresher.subset.tarplan import Sources, TarPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,25 @@ def tar_name(number: int) -> str:
     return f"{number:08d}.tar"
 
 
-def stats_name(number: int) -> str:
+def stats_name(tar: str) -> str:
     """Name of the file that says how many pairs an output shard has."""
-    return f"{number:08d}_stats.json"
+    return f"{tar.removesuffix('.tar')}_stats.json"
+
+
+def mark_name(tar: str) -> str:
+    """Name of the file that says, of a remote shard, what mark the store showed for it."""
+    return f"{tar.removesuffix('.tar')}_mark.json"
 
 
 def write_shards(
-    layout: Layout, index: Index, folder: Path, progress: Callable[[int, int], None] | None
+    layout: Layout,
+    index: Index,
+    folder: str,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    executor: str = "local",
+    address: str | None = None,
+    workers: int | None = 0,
 ) -> dict[str, int]:
     """Write the tar files that are not there yet, then look at all of them; tar name -> number of pairs.
 
@@ -72,94 +82,72 @@ def write_shards(
         InputError: a source has changed since it was indexed, or a file in the folder is not as it was
         written.
     """
-    sizes: dict[str, int] = {}
-    for number in range(layout.num_shards):
-        rows, copies = layout.shard(number)
-        path = folder / tar_name(number)
-        sizes[path.name] = len(rows)
-        if not (path.exists() and path.stat().st_size == _num_bytes(index, rows, copies)):
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                for block in _blocks(index, rows, copies):
-                    file.write(block)
-                file.write(_end(file.tell()))
-        stats = {"successes": len(rows)}
-        if _read_stats(folder / stats_name(number)) != stats:
-            write_json(folder / stats_name(number), stats)
+    sources = Sources(index)
+    sizes = {tar_name(number): len(layout.shard(number)[0]) for number in range(layout.num_shards)}
+    done = 0
+
+    def finish(name: str) -> None:
+        nonlocal done
+        done += 1
+        path, stats = join(folder, stats_name(name)), {"successes": sizes[name]}
+        if _read_json(path) != stats:
+            write_json(path, stats)
         if progress is not None:
-            progress(number + 1, layout.num_shards)
+            progress(done, len(sizes))
+
+    def due() -> Iterator[TarTask]:
+        for number, name in enumerate(sizes):
+            plan = sources.plan(*layout.shard(number))
+            if _is_written(folder, name, plan):
+                finish(name)
+            else:
+                yield TarTask(name, join(folder, name), plan)
+
+    function = "thresher.subset.tarcopy:tar_writer"
+    for task, result in run_shards(
+        function, due(), settings={}, executor=executor, address=address, workers=workers
+    ):
+        if isinstance(result, Death):
+            raise InputError(f"{task.path} could not be written: {result.reason}; run again, it goes on")
+        if is_remote(folder):
+            write_json(join(folder, mark_name(task.name)), {"mark": content_mark(task.path)})
+        finish(task.name)
     _check(folder, sizes, len(layout.rows))
     return sizes
 
 
-def _check(folder: Path, sizes: dict[str, int], num_rows: int) -> None:
+def _is_written(folder: str, name: str, plan: TarPlan) -> bool:
+    """Whether the tar is there: with the size that its plan gives, or remote with the mark of its upload."""
+    path = join(folder, name)
+    if not is_remote(folder):
+        size = size_of(path)
+        return size is not None and size == num_bytes(plan)
+    mark = content_mark(path)
+    return mark is not None and _read_json(join(folder, mark_name(name))) == {"mark": mark}
+
+
+def _check(folder: str, sizes: dict[str, int], num_rows: int) -> None:
     """Count once more what lies in the folder, so that nothing is missing and nothing else is mixed in."""
-    found = {path.name for path in folder.glob("*.tar")}
+    found = {name for name in names_in(folder) if name.endswith(".tar")}
     if found != set(sizes):
         name = sorted(found ^ set(sizes))[0]
         what = "is not of this subset" if name in found else "is missing"
-        raise InputError(f"{folder / name} {what}; move it away, or write the subset into another folder")
+        raise InputError(
+            f"{join(folder, name)} {what}; move it away, or write the subset into another folder"
+        )
     counted = 0
-    for number, (name, size) in enumerate(sizes.items()):
-        if _read_stats(folder / stats_name(number)) != {"successes": size}:
-            raise InputError(
-                f"{folder / stats_name(number)} does not say {size}; delete it and {name}, and run again"
-            )
+    for name, size in sizes.items():
+        path = join(folder, stats_name(name))
+        if _read_json(path) != {"successes": size}:
+            raise InputError(f"{path} does not say {size}; delete it and {name}, and run again")
         counted += size
     assert counted == num_rows, f"{counted} pairs were written, {num_rows} were due"
 
 
-def _read_stats(path: Path) -> object:
+def _read_json(path: str) -> object:
+    """What a small file holds; None where there is none, or no JSON in it."""
+    content = read_small(path)
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return None if content is None else json.loads(content)
+    except ValueError:
         return None
-
-
-def _blocks(index: Index, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64]) -> Iterator[bytes]:
-    """Headers and padded contents of all members, in order."""
-    for row, copy in zip(rows.tolist(), copies.tolist(), strict=True):
-        for name, member, content in _files(index, row, copy):
-            data = index.member_bytes(member) if content is None else content
-            yield _header(name, len(data))
-            yield data
-            yield bytes(-len(data) % BLOCK)
-
-
-def _num_bytes(index: Index, rows: npt.NDArray[np.int64], copies: npt.NDArray[np.int64]) -> int | None:
-    """Size of the tar file of these draws; None where only reading would tell (rows of a table)."""
-    total = 0
-    for row, copy in zip(rows.tolist(), copies.tolist(), strict=True):
-        for name, member, content in _files(index, row, copy):
-            size = member.length if content is None else len(content)
-            if size < 0:
-                return None
-            total += len(_header(name, size)) + size + -size % BLOCK
-    return total + len(_end(total))
-
-
-def _files(index: Index, row: int, copy: int) -> Iterator[tuple[str, Member, bytes | None]]:
-    """Name, place and (for what no file holds) content of every member of a pair.
-
-    A row of a table has an image and no files beside it: its caption and uid become a `.txt` and a `.json`.
-    """
-    uid = index.table.column("uid")[row].as_py()
-    members = index.members(row)
-    for member in members:
-        yield f"{uid}-{copy}.{member.ext}", member, None
-    if members[0].length < 0 or all(member.ext != "txt" for member in members):
-        caption = index.table.column("caption")[row].as_py()
-        yield f"{uid}-{copy}.txt", members[0], caption.encode()
-        yield f"{uid}-{copy}.json", members[0], json.dumps({"uid": uid, "caption": caption}).encode()
-
-
-def _header(name: str, size: int) -> bytes:
-    """A header without owner and time, so that the same pairs give the same bytes everywhere."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    info.mode = 0o644
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-
-def _end(position: int) -> bytes:
-    """The end mark after `position` bytes: two empty blocks, and more up to a full record."""
-    return bytes(2 * BLOCK + -(position + 2 * BLOCK) % RECORD)

@@ -1,19 +1,28 @@
 """Writing a subset in one of its formats."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from thresher.data.index import build_index
-from thresher.data.writer import write_json, write_table
+from thresher.data.index import Index, build_index
+from thresher.data.location import is_remote, join
+from thresher.data.uids import uid_words
+from thresher.data.writer import table_writer, write_json
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
+from thresher.executor.run import check_executor
+from thresher.pools.available import state_of
 from thresher.scores.spec import nearest
-from thresher.subset.meta import META_FILE, claim, describe, repeats_of
-from thresher.subset.npy import write_npy
+from thresher.subset.meta import META_FILE, Draws, claim, describe
+from thresher.subset.npy import write_draws
 from thresher.subset.reshard import lay_out, write_shards
 
 FORMATS = ("npy", "parquet", "shards")
@@ -28,7 +37,7 @@ PAIRS_PER_SHARD = 10_000
 class SubsetSummary:
     """A subset on disk: its format, unique pairs, draws in one pass, files, and how to train on it."""
 
-    folder: Path
+    folder: Path | str
     format: str
     num_unique: int
     num_rows: int
@@ -37,7 +46,7 @@ class SubsetSummary:
 
 
 def write_subset(
-    table: pa.Table,
+    draws: Draws,
     out: str | Path,
     *,
     format: str,
@@ -49,10 +58,20 @@ def write_subset(
     pairs_per_shard: int = PAIRS_PER_SHARD,
     index_cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    workers: int | None = 0,
 ) -> SubsetSummary:
     """Write a manifest (columns `uid`, `pool`, `repeats`) as `npy`, `parquet` or `shards`, with `meta.json`.
 
     A run that was stopped goes on: shards that are whole are kept, and the end is the same to the byte.
+    `out` may be an address such as s3://bucket/subset: each file is uploaded whole, and a shard is kept when
+    the store still shows the mark (size and checksum) that it had when it was uploaded. Such a folder cannot
+    be locked; see that one run at a time writes there.
+
+    Shards are written by `workers` processes (0: this one), or on Ray; then every node reads the sources and
+    writes to `out` by the same paths or addresses.
+
     `weights` (pool -> weight) and `samples_seen` go into the training commands; without weights, those of
     the manifest do.
 
@@ -67,30 +86,72 @@ def write_subset(
         raise InputError("a subset of format shards is copied from shards; name them")
     if pairs_per_shard < 1:
         raise InputError(f"pairs_per_shard is {pairs_per_shard}; give at least 1")
-    if table.num_rows == 0:
-        raise InputError("the subset holds no pairs; choose other pools")
-    folder = Path(out)
-    meta = describe(table, format, shards, weights, samples_seen, plan, pairs_per_shard)
-    with folder_lock(folder):
+    check_executor(executor, ray_address)
+    folder = str(out)
+    states = state_of(shards) if format == "shards" else []
+    meta = describe(draws, format, shards, weights, samples_seen, plan, pairs_per_shard)
+    with contextlib.nullcontext() if is_remote(folder) else folder_lock(folder):
         claim(folder, meta)
         if format == "npy":
-            write_npy(folder / NPY_FILE, table.column("uid"), repeats_of(table))
+            write_draws(join(folder, NPY_FILE), _words(draws), meta["num_unique"])
             files: list[str] = [NPY_FILE]
         elif format == "parquet":
-            write_table(folder / PARQUET_FILE, table)
+            with table_writer(join(folder, PARQUET_FILE), draws.schema) as add:
+                for batch in draws.to_batches():
+                    add(pa.Table.from_batches([batch]))
             files = [PARQUET_FILE]
         else:
             index = build_index(shards, cache=index_cache, exclude=exclude)
-            layout = lay_out(index.rows(table.column("uid")), repeats_of(table), pairs_per_shard)
-            write_npy(folder / SAMPLE_IDS_FILE, table.column("uid"), repeats_of(table))
-            sizes = write_shards(layout, index, folder, progress)
-            write_json(folder / SIZES_FILE, sizes)
+            table = pa.Table.from_batches(draws.to_batches(), draws.schema)
+            repeats = table.column("repeats").to_numpy().astype(np.int64)
+            layout = lay_out(_rows(index, table), repeats, pairs_per_shard)
+            write_draws(join(folder, SAMPLE_IDS_FILE), _words(draws), meta["num_unique"])
+            sizes = write_shards(
+                layout, index, folder, progress, executor=executor, address=ray_address, workers=workers
+            )
+            _check_unchanged(shards, states, folder)
+            write_json(join(folder, SIZES_FILE), sizes)
             files = [*sizes, SIZES_FILE, SAMPLE_IDS_FILE]
     return SubsetSummary(
-        folder=folder,
+        folder=folder if is_remote(folder) else Path(folder),
         format=format,
         num_unique=meta["num_unique"],
         num_rows=meta["num_rows"],
         files=(*files, META_FILE),
         how_to_train=tuple(meta["how_to_train"]),
     )
+
+
+def _words(draws: Draws) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]]:
+    """Uids and repeats, batch by batch."""
+    for batch in draws.to_batches():
+        yield uid_words(batch.column("uid")), batch.column("repeats").to_numpy().astype(np.int64)
+
+
+def _check_unchanged(shards: Sequence[str], states: Sequence[str], folder: str) -> None:
+    for shard, before, now in zip(shards, states, state_of(shards), strict=True):
+        if now != before:
+            raise InputError(
+                f"{shard} changed while pairs were copied from it; delete {folder} and write the subset again"
+            )
+
+
+def _rows(index: Index, table: pa.Table) -> npt.NDArray[np.int64]:
+    """Rows of the pairs in the index.
+
+    Raises:
+        InputError: the shards lack some, of which each pool's are counted.
+    """
+    try:
+        return index.rows(table.column("uid"))
+    except InputError as error:
+        there = pc.is_in(table.column("uid"), value_set=index.table.column("uid").combine_chunks())
+        lacking = Counter(table.column("pool").filter(pc.invert(there)).to_pylist())
+        if not lacking:
+            raise
+        whole = Counter(table.column("pool").to_pylist())
+        shares = ", ".join(f"{name}: {count} of {whole[name]}" for name, count in lacking.items())
+        raise InputError(
+            f"{error} ({shares}); where they no longer exist, cut again with the shards (cut --shards), and "
+            "the pools are sized by what is there"
+        ) from error

@@ -16,10 +16,11 @@ import pyarrow as pa
 import torch
 
 from thresher.data.images import ImageSpec
-from thresher.data.index import Index, build_index, uid_bytes
+from thresher.data.index import Index, build_index
 from thresher.data.pixels import Images, open_images
 from thresher.data.quarantine import from_rejects
 from thresher.data.shards import Reject
+from thresher.data.uids import uid_bytes
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
 from thresher.models.towers import Towers

@@ -1,11 +1,17 @@
-"""`torchrun ... -m tests.train.two_processes WHAT FOLDER`: WHAT is `losses`, `select`, `job` or `probe`."""
+"""`torchrun ... -m tests.train.several_processes WHAT FOLDER`.
+
+WHAT is `losses`, `select`, `job`, `probe` or `resolutions`.
+"""
 
 import dataclasses
 import sys
 from pathlib import Path
 
-from tests.models.small import TINY, VIT
+import torch
+
+from tests.models.small import RESNET, VIT
 from tests.probing import PROBE, probe
+from tests.train import two_resolutions
 from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
 from thresher.train.distributed import Ranks, ranks_from_environment
 from thresher.train.losses import LOSSES
@@ -29,7 +35,7 @@ def job_of(folder: Path) -> Job:
         shards=(str(folder / "pool" / "00000.tar"),),
         uids=None,
         repeats=None,
-        recipe=dataclasses.replace(RECIPE, model=TINY),
+        recipe=dataclasses.replace(RECIPE, model=RESNET),
         samples_seen=SAMPLES,
         seed=0,
         tasks=None,
@@ -54,6 +60,9 @@ def main(what: str, folder: Path) -> None:
         with ranks_from_environment("cpu") as ranks:
             for across in ("global", "stratified"):
                 select(folder / across, ranks, across)
+    elif what == "resolutions":
+        with ranks_from_environment("cpu") as ranks:
+            torch.save(two_resolutions.train(ranks), folder / f"{ranks.rank}.pt")
     elif what == "probe":
         settings = PROBE.model_copy(update={"fractions": (1.0,), "checks": ()})
         probe(folder / "source", folder, settings)

@@ -1,0 +1,81 @@
+"""Uids as numbers: 32 hexadecimal digits are 16 bytes, whose order is that of the text."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thresher.errors import InputError
+
+DIGITS = 32
+
+
+def uid_bytes(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
+    """Uids as 16 bytes each, dtype `S16`, whose order is that of the hexadecimal text.
+
+    Raises:
+        InputError: something is not 32 hexadecimal digits; the text shows it.
+    """
+    column = uids if isinstance(uids, pa.Array | pa.ChunkedArray) else pa.array(list(uids), pa.string())
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    parts = [_bytes_of(chunk) for chunk in chunks if len(chunk)]
+    return np.concatenate(parts) if parts else np.empty(0, dtype="S16")
+
+
+def uid_words(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """The high and the low 64 bits of each uid, uint64 [n, 2].
+
+    >>> uid_words(["00000000000000010000000000000002"]).tolist()
+    [[1, 2]]
+    """
+    return uid_bytes(uids).view(">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def uid_texts(words: npt.NDArray[np.uint64]) -> pa.Array:
+    """The texts of uids that are given as two words each; undoes `uid_words`.
+
+    >>> uid_texts(uid_words(["00000000000000010000000000000002"])).to_pylist()
+    ['00000000000000010000000000000002']
+    """
+    digits = _TEXTS[np.ascontiguousarray(words, dtype=">u8").view(np.uint8).reshape(-1)]
+    offsets = np.arange(len(words) + 1, dtype=np.int32) * DIGITS
+    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(digits))
+
+
+def _bytes_of(chunk: pa.Array) -> npt.NDArray[np.bytes_]:
+    wrong = np.zeros(len(chunk), dtype=bool)
+    if chunk.null_count or not pa.types.is_string(chunk.type):
+        chunk = chunk.cast(pa.string())
+        wrong = chunk.is_null().to_numpy(zero_copy_only=False)
+    if not wrong.any():
+        _, ends, letters = chunk.buffers()
+        offsets = np.frombuffer(ends, np.int32, len(chunk) + 1, chunk.offset * 4)
+        wrong = np.diff(offsets) != DIGITS
+        if not wrong.any():
+            digits = np.frombuffer(letters, np.uint8)[offsets[0] : offsets[-1]]
+            values = _VALUES[digits.view("<u2")].reshape(-1, 16)
+            wrong = (values > 255).any(axis=1)
+            if not wrong.any():
+                found: npt.NDArray[np.bytes_] = values.astype(np.uint8).view("S16").reshape(-1)
+                return found
+    shown = pc.fill_null(chunk, "")[int(np.argmax(wrong))].as_py()
+    raise InputError(f"{str(shown)[:40]!r} is not a uid (32 hexadecimal digits)")
+
+
+def _value_of_two_digits() -> npt.NDArray[np.uint16]:
+    """Value of two hexadecimal digits, by the number that their two bytes make; 256 where they are none."""
+    values = np.full(2**16, 256, dtype=np.uint16)
+    for first, high in _digits():
+        for second, low in _digits():
+            values[ord(first) + 256 * ord(second)] = 16 * high + low
+    return values
+
+
+def _digits() -> list[tuple[str, int]]:
+    return [(letter, digit) for digit in range(16) for letter in {f"{digit:x}", f"{digit:X}"}]
+
+
+_VALUES = _value_of_two_digits()
+_TEXTS = np.frombuffer("".join(f"{value:02x}" for value in range(256)).encode(), dtype="<u2")

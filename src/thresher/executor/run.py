@@ -1,0 +1,87 @@
+"""A function over tasks, on this machine or on a Ray cluster: the same calls, the same results."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from thresher.errors import InputError
+from thresher.executor.local import Death, WorkerPool
+
+__all__ = ["EXECUTORS", "Death", "check_executor", "run_shards"]
+
+Task = TypeVar("Task")
+
+EXECUTORS = ("local", "ray")
+
+NO_LIMIT_S = 7 * 24 * 3600.0
+"""A task is a whole shard, and how long one may take nobody can know."""
+
+
+def check_executor(executor: str, address: str | None = None) -> None:
+    """Refuse an executor that does not exist, and an address that nobody would use.
+
+    Raises:
+        InputError: the text names what there is.
+        MissingExtra: Ray is asked for and not installed.
+    """
+    if executor not in EXECUTORS:
+        raise InputError(f"there is no executor {executor!r}; known: {', '.join(EXECUTORS)}")
+    if executor == "local" and address is not None:
+        raise InputError(f"--ray-address {address} goes with --executor ray; give both or neither")
+    if executor == "ray":
+        from thresher.executor.cluster import load_ray
+
+        load_ray()
+
+
+def run_shards(
+    function: str,
+    tasks: Iterable[Task],
+    *,
+    settings: Any = None,
+    executor: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    cpus: int = 1,
+    gpu: bool = False,
+    deaths: list[str] | None = None,
+) -> Iterator[tuple[Task, Any]]:
+    """Each task with what `function` makes of it, in any order, or with a `Death` whose `reason` says why.
+
+    A worker that dies is replaced and its task given to another, a few times; then its result is a `Death`.
+    Few tasks are taken before they can be worked on. Tasks, settings and results are data that can be
+    pickled; on Ray they travel between machines, so files are to be named by paths that every node has, or
+    sent as bytes.
+
+    Args:
+        function: `package.module:function`, imported in every worker. With `settings`, `function(settings)`
+            is called once in every worker, and what it returns is applied to the tasks.
+        tasks: What there is to do; taken as it gets done.
+        settings: What every worker needs: plain data.
+        executor: One of `EXECUTORS`.
+        address: Of the Ray cluster, `host:port` or `auto`; None takes RAY_ADDRESS, or starts a Ray here.
+        workers: Processes: None is 2 here and as many as fit on Ray; 0 is the calling process here.
+        cpus: Cores that a worker asks for on Ray.
+        gpu: Whether a worker asks for a GPU on Ray, where there is one.
+        deaths: Gets a sentence for every worker that died.
+
+    Raises:
+        InputError: as the function raised it; or the executor or the cluster cannot be used.
+        MissingExtra: Ray is asked for and not installed.
+        OSError: as the function raised it (a full disk).
+        RuntimeError: another error of the function, with its traceback.
+    """
+    check_executor(executor, address)
+    found = [] if deaths is None else deaths
+    if executor == "ray":
+        from thresher.executor.ray import RayPool
+
+        with RayPool(
+            function, settings=settings, address=address, workers=workers or None, cpus=cpus, gpu=gpu
+        ) as pool:
+            pool.deaths = found
+            yield from pool.map(tasks)
+        return
+    count = 2 if workers is None else workers
+    with WorkerPool(function, workers=count, settings=settings, timeout_s=NO_LIMIT_S) as local:
+        local.deaths = found
+        yield from local.map(tasks, ahead=2 * count)

@@ -1,0 +1,23 @@
+import pyarrow as pa
+import pytest
+
+from tests.small_pool import uid
+from thresher.data.uids import uid_bytes, uid_texts, uid_words
+from thresher.errors import InputError
+
+UIDS = [*(uid(n) for n in range(50)), "0" * 32, "f" * 32, "0123456789ABCDEFabcdef0123456789"]
+
+
+def test_uids_are_the_numbers_that_python_reads() -> None:
+    expected = [divmod(int(text, 16), 2**64) for text in UIDS]
+    for column in (UIDS, pa.array(UIDS), pa.array(UIDS)[3:], pa.chunked_array([UIDS[:7], [], UIDS[7:]])):
+        start = len(UIDS) - len(column)
+        assert list(map(tuple, uid_words(column).tolist())) == expected[start:]
+    assert [bytes(value).ljust(16, b"\0") for value in uid_bytes(UIDS)] == [bytes.fromhex(u) for u in UIDS]
+    assert uid_texts(uid_words(UIDS)).to_pylist() == [text.lower() for text in UIDS]
+
+
+@pytest.mark.parametrize("bad", ["", "7", "g" * 32, "0" * 31 + "é", "0" * 33, "0" * 30 + "/:"])
+def test_what_is_no_uid_is_shown(bad: str) -> None:
+    with pytest.raises(InputError, match="is not a uid"):
+        uid_bytes([uid(1), bad])

@@ -1,0 +1,17 @@
+"""A decoder that never ends with one image: the one whose JPEG header says 44 pixels wide."""
+
+import io
+import time
+
+from PIL import Image
+
+from thresher.scores import decode
+from thresher.scores.decode import Decoded, DecodeTask
+
+
+def decode_images(task: DecodeTask) -> Decoded:
+    for data in task.images:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width == 44:
+                time.sleep(600)
+    return decode.decode_images(task)
