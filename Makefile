@@ -39,7 +39,7 @@ demo: $(STAMP)
 	$(BIN)/thresher demo $(DEMO)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 static: $(STAMP)
 	$(BIN)/ruff check .

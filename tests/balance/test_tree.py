@@ -105,8 +105,8 @@ def test_points_are_read_in_blocks_and_centroids_learnt_from_a_sample(
     assert sorted(set(largest)) == [100, len(vectors) % 500, 500]
 
 
-def test_counts_of_clusters_fall_to_a_fifth_a_level() -> None:
-    assert cluster_counts(50_000, 2) == (894, 179)
+def test_counts_of_clusters_halve_from_level_to_level() -> None:
+    assert cluster_counts(50_000, 2) == (894, 447)
     assert cluster_counts(9, 1) == (9,)
     with pytest.raises(InputError, match="5 points are too few for 4 levels"):
         cluster_counts(5, 4)

@@ -45,10 +45,10 @@ class Tree:
 
 
 def cluster_counts(count: int, levels: int) -> tuple[int, ...]:
-    """Numbers of clusters for `count` points: 4 sqrt(count) on the first level, then a fifth each.
+    """Numbers of clusters for `count` points: 4 sqrt(count) on the first level, then half each.
 
     >>> cluster_counts(1_000_000, 3)
-    (4000, 800, 160)
+    (4000, 2000, 1000)
 
     Raises:
         InputError: no levels, or too few points for so many.
@@ -56,7 +56,7 @@ def cluster_counts(count: int, levels: int) -> tuple[int, ...]:
     if levels < 1:
         raise InputError(f"levels is {levels}; give at least 1")
     first = min(count, round(4 * count**0.5))
-    counts = tuple(round(first / 5**level) for level in range(levels))
+    counts = tuple(round(first / 2**level) for level in range(levels))
     if counts[-1] < 2 or len(set(counts)) < levels:
         raise InputError(f"{count} points are too few for {levels} levels of clusters; ask for fewer levels")
     return counts
@@ -93,7 +93,7 @@ def grow_tree(
     counts = list(clusters)
     if not counts or counts != sorted(set(counts), reverse=True) or counts[-1] < 1:
         raise InputError(
-            f"numbers of clusters are {counts}; they must fall from level to level, such as 4000,800,160"
+            f"numbers of clusters are {counts}; they must fall from level to level, such as 4000,2000,1000"
         )
     if counts[0] > points.count:
         raise InputError(
