@@ -26,8 +26,8 @@ def balance(
         str | None,
         typer.Option(
             metavar="K,K,...",
-            help="Clusters of each level, finest first, such as 4000,2000,1000; left out, 4 sqrt(pairs) on the "
-            "first and half as many on each above.",
+            help="Clusters of each level, finest first, such as 4000,2000,1000; left out, 4 sqrt(pairs) on "
+            "the first and half as many on each above.",
         ),
     ] = None,
     vectors: Annotated[str, typer.Option(metavar="image|text", help="Vectors to cluster by.")] = "image",
