@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.uids import scrambled
 from thresher.embeddings.stored import StoredEmbeddings
 from thresher.errors import InputError
 
@@ -17,7 +18,6 @@ VECTORS = ("image", "text")
 """The vectors of a pair, by one of which pairs are clustered."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 Vectors = npt.NDArray[np.float32]
@@ -110,18 +110,10 @@ def shuffle_keys(words: Words, *salts: int) -> npt.NDArray[np.uint64]:
 
     Other salts (a seed, the number of a round) give another shuffle.
     """
-    keys = _finalise(words[:, 1] + _GOLDEN) ^ words[:, 0]
+    keys = scrambled(words[:, 1] + _GOLDEN) ^ words[:, 0]
     for salt in (0, *salts):
-        keys = _finalise(keys + np.uint64((salt * int(_MIX_2) + int(_GOLDEN)) % 2**64))
+        keys = scrambled(keys + np.uint64((salt * int(_MIX_2) + int(_GOLDEN)) % 2**64))
     return keys
-
-
-def _finalise(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Every bit of the result depends on every bit of the number, one to one (as splitmix64 ends)."""
-    mixed = (numbers ^ (numbers >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    whole: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return whole
 
 
 def _words(uids: npt.NDArray[np.bytes_]) -> Words:

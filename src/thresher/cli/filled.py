@@ -1,5 +1,6 @@
 """What the commands print that fill a folder from shards."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,17 @@ def text_of(out: Path, summary: "FolderSummary", *, have: str, did: str) -> str:
             f"this run {did} {summary.new_pairs:,} pairs of {summary.new_shards:,} shards in "
             f"{summary.seconds:.1f} s ({rate:,.0f} pairs/s)"
         )
-    if summary.num_quarantined:
-        lines.append(f"{summary.num_quarantined:,} in quarantine:")
-        reasons = list(summary.quarantine.items())
-        lines += [f"  {count:,}  {reason}" for reason, count in reasons[:SHOWN_REASONS]]
-        if len(reasons) > SHOWN_REASONS:
-            rest = sum(count for _, count in reasons[SHOWN_REASONS:])
-            lines.append(f"  {rest:,}  for {len(reasons) - SHOWN_REASONS} other reasons")
+    lines += quarantine_lines(summary.num_quarantined, summary.quarantine)
     return "\n".join(lines)
+
+
+def quarantine_lines(count: int, reasons: Mapping[str, int]) -> list[str]:
+    """How many pairs are in quarantine and for what, the first reasons alone; nothing where none is."""
+    if not count:
+        return []
+    shown = list(reasons.items())
+    lines = [f"{count:,} in quarantine:", *(f"  {of:,}  {reason}" for reason, of in shown[:SHOWN_REASONS])]
+    if len(shown) > SHOWN_REASONS:
+        rest = sum(of for _, of in shown[SHOWN_REASONS:])
+        lines.append(f"  {rest:,}  for {len(shown) - SHOWN_REASONS} other reasons")
+    return lines

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thresher.cli.filled import quarantine_lines
 from thresher.cli.guard import UNDONE
 from thresher.cli.options import Json, given
 from thresher.cli.output import show, show_json, warn
@@ -13,7 +14,6 @@ from thresher.cli.progress import bar
 if TYPE_CHECKING:
     from thresher.importers.pieces import Filled
 
-SHOWN_REASONS = 12
 
 Uid = Annotated[
     str | None,
@@ -235,11 +235,5 @@ def _text(out: Path, filled: "Filled", what: str) -> str:
         lines.append(
             f"this run imported {filled.new_pairs:,} pairs in {filled.seconds:.1f} s ({rate:,.0f} pairs/s)"
         )
-    if filled.quarantined:
-        lines.append(f"{filled.quarantined:,} in quarantine:")
-        reasons = list(filled.quarantine.items())
-        lines += [f"  {count:,}  {reason}" for reason, count in reasons[:SHOWN_REASONS]]
-        if len(reasons) > SHOWN_REASONS:
-            rest = sum(count for _, count in reasons[SHOWN_REASONS:])
-            lines.append(f"  {rest:,}  for {len(reasons) - SHOWN_REASONS} other reasons")
+    lines += quarantine_lines(filled.quarantined, filled.quarantine)
     return "\n".join(lines)

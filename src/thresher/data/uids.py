@@ -44,6 +44,14 @@ def uid_texts(words: npt.NDArray[np.uint64]) -> pa.Array:
     return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
+def scrambled(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Every bit of the result depends on every bit of the number, one to one (as splitmix64 ends)."""
+    mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    whole: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return whole
+
+
 def _bytes_of(chunk: pa.Array) -> npt.NDArray[np.bytes_]:
     wrong = np.zeros(len(chunk), dtype=bool)
     if chunk.null_count or not pa.types.is_string(chunk.type):

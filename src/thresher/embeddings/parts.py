@@ -4,17 +4,16 @@ Each shard has `NNNNN-STEM.npy`, image and text vector of every pair, and `NNNNN
 what they were made of. The table is written last, so a part that has one is finished.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thresher.data.writer import atomic_path
-from thresher.scores.parts import Stage, Stamp, list_parts, write_stamped
+from thresher.scores.parts import Stage, Stamp, write_stamped
 
 SCHEMA = "thresher.embeddings"
 VERSION = 1
@@ -68,9 +67,3 @@ def write_part(
     known = {"uid": uids, "key": keys, "caption": captions}
     columns = {name: pa.array(values, pa.string()) for name, values in known.items() if values is not None}
     write_stamped(part, pa.table(columns), stamp, EMBED)
-
-
-def read_uids(folder: Path) -> Iterator[pa.ChunkedArray]:
-    """The uids of each part, in the order in which the pairs have their places."""
-    for part in list_parts(folder):
-        yield pq.read_table(part, columns=["uid"], partitioning=None).column("uid")

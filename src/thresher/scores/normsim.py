@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from thresher.data.uids import uid_bytes
-from thresher.embeddings.parts import read_uids
 from thresher.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
 from thresher.errors import InputError
 from thresher.scores.vectors import TILE_ROWS, Scores, Step, VectorScorer, made_by, tiles
@@ -64,9 +62,7 @@ def normsim(*, target: str, p: float = math.inf) -> Callable[[StoredEmbeddings],
                 found.append(done)
             return found
 
-        digest = hashlib.blake2b(digest_size=8)
-        for uids in read_uids(aim.folder):
-            digest.update(uid_bytes(uids).tobytes())
+        digest = hashlib.blake2b(aim.uids.tobytes(), digest_size=8)
         return VectorScorer(
             fingerprint=f"normsim-1 {made_by(embeddings)} {p:g} {made_by(aim)} {digest.hexdigest()}",
             score=score,

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from thresher.data.uids import uid_bytes
-from thresher.embeddings.parts import read_uids
+from thresher.data.uids import scrambled
 from thresher.embeddings.stored import Places, StoredEmbeddings, Vectors
 from thresher.errors import InputError
 from thresher.scores.vectors import Scores, Step, VectorScorer, cosines, made_by, tiles
@@ -145,19 +144,10 @@ def _log_sum(
 
 def _words(embeddings: StoredEmbeddings) -> Words:
     """The uid of every place as two whole numbers, uint64 [count, 2]."""
-    uids = np.concatenate(
-        [np.empty(0, "S16"), *(uid_bytes(column) for column in read_uids(embeddings.folder))]
-    )
-    return np.ascontiguousarray(uids).view(np.uint64).reshape(-1, 2)
+    return embeddings.uids.view(np.uint64).reshape(-1, 2)
 
 
 def _hash(words: Words, key: int) -> Words:
     """A uint64 of each uid that looks random and depends on `key` (the finaliser of SplitMix64, twice)."""
-    first = _mix(words[:, 0] ^ np.uint64(key))
-    return _mix(first ^ words[:, 1])
-
-
-def _mix(values: Words) -> Words:
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    first = scrambled(words[:, 0] ^ np.uint64(key))
+    return scrambled(first ^ words[:, 1])
