@@ -1,6 +1,6 @@
 """Resharding against copying the result and against a resharder that streams through webdataset.
 
-    python benchmarks/resharding.py [--tars 16] [--pairs 10000] [--rounds 3] [--workers 0] [--folder DIR]
+    python benchmarks/resharding.py [--tars 16] [--pairs 10000] [--rounds 3] [--workers 2] [--folder DIR]
 
 Makes tars of `--pairs` pairs (noise of about 10 KB as .jpg, a .txt and a .json with a uid; 16 tars are 2 GB)
 and keeps half of the uids. Then, in interleaved rounds, each in a process of its own and each with a flush
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--tars", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=10_000, help="pairs a tar")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0, help="processes of ours; 0 is the calling one")
+    parser.add_argument("--workers", type=int, default=2, help="processes of ours; 0 is the calling one")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--step", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

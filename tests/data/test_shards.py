@@ -1,6 +1,8 @@
+import io
 import json
 import os
 import random
+import tarfile
 import uuid
 from pathlib import Path
 
@@ -156,6 +158,17 @@ def test_a_pair_that_is_none_gets_its_reason(tmp_path, members, reason):
     assert isinstance(item, Reject)
     assert reason in item.reason
     item.key.encode("utf-8")
+
+
+def test_a_name_with_a_nul_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, path, data in (("a.jpg", "a.jpg", b"x"), ("a.txt", "a.txt\0", b"t")):
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(data), {"path": path}
+            tar.addfile(info, io.BytesIO(data))
+    (item,) = read_pairs(str(tmp_path / "x.tar"))
+    assert isinstance(item, Reject)
+    assert item.reason == "the member name holds a NUL byte"
 
 
 def test_what_no_reader_takes_for_data_is_passed_over(tmp_path):

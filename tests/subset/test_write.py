@@ -15,10 +15,10 @@ from tests.data.bad_pool import jpeg, pair_members
 from tests.small_pool import caption, contents, uid, write_shards
 from thresher.data.index import build_index
 from thresher.errors import InputError
+from thresher.reshard.tarheader import header, headers
+from thresher.reshard.write import lay_out
+from thresher.reshard.write import write_shards as write_tars
 from thresher.subset import read_npy_subset, write_subset
-from thresher.subset.reshard import lay_out
-from thresher.subset.reshard import write_shards as write_tars
-from thresher.subset.tarheader import header, headers
 
 DRAWS = {1: 1, 4: 2, 5: 1, 9: 3}
 EXTS = ("jpg", "txt", "json")
@@ -206,7 +206,7 @@ def test_members_are_copied_out_of_tars_of_any_kind(tmp_path: Path) -> None:
 def test_headers_made_together_are_those_of_the_standard_library() -> None:
     names = [b"a.jpg", f"{uid(1)}-12.json".encode(), b"n" * 100, "ü.txt".encode()]
     sizes = np.array([0, 1, 8**11 - 1, 123_456_789])
-    made = headers(names, sizes)
+    made = headers(np.array(names), sizes)
     for row, name, size in zip(made, names, sizes.tolist(), strict=True):
         assert row.tobytes() == header(name, size)
 

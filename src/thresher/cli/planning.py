@@ -164,8 +164,8 @@ def subset(
         typer.Option(
             min=0,
             metavar="PROCESSES",
-            help="Processes that write shards; 0 writes them one after another here.  [default: 0, on Ray as "
-            "many as fit]",
+            help="Processes that index and write shards; 0 does it one after another here.  [default: 2, "
+            "on Ray as many as fit]",
         ),
     ] = None,
     executor: Executor = "local",
@@ -211,7 +211,7 @@ def subset(
             progress=lambda done, total: step(done, total, "shards"),
             executor=executor,
             ray_address=ray_address,
-            workers=0 if workers is None and executor == "local" else workers,
+            workers=workers,
         )
     warn(load_pools(pools).missing)
     if as_json:

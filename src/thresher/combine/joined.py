@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.uids import uid_bytes
+from thresher.data.uids import uid_bytes, uid_order
 from thresher.errors import InputError
 from thresher.pools.source import open_scores
 from thresher.scores.parts import SUMMARY_FILE, list_parts
@@ -116,7 +116,7 @@ def _columns(folder: Path) -> list[str]:
 def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[npt.NDArray[np.int64], int]:
     """Where in the rows of a folder each uid stands, and how many of its rows nobody asked for."""
     uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(_uids(part)) for part in list_parts(folder))])
-    order = np.argsort(uids, kind="stable")
+    order = uid_order(uids)
     rising = uids[order]
     near = np.minimum(np.searchsorted(rising, wanted), max(len(rising) - 1, 0))
     missing = rising[near] != wanted if len(rising) else np.ones(len(wanted), dtype=bool)

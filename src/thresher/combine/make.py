@@ -15,6 +15,7 @@ from thresher.combine.learned import LearnedModel, learn
 from thresher.combine.ranks import columns_of, rank_shares
 from thresher.combine.store import load_model, save_model
 from thresher.combine.written import summary_of, write_parts
+from thresher.data.uids import uid_order
 from thresher.data.writer import write_json
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
@@ -183,7 +184,7 @@ def _is_made(folder: Path, joined: Joined, name: str, made_of: str) -> bool:
 
 def _learn(joined: Joined, usable_n: Usable, known: Labels, l2: float) -> LearnedModel:
     """A model of the labelled pairs that have all scores."""
-    order = np.argsort(joined.uids, kind="stable")
+    order = uid_order(joined.uids)
     order = order[usable_n[order]]
     rising = joined.uids[order]
     near = np.minimum(np.searchsorted(rising, known.uids), len(rising) - 1)

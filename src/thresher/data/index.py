@@ -21,9 +21,10 @@ from thresher.data.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.quarantine import from_rejects
 from thresher.data.shards import read_pairs
 from thresher.data.table import RowImages
-from thresher.data.uids import uid_bytes
+from thresher.data.uids import uid_bytes, uid_order
 from thresher.data.writer import write_table
 from thresher.errors import InputError
+from thresher.executor.run import Death, run_shards
 
 FORMAT = "1"
 """Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
@@ -44,20 +45,24 @@ SCHEMA = pa.schema(
     ]
 )
 
+Indexed = tuple[pa.Table, pa.Table]
+"""Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard."""
+
 _FINGERPRINT = b"thresher.fingerprint"
 _ROWS_AT_ONCE = 8192
 
 
 def build_index(
-    shards: Sequence[str], *, cache: Path | None, exclude: frozenset[str] = frozenset()
+    shards: Sequence[str], *, cache: Path | None, exclude: frozenset[str] = frozenset(), workers: int = 0
 ) -> "Index":
     """The index of all pairs of the shards, in the order of shards and of pairs in them.
 
     With `cache`, a folder, each shard's rows are kept as Parquet and read again only when the shard's size or
-    time changed. Of pairs with equal uids in several shards the first stays; the others and the pairs in
-    `exclude` are among `rejects`. The table holds about 430 bytes a pair in memory.
+    time changed. With `workers`, so many processes read the shards of which nothing is kept. Of pairs with
+    equal uids in several shards the first stays; the others and the pairs in `exclude` are among `rejects`.
+    The table holds about 430 bytes a pair in memory.
     """
-    parts = [index_shard(shard, cache) for shard in shards]
+    parts = index_shards(shards, cache, workers)
     table = pa.concat_tables([pairs for pairs, _ in parts]) if parts else SCHEMA.empty_table()
     rejects = [rejected for _, rejected in parts]
     if exclude and table.num_rows:
@@ -66,7 +71,7 @@ def build_index(
         rejects.append(_rejected(table.filter(listed), "exclude", [reason]))
         table = table.filter(pc.invert(listed))
     keys = uid_bytes(table.column("uid"))
-    order = np.argsort(keys, kind="stable")
+    order = uid_order(keys)
     repeated = np.zeros(len(order), dtype=bool)
     repeated[1:] = keys[order[1:]] == keys[order[:-1]]
     if repeated.any():
@@ -85,23 +90,39 @@ def build_index(
     return Index(table, pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *rejects]))
 
 
-def index_shard(shard: str, cache: Path | None) -> tuple[pa.Table, pa.Table]:
+def index_shards(shards: Sequence[str], cache: Path | None, workers: int = 0) -> list[Indexed]:
+    """`index_shard` of each; what the cache lacks is read by so many processes (0: this one)."""
+    found = [_kept(shard, cache, _mark(shard, cache)) for shard in shards]
+    due = [place for place, kept in enumerate(found) if kept is None]
+    tasks = [(place, shards[place], cache) for place in due]
+    count = workers if len(due) > 1 else 0
+    for task, indexed in run_shards("thresher.data.index:index_task", tasks, workers=count):
+        if isinstance(indexed, Death):
+            raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
+        found[task[0]] = indexed
+    return [indexed for indexed in found if indexed is not None]
+
+
+def index_task(task: tuple[int, str, Path | None]) -> Indexed:
+    """`index_shard` in a process of `index_shards`."""
+    _, shard, cache = task
+    return index_shard(shard, cache)
+
+
+def index_shard(shard: str, cache: Path | None) -> Indexed:
     """Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of one shard, cached where possible.
 
     The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
     names by path are not looked at again.
     """
-    mark = _shard_fingerprint(shard) if cache is not None else None
-    if cache is None or mark is None:
-        return _read_shard(shard)
-    name = f"{Path(shard).stem}-{hashlib.blake2b(shard.encode(), digest_size=8).hexdigest()}"
-    places = (cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet")
-    found = [_cached(place, mark) for place in places]
-    if found[0] is not None and found[1] is not None:
-        return found[0], found[1]
+    mark = _mark(shard, cache)
+    kept = _kept(shard, cache, mark)
+    if kept is not None:
+        return kept
     tables = _read_shard(shard)
-    for place, table in zip(places, tables, strict=True):
-        write_table(place, table.replace_schema_metadata({_FINGERPRINT: mark}))
+    if cache is not None and mark is not None:
+        for place, table in zip(_places(shard, cache), tables, strict=True):
+            write_table(place, table.replace_schema_metadata({_FINGERPRINT: mark}))
     return tables
 
 
@@ -137,7 +158,7 @@ class Index:
         wanted = uid_bytes(uids)
         if self._sorted is None:
             keys = uid_bytes(self.table.column("uid"))
-            order = np.argsort(keys, kind="stable")
+            order = uid_order(keys)
             self._sorted = (keys[order], order)
         keys, order = self._sorted
         places = np.searchsorted(keys, wanted)
@@ -217,14 +238,10 @@ def _batch(pairs: list[Pair]) -> pa.RecordBatch:
         [pair.image.path for pair in pairs],
         [pair.image.offset for pair in pairs],
         [pair.image.length for pair in pairs],
-        [[_member_fields(member) for member in pair.members] for pair in pairs],
+        [pair.members for pair in pairs],
     ]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
-def _member_fields(member: Member) -> tuple[str, str, int, int]:
-    return member.ext, member.path, member.offset, member.length
 
 
 def _rejected(table: pa.Table, stage: str, reasons: list[str]) -> pa.Table:
@@ -242,6 +259,20 @@ def _rejected(table: pa.Table, stage: str, reasons: list[str]) -> pa.Table:
     return pa.table(columns).cast(QUARANTINE_SCHEMA)
 
 
+def _places(shard: str, cache: Path) -> tuple[Path, Path]:
+    """Where the cache keeps the pairs and the rejects of a shard."""
+    name = f"{Path(shard).stem}-{hashlib.blake2b(shard.encode(), digest_size=8).hexdigest()}"
+    return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
+
+
+def _kept(shard: str, cache: Path | None, mark: bytes | None) -> Indexed | None:
+    """What the cache holds of a shard with this mark."""
+    if cache is None or mark is None:
+        return None
+    pairs, rejects = (_cached(place, mark) for place in _places(shard, cache))
+    return None if pairs is None or rejects is None else (pairs, rejects)
+
+
 def _cached(place: Path, mark: bytes) -> pa.Table | None:
     try:
         with pq.ParquetFile(place) as file:
@@ -252,8 +283,10 @@ def _cached(place: Path, mark: bytes) -> pa.Table | None:
         return None
 
 
-def _shard_fingerprint(shard: str) -> bytes | None:
-    """What changes when the shard does; None when it cannot be looked at."""
+def _mark(shard: str, cache: Path | None) -> bytes | None:
+    """What changes when the shard does; None without a cache, or when the shard cannot be looked at."""
+    if cache is None:
+        return None
     try:
         text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
     except OSError:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 IMAGE_EXTS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 """Extensions of image members, lower case."""
@@ -19,11 +19,11 @@ MAX_CAPTION_CHARS = 10_000
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 4 * 2**20
 
+_IMAGE_EXTS = frozenset(IMAGE_EXTS)
 _UID = re.compile(r"[0-9a-fA-F]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """Bytes `offset` to `offset + length` of the file `path`; length -1: row `offset` of a table file.
 
     `ext` is what follows the first dot of a tar member's name, lower case: `jpg`, `txt`, `json`.
@@ -180,7 +180,7 @@ def check_image_size(num_bytes: int) -> None:
 
 
 def _only_image(by_ext: Mapping[str, Member]) -> Member:
-    images = [member for ext, member in by_ext.items() if ext in IMAGE_EXTS]
+    images = [member for ext, member in by_ext.items() if ext in _IMAGE_EXTS]
     if not images:
         raise BadPair(f"no image among the members {', '.join('.' + printable(ext) for ext in by_ext)}")
     if len(images) > 1:

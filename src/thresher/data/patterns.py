@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from fsspec import available_protocols
-
 from thresher.data.braces import expand_braces
 from thresher.data.location import filesystem, is_remote
 from thresher.data.pairs import IMAGE_EXTS
@@ -86,7 +84,7 @@ def split_sources(pattern: str) -> list[str]:
     for part in pattern.split("::"):
         if not part:
             raise InputError(f"the pattern {pattern!r} has nothing on one side of '::'")
-        if "/" not in part and part in available_protocols():
+        if part != pattern and "/" not in part and _is_protocol(part):
             chain += part + "::"
             continue
         sources.append(chain + part)
@@ -94,6 +92,12 @@ def split_sources(pattern: str) -> list[str]:
     if chain:
         raise InputError(f"the pattern {pattern!r} ends in a protocol without a path")
     return sources
+
+
+def _is_protocol(part: str) -> bool:
+    from fsspec import available_protocols  # local shards should not wait for it
+
+    return part in available_protocols()
 
 
 def _braces(source: str) -> list[str]:

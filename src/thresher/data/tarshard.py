@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from thresher.data.location import check_regular, copy_to, is_remote
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
-from thresher.data.tar import Entry, TarDamage, walk
+from thresher.data.tar import Entry, TarDamage, Window, walk
 
 _PAIR_EXTS = frozenset({*IMAGE_EXTS, "txt", "json", "cls"})
 
@@ -39,6 +39,7 @@ def read_tar(shard: str, *, with_images: bool, need_caption: bool = True) -> Ite
         descriptor = _open(shard, stack)
         groups, damage = _groups(descriptor, shard)
         places = Counter(group.key for group in groups)
+        window = Window(descriptor)
         for group in groups:
             times = places[group.key]
             if times == 0:
@@ -46,7 +47,7 @@ def read_tar(shard: str, *, with_images: bool, need_caption: bool = True) -> Ite
             if times > 1:
                 places[group.key] = 0  # one reject for all its places
                 group.problem = f"the members of this key are not adjacent: they stand in {times} places"
-            yield _verdict(descriptor, shard, group, with_images=with_images, need_caption=need_caption)
+            yield _verdict(window, shard, group, with_images=with_images, need_caption=need_caption)
         if damage is not None:
             yield Reject(shard, "", None, "read", printable(str(damage)), damage.offset)
 
@@ -113,16 +114,18 @@ def _problem(entry: Entry, ext: str) -> str | None:
         return f"the member name {printable(entry.name)!r} points outside the archive"
     if not entry.name.isascii() and printable(entry.name) != entry.name:
         return f"the member name {printable(entry.name)!r} is not valid UTF-8"
+    if "\0" in entry.name:
+        return "the member name holds a NUL byte"
     if entry.kind != "file":
         return f"the member .{ext} is a {entry.kind}, not a file"
     return None
 
 
 def _verdict(
-    descriptor: int, shard: str, group: _Group, *, with_images: bool, need_caption: bool
+    window: Window, shard: str, group: _Group, *, with_images: bool, need_caption: bool
 ) -> Pair | Reject:
     def read(member: Member) -> bytes:
-        return os.pread(descriptor, member.length, member.offset)
+        return window.read(member.offset, member.length)
 
     key = printable(group.key)
     try:

@@ -33,6 +33,18 @@ def uid_words(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[n
     return uid_bytes(uids).view(">u8").reshape(-1, 2).astype(np.uint64)
 
 
+def uid_order(uids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
+    """Places that sort uids (`uid_bytes`), equal ones in the order in which they stand.
+
+    >>> uid_order(uid_bytes(["f" * 32, "0" * 32, "f" * 32])).tolist()
+    [1, 0, 2]
+    """
+    high, low = np.ascontiguousarray(uids).view(">u8").reshape(-1, 2).astype(np.uint64).T
+    order = np.argsort(high)  # several times as fast as sorting bytes
+    ordered = high[order]
+    return np.lexsort((low, high)) if (ordered[1:] == ordered[:-1]).any() else order
+
+
 def uid_texts(words: npt.NDArray[np.uint64]) -> pa.Array:
     """The texts of uids that are given as two words each; undoes `uid_words`.
 

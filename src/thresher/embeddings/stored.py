@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.uids import uid_bytes
+from thresher.data.uids import uid_bytes, uid_order
 from thresher.embeddings.numbers import DTYPES, unpack
 from thresher.embeddings.parts import EMBED, SCHEMA, VERSION, vectors_path
 from thresher.errors import InputError
@@ -142,7 +142,7 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
             f"{content['counts']['pairs']}; run `thresher embed` again"
         )
     uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(column) for column in columns)])
-    places = np.argsort(uids, kind="stable")
+    places = uid_order(uids)
 
     def load(number: int) -> npt.NDArray[Any]:
         shape = (int(starts[number + 1] - starts[number]), 2, int(content["dim"]))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.data.index import index_shard
-from thresher.data.uids import uid_bytes
+from thresher.data.uids import uid_bytes, uid_order
 from thresher.scores.resume import shard_state
 
 COLUMNS = ("uid", "key", "shard", "caption")
@@ -90,7 +90,7 @@ def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> Shar
             unreadable[shard] = reasons[0] if reasons else "the shard holds no pairs"
     joined = pa.concat_tables(tables)
     uids = uid_bytes(joined.column("uid"))
-    by_uid = np.argsort(uids, kind="stable")
+    by_uid = uid_order(uids)
     marks = np.empty(0, dtype=np.uint64)
     if by_key:
         marks = np.array([_mark(key) for key in joined.column("key").to_pylist()], dtype=np.uint64)

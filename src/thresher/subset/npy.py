@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from thresher.data.spill import Spill, bucket_bits
-from thresher.data.uids import uid_words
+from thresher.data.uids import uid_texts, uid_words
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
 
@@ -77,6 +77,5 @@ def read_npy_subset(path: str | Path) -> pa.Table:
     new = np.ones(len(words), dtype=bool)
     new[1:] = (words[1:] != words[:-1]).any(axis=1)
     starts = np.flatnonzero(new)
-    uids = [f"{high:016x}{low:016x}" for high, low in words[starts].tolist()]
     repeats = np.diff(np.append(starts, len(words)))
-    return pa.table({"uid": pa.array(uids, pa.string()), "repeats": pa.array(repeats, pa.int64())})
+    return pa.table({"uid": uid_texts(words[starts]), "repeats": pa.array(repeats, pa.int64())})

@@ -47,7 +47,7 @@ def subset_from_plan(
         progress: Called with (output shards written, output shards) after each.
         executor: Where shards are written, `local` or `ray`; see `write_subset`.
         ray_address: Of the Ray cluster.
-        workers: Processes that write shards; 0 is this one, None as many as fit on Ray.
+        workers: Processes that index and write shards; 0 is this one, None is 2, on Ray as many as fit.
 
     Raises:
         InputError: the plan has no such budget or candidate (those it has are named), its pools are not in

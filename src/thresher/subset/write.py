@@ -20,10 +20,10 @@ from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
 from thresher.executor.run import check_executor
 from thresher.pools.available import state_of
+from thresher.reshard.write import lay_out, write_shards
 from thresher.scores.spec import nearest
 from thresher.subset.meta import META_FILE, Draws, claim, describe
 from thresher.subset.npy import write_draws
-from thresher.subset.reshard import lay_out, write_shards
 
 FORMATS = ("npy", "parquet", "shards")
 SIZES_FILE = "sizes.json"
@@ -69,8 +69,8 @@ def write_subset(
     the store still shows the mark (size and checksum) that it had when it was uploaded. Such a folder cannot
     be locked; see that one run at a time writes there.
 
-    Shards are written by `workers` processes (0: this one), or on Ray; then every node reads the sources and
-    writes to `out` by the same paths or addresses.
+    Shards are indexed and written by `workers` processes (0: this one, None: 2), or written on Ray (None: by
+    as many as fit); then every node reads the sources and writes to `out` by the same paths or addresses.
 
     `weights` (pool -> weight) and `samples_seen` go into the training commands; without weights, those of
     the manifest do.
@@ -101,7 +101,8 @@ def write_subset(
                     add(pa.Table.from_batches([batch]))
             files = [PARQUET_FILE]
         else:
-            index = build_index(shards, cache=index_cache, exclude=exclude)
+            here = 2 if executor == "ray" or workers is None else workers
+            index = build_index(shards, cache=index_cache, exclude=exclude, workers=here)
             table = pa.Table.from_batches(draws.to_batches(), draws.schema)
             repeats = table.column("repeats").to_numpy().astype(np.int64)
             layout = lay_out(_rows(index, table), repeats, pairs_per_shard)

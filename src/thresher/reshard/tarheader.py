@@ -1,7 +1,6 @@
 """Headers of tar members without owner and time, so that the same pairs give the same bytes everywhere."""
 
 import tarfile
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,9 @@ def header(name: bytes, size: int) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
-def headers(names: Sequence[bytes], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def headers(names: npt.NDArray[np.bytes_], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     """What `header` gives for members whose names and sizes are short: uint8 [members, 512]."""
-    letters = np.array(names, dtype=f"S{MOST_LETTERS}").view(np.uint8).reshape(-1, MOST_LETTERS)
+    letters = names.astype(f"S{MOST_LETTERS}").view(np.uint8).reshape(-1, MOST_LETTERS)
     digits = _octal(sizes, 11)
     blocks = np.empty((len(names), BLOCK), dtype=np.uint8)
     blocks[:] = _TEMPLATE

@@ -1,45 +1,15 @@
-"""What an output tar is made of: every member with its name and the place of its bytes.
-
-A plan is small and stands alone, so that a process that has no index can write the tar.
-"""
+"""Where the members of all pairs of an index lie, and the plans of tars made of them."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.data.index import Index
 from thresher.data.uids import DIGITS
-
-Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class TarPlan:
-    """The members of one tar in order, each with an entry in the four arrays.
-
-    `file` is a place in `files`, and `offset` and `length` the bytes there (length -1: the image in row
-    `offset` of a table); or -1 for a member whose content is `made[offset]`. `pair` is a place in `stems`,
-    the names up to the dot, and `ext` one in `exts`.
-    """
-
-    stems: tuple[str, ...]
-    exts: tuple[str, ...]
-    files: tuple[str, ...]
-    made: tuple[bytes, ...]
-    pair: Ints
-    ext: Ints
-    file: Ints
-    offset: Ints
-    length: Ints
-
-    def name(self, member: int) -> bytes:
-        """Name of a member as it stands in the tar."""
-        text = f"{self.stems[self.pair[member]]}.{self.exts[self.ext[member]]}"
-        return text.encode("utf-8", "surrogateescape")
+from thresher.reshard.tarplan import Ints, Names, TarPlan
 
 
 class Sources:
@@ -66,14 +36,13 @@ class Sources:
 
     def plan(self, rows: Ints, copies: Ints) -> TarPlan:
         """The plan of a tar with these rows of the index, under the names of these copies."""
-        uids = [uid.decode() for uid in self._uid[rows].tolist()]
         counts = self._count[rows]
         pair = np.repeat(np.arange(len(rows)), counts)
         inner = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
         source = self._start[rows][pair] + inner
         files, file = np.unique(self._file[source], return_inverse=True)
         plan = TarPlan(
-            stems=tuple(f"{uid}-{copy}" for uid, copy in zip(uids, copies.tolist(), strict=True)),
+            stems=np.strings.add(np.strings.add(self._uid[rows], b"-"), copies.astype(np.bytes_)),
             exts=self._exts,
             files=tuple(self._files[number] for number in files.tolist()),
             made=(),
@@ -87,7 +56,8 @@ class Sources:
         if not len(alone):
             return plan
         captions = self._captions.take(pa.array(rows[alone])).to_pylist()
-        return _with_files(plan, alone.tolist(), [uids[place] for place in alone.tolist()], captions)
+        uids = [uid.decode() for uid in self._uid[rows[alone]].tolist()]
+        return _with_files(plan, alone.tolist(), uids, captions)
 
 
 def _with_files(plan: TarPlan, pairs: list[int], uids: list[str], captions: list[str]) -> TarPlan:
@@ -122,7 +92,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[tuple[str, ...], Ints]:
     return tuple(encoded.chunk(0).dictionary.to_pylist()), np.concatenate(codes)
 
 
-def _texts(uids: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
+def _texts(uids: pa.ChunkedArray) -> Names:
     """The uids as they are written, of 32 bytes each."""
     parts = [np.empty(0, dtype=f"S{DIGITS}")]
     for chunk in uids.chunks:

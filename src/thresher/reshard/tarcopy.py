@@ -9,24 +9,26 @@ import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
-from typing import IO
+from functools import cached_property
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from thresher.data.location import Handles, is_remote, read_ranges
-from thresher.data.table import RowImages
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
-from thresher.subset.tarheader import BLOCK, MOST_BYTES, MOST_LETTERS, header, headers
-from thresher.subset.tarplan import Ints, TarPlan
+from thresher.reshard.tarheader import BLOCK, MOST_BYTES, MOST_LETTERS, header, headers
+from thresher.reshard.tarplan import Ints, Names, TarPlan
+
+if TYPE_CHECKING:
+    from thresher.data.table import RowImages
 
 RECORD = tarfile.RECORDSIZE
 
 Bytes = npt.NDArray[np.uint8]
 
-_MEMBERS_AT_ONCE = 256
+_MEMBERS_AT_ONCE = 768
 _BYTES_AT_ONCE = 16 * 2**20
 _TABLE_IMAGE = 2**18  # bytes that an image in a table is taken to have, before it is read
 _WRITE_BEHIND = 8 * 2**20
@@ -45,8 +47,7 @@ def num_bytes(plan: TarPlan) -> int | None:
     """Size of the tar of a plan; None where only reading would tell (rows of a table)."""
     if (plan.length < 0).any():
         return None
-    members = range(len(plan.length))
-    position = int((_heads(plan, members, plan.length)[1] + _padded(plan.length)).sum())
+    position = int((_heads(plan, slice(None), plan.length)[1] + _padded(plan.length)).sum())
     return position + len(_end(position))
 
 
@@ -61,7 +62,6 @@ class TarWriter:
 
     def __init__(self) -> None:
         self._handles = Handles()
-        self._tables = RowImages()
         self._memory = np.empty(0, dtype=np.uint8)
 
     def __call__(self, task: TarTask) -> int:
@@ -86,14 +86,14 @@ class TarWriter:
             length = plan.length[start : start + _MEMBERS_AT_ONCE]
             filled = np.cumsum(np.where(length < 0, _TABLE_IMAGE, length))
             stop = start + max(1, int(np.searchsorted(filled, _BYTES_AT_ONCE)))
-            yield self._piece(plan, range(start, min(stop, len(plan.length))))
+            yield self._piece(plan, slice(start, stop))
             start = stop
 
-    def _piece(self, plan: TarPlan, members: range) -> Bytes:
-        inside = slice(members.start, members.stop)
-        file, offset, length = plan.file[inside], plan.offset[inside], plan.length[inside].copy()
+    def _piece(self, plan: TarPlan, members: slice) -> Bytes:
+        file, offset, length = plan.file[members], plan.offset[members], plan.length[members].copy()
         copied = (file >= 0) & (length >= 0)
-        contents = {place: self._content(plan, members[place]) for place in np.flatnonzero(~copied).tolist()}
+        made = np.flatnonzero(~copied).tolist()
+        contents = {place: self._content(plan, members.start + place) for place in made}
         for place, content in contents.items():
             length[place] = len(content)
         names, heads = _heads(plan, members, length)
@@ -114,6 +114,12 @@ class TarWriter:
             _read_remote(path, reads)
         _stamp(piece.reshape(-1, BLOCK), names, heads, data, length)
         return piece
+
+    @cached_property
+    def _tables(self) -> "RowImages":
+        from thresher.data.table import RowImages  # pyarrow takes longer to load than a tar to be written
+
+        return RowImages()
 
     def _space(self, size: int) -> Bytes:
         """The same memory again and again, which stays in the cache of the processor."""
@@ -149,15 +155,12 @@ def _read_remote(path: str, reads: list[tuple[int, Bytes]]) -> None:
         target[:] = np.frombuffer(data, np.uint8)
 
 
-def _heads(plan: TarPlan, members: range, length: Ints) -> tuple[list[bytes], Ints]:
+def _heads(plan: TarPlan, members: slice, length: Ints) -> tuple[Names, Ints]:
     """Names of some members with these lengths, and the sizes of their headers."""
-    names = [plan.name(member) for member in members]
+    names = plan.names(members)
     heads = np.full(len(names), BLOCK)
-    for place in np.flatnonzero(length >= MOST_BYTES).tolist():
-        heads[place] = len(header(names[place], int(length[place])))
-    for place, name in enumerate(names):
-        if len(name) > MOST_LETTERS:
-            heads[place] = len(header(name, int(length[place])))
+    for place in np.flatnonzero((length >= MOST_BYTES) | (np.strings.str_len(names) > MOST_LETTERS)).tolist():
+        heads[place] = len(header(bytes(names[place]), int(length[place])))
     return names, heads
 
 
@@ -172,12 +175,12 @@ def _runs(copied: Ints, file: Ints, shift: Ints) -> list[tuple[int, int]]:
     return list(zip(copied[first].tolist(), copied[last].tolist(), strict=True))
 
 
-def _stamp(blocks: Bytes, names: list[bytes], heads: Ints, data: Ints, length: Ints) -> None:
+def _stamp(blocks: Bytes, names: Names, heads: Ints, data: Ints, length: Ints) -> None:
     """Write the headers of members over what lies before their data, and zeros over what lies behind it."""
     plain = heads == BLOCK
-    blocks[data[plain] // BLOCK - 1] = headers(list(compress(names, plain)), length[plain])
+    blocks[data[plain] // BLOCK - 1] = headers(names[plain], length[plain])
     for place in np.flatnonzero(~plain).tolist():
-        block = np.frombuffer(header(names[place], int(length[place])), np.uint8).reshape(-1, BLOCK)
+        block = np.frombuffer(header(bytes(names[place]), int(length[place])), np.uint8).reshape(-1, BLOCK)
         blocks[int(data[place]) // BLOCK - len(block) : int(data[place]) // BLOCK] = block
     behind = (data + length).tolist()
     flat = blocks.reshape(-1)

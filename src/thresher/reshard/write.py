@@ -17,8 +17,9 @@ from thresher.data.location import content_mark, is_remote, join, names_in, read
 from thresher.data.writer import write_json
 from thresher.errors import InputError
 from thresher.executor.run import Death, run_shards
-from thresher.subset.tarcopy import TarTask, num_bytes
-from thresher.subset.tarplan import Sources, TarPlan
+from thresher.reshard.sources import Sources
+from thresher.reshard.tarcopy import TarTask, num_bytes
+from thresher.reshard.tarplan import TarPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,10 @@ def write_shards(
             else:
                 yield TarTask(name, join(folder, name), plan)
 
-    function = "thresher.subset.tarcopy:tar_writer"
+    function = "thresher.reshard.tarcopy:tar_writer"
+    count = 0 if executor == "local" and layout.num_shards == 1 else workers
     for task, result in run_shards(
-        function, due(), settings={}, executor=executor, address=address, workers=workers
+        function, due(), settings={}, executor=executor, address=address, workers=count
     ):
         if isinstance(result, Death):
             raise InputError(f"{task.path} could not be written: {result.reason}; run again, it goes on")
