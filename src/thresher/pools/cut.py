@@ -168,7 +168,7 @@ def _read(
     listed = pa.array(sorted(exclude), pa.string())
     for number, start, table in source.batches("uid", *source.others):
         excluded = pc.is_in(table.column("uid"), value_set=listed).to_numpy(zero_copy_only=False)
-        scored = usable(source.parts[number], table, start, without=excluded)
+        scored = usable(source.folder / source.parts[number], table, start, without=excluded)
         fates = np.where(scored, IN, NO_SCORE).astype(np.uint8)
         for place in reversed(range(len(conditions))):
             holds = conditions[place].holds(table.column(source.others[place]))

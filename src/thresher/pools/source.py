@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from thresher.data.quarantine import read_quarantine
 from thresher.errors import InputError
-from thresher.scores.parts import SUMMARY_FILE, list_parts, quarantine_path
+from thresher.scores.parts import PARTS_FOLDER, SUMMARY_FILE, part_names, quarantine_path
 from thresher.scores.spec import ROW_COLUMNS, nearest
 
 _BATCH_ROWS = 2**16
@@ -25,10 +25,11 @@ _BATCH_ROWS = 2**16
 class ScoreTable:
     """Finished parts in the order of their shards, the column to cut by, and others that were asked for.
 
-    `ends` are the rows of all parts up to the end of each.
+    `parts` are the names of their files in `folder`, `ends` the rows of all parts up to the end of each.
     """
 
-    parts: tuple[Path, ...]
+    folder: Path
+    parts: tuple[str, ...]
     column: str
     others: tuple[str, ...]
     digest: str
@@ -41,7 +42,7 @@ class ScoreTable:
 
     def part_of(self, row: int) -> Path:
         """The part in which a row lies, of all rows counted through."""
-        return self.parts[int(np.searchsorted(self.ends, row, side="right"))]
+        return self.folder / self.parts[int(np.searchsorted(self.ends, row, side="right"))]
 
     def batches(self, *columns: str) -> Iterator[tuple[int, int, pa.Table]]:
         """Some thousand rows at a time: number of the part, first row in it, and the columns as in `rows`."""
@@ -51,7 +52,9 @@ class ScoreTable:
     def part_batches(self, number: int, *columns: str) -> Iterator[tuple[int, pa.Table]]:
         """The batches of one part, each with its first row."""
         start = 0
-        with pq.ParquetFile(self.parts[number], pre_buffer=False) as file:  # else all of it is held
+        with pq.ParquetFile(
+            self.folder / self.parts[number], pre_buffer=False
+        ) as file:  # else all of it is held
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys([*columns, self.column]))):
                 table = pa.Table.from_batches([batch]).select([*columns, self.column])
                 yield start, table.rename_columns([*columns, "score"])
@@ -59,7 +62,7 @@ class ScoreTable:
 
     def rows(self, *columns: str) -> Iterator[tuple[Path, pa.Table]]:
         """Each part with some of its columns (and the score, under `score`)."""
-        for part in self.parts:
+        for part in map(self.folder.joinpath, self.parts):
             with pq.ParquetFile(part) as file:
                 table = file.read(columns=[*columns, self.column])
             yield part, table.select([*columns, self.column]).rename_columns([*columns, "score"])
@@ -73,7 +76,7 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
     Raises:
         InputError: the folder holds no finished scores, or none by `by` (the text names the columns).
     """
-    parts = tuple(list_parts(folder))
+    parts = tuple(part_names(folder))
     if not parts:
         raise InputError(f"there are no scores in {folder}; run `score` first, or check the path")
     try:
@@ -82,23 +85,24 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
         raise InputError(f"the scoring of {folder} is not finished; run `score` again, it goes on") from error
     except ValueError as error:
         raise InputError(f"{folder / SUMMARY_FILE} is not JSON ({error}); run `score` again") from error
-    schema = pq.read_schema(parts[0])
+    inside = folder / PARTS_FOLDER
+    schema = pq.read_schema(inside / parts[0])
     columns = [field.name for field in schema if pa.types.is_floating(field.type)]
     scorers = summary.get("scorers", ())
     column = _column(folder, by, columns, scorers)
     others = tuple(_column(folder, name, columns, scorers) for name in also)
     digest = hashlib.blake2b(column.encode(), digest_size=16)
     lengths = []
-    for part in parts:
-        metadata = pq.read_metadata(part)
+    for name in parts:
+        metadata = pq.read_metadata(inside / name)
         found = metadata.schema.to_arrow_schema()
-        absent = [name for name in (*ROW_COLUMNS, column, *others) if name not in found.names]
+        absent = [field for field in (*ROW_COLUMNS, column, *others) if field not in found.names]
         if absent:
-            raise InputError(f"{part} has no column {absent[0]!r}; delete it and run `score` again")
+            raise InputError(f"{inside / name} has no column {absent[0]!r}; delete it and run `score` again")
         stamps = sorted((found.metadata or {}).items())
-        digest.update(repr((part.name, metadata.num_rows, stamps)).encode())
+        digest.update(repr((name, metadata.num_rows, stamps)).encode())
         lengths.append(metadata.num_rows)
-    return ScoreTable(parts, column, others, digest.hexdigest(), np.cumsum(lengths))
+    return ScoreTable(inside, parts, column, others, digest.hexdigest(), np.cumsum(lengths))
 
 
 def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[Mapping[str, Any]]) -> str:
