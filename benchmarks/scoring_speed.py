@@ -4,9 +4,9 @@
 
 Scores and embeds shards of Flickr8k (DIR/flickr8k) with ViT-B-32 (random weights) and with a tiny model, and
 runs the same number of forward passes of the same model, precision and batch size on tensors that are ready:
-of the model as `thresher score` runs it, and of the one that open_clip makes. Every scoring run is compared
-with the bare passes right before and right after it, as the speed of a machine that others use as well
-drifts; the median of these ratios is printed.
+of the model as `thresher score` runs it, of the same with captions padded to all 77 places, and of the one
+that open_clip makes. Every scoring run is compared with the bare passes right before and right after it, as
+the speed of a machine that others use as well drifts; the median of these ratios is printed.
 
 With `--venv`, a virtual environment in which `pip install clip-retrieval "setuptools<81"` was run, every
 round also has `clip-retrieval inference` embed the same shards with the same weights, batch size and number
@@ -15,6 +15,7 @@ model), and the cosines of its embeddings are compared with our scores. Expect 5
 """
 
 import argparse
+import itertools
 import json
 import logging
 import os
@@ -31,7 +32,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from thresher.data.shards import Pair, read_pairs
 from thresher.embeddings.embed import embed_folder
+from thresher.models.padding import skip_padding
 from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
 from thresher.scores import parse_scorer
 from thresher.scores.score import score_shards
@@ -70,23 +73,31 @@ def compare(
     model: str, shards: list[Path], pairs: int, arguments: argparse.Namespace, weights: Path | None = None
 ) -> None:
     """Measure in turn and print the rates and their ratios."""
-    towers = load_towers(model, seed=0, pretrained=str(weights) if weights else None)
+    loaded = str(weights) if weights else None
+    towers, padded = (load_towers(model, seed=0, pretrained=loaded) for _ in range(2))
+    skip_padding(towers.model)
+    captions = first_captions(shards[0])
     logging.disable(logging.WARNING)  # that its weights are random, which is meant
     plain = open_clip.create_model(model).eval()
     logging.disable(logging.NOTSET)
     precision = resolve_precision(towers.device, "auto")
     num_bare = min(pairs, 2048)
     rivals = [(arguments.venv / "bin" / "clip-retrieval")] if arguments.venv and weights else []
-    bare_rate(towers, towers.model, precision, BATCH)
-    bare = [bare_rate(towers, towers.model, precision, num_bare)]
+
+    def bare_rate_of(net: torch.nn.Module, count: int = num_bare) -> float:
+        return bare_rate(towers, net, precision, count, captions)
+
+    bare_rate_of(towers.model, BATCH)
+    bare = [bare_rate_of(towers.model)]
     found: dict[str, list[float]] = {
-        name: [] for name in ("score", "embed", "waited", "bare", "plain", "rival")
+        name: [] for name in ("score", "embed", "waited", "bare", "padded", "plain", "rival")
     }
     for _ in range(arguments.repeats):
-        found["plain"].append(bare_rate(towers, plain, precision, num_bare))
-        bare.append(bare_rate(towers, towers.model, precision, num_bare))
+        found["plain"].append(bare_rate_of(plain))
+        found["padded"].append(bare_rate_of(padded.model))
+        bare.append(bare_rate_of(towers.model))
         rate, share, scores = score_rate(model, shards, pairs, arguments.workers, weights)
-        bare.append(bare_rate(towers, towers.model, precision, num_bare))
+        bare.append(bare_rate_of(towers.model))
         found["score"].append(rate)
         found["embed"].append(embed_rate(model, shards, pairs, arguments.workers, weights))
         found["waited"].append(share)
@@ -100,6 +111,7 @@ def compare(
     )
     others = {
         "bare": "bare forward pass of the model as it is run here",
+        "padded": "the same with padded captions",
         "plain": "bare forward pass of open_clip's model",
         "rival": "clip-retrieval inference, fp32",
     }
@@ -190,18 +202,26 @@ def check_cosines(out: Path, scores: dict[str, float]) -> None:
 
 
 @torch.inference_mode()
-def bare_rate(towers: Towers, model: torch.nn.Module, precision: str, pairs: int) -> float:
+def bare_rate(
+    towers: Towers, model: torch.nn.Module, precision: str, pairs: int, captions: list[str]
+) -> float:
     """Pairs a second of image and text tower of `model` on tensors that are ready."""
     size = towers.spec.size
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
     images = to_input(towers, pixels)
-    tokens = towers.tokenize(["a dog runs over the grass with a red ball in its mouth"] * BATCH)
+    tokens = towers.tokenize(captions)
     started = time.perf_counter()
     with autocast(towers.device, precision):
         for _ in range(pairs // BATCH):
             model.encode_image(images)
             model.encode_text(tokens)
     return (pairs // BATCH) * BATCH / (time.perf_counter() - started)
+
+
+def first_captions(shard: Path) -> list[str]:
+    """The captions of the first batch of a shard."""
+    pairs = (item for item in read_pairs(str(shard), with_images=False) if isinstance(item, Pair))
+    return [pair.caption for pair in itertools.islice(pairs, BATCH)]
 
 
 def first_pairs(shard: Path, target: Path, pairs: int) -> Path:

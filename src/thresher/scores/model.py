@@ -30,6 +30,7 @@ def open_model(
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     try:
+        from thresher.models.padding import skip_padding
         from thresher.models.towers import load_towers, resolve_precision
         from thresher.recipes import resolve_device
     except ModuleNotFoundError as error:
@@ -37,4 +38,5 @@ def open_model(
             raise
         raise MissingExtra("train", needed_for) from error
     towers = load_towers(model, pretrained=pretrained, device=resolve_device(device), seed=RANDOM_SEED)
+    skip_padding(towers.model)
     return towers, resolve_precision(towers.device, precision)
