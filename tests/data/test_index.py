@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.bad_pool import OK, jpeg, pair_members, write_tar
-from thresher.data import index as index_module
+from thresher.data import shard_index
 from thresher.data.index import Index, build_index
 from thresher.data.shards import Pair, expand, read_pairs
 from thresher.data.uids import uid_bytes
@@ -111,7 +111,7 @@ def test_rows_follow_the_uids_asked_for(shards):
 def test_an_unchanged_shard_is_not_read_again_and_a_changed_one_is(shards, tmp_path, monkeypatch):
     reads = []
     monkeypatch.setattr(
-        index_module, "read_pairs", lambda shard, **o: reads.append(shard) or read_pairs(shard, **o)
+        shard_index, "read_pairs", lambda shard, **o: reads.append(shard) or read_pairs(shard, **o)
     )
     first = build_index(shards, cache=tmp_path / "cache")
     assert reads == shards

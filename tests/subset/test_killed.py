@@ -31,7 +31,7 @@ def whole(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "number", "num_tars"),
-    [("step", 2, 2), ("file", 1, 0), ("file", 3, 0), ("file", 4, 1), ("file", 9, 3)],
+    [("step", 2, 2), ("file", 1, 0), ("file", 4, 0), ("file", 9, 0), ("file", 10, 1), ("file", 15, 3)],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_tars: int

@@ -15,6 +15,8 @@ from tests.data.bad_pool import jpeg, pair_members
 from tests.small_pool import caption, contents, uid, write_shards
 from thresher.data.index import build_index
 from thresher.errors import InputError
+from thresher.reshard import sources as sources_module
+from thresher.reshard.sources import Sources
 from thresher.reshard.tarheader import header, headers
 from thresher.reshard.write import lay_out
 from thresher.reshard.write import write_shards as write_tars
@@ -152,16 +154,66 @@ def test_ray_writes_the_shards_that_one_process_writes(tmp_path: Path) -> None:
 
 def test_a_source_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "in", (5, 6))
-    index = build_index(shards, cache=None)
+    sources = Sources(shards, tmp_path / "index")
     layout = lay_out(np.arange(11), np.ones(11, np.int64), 4)
     os.truncate(shards[1], 2048)
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"00001.tar is shorter than when it was indexed; index it again"):
-        write_tars(layout, index, str(tmp_path / "out"))
+        write_tars(layout, sources, str(tmp_path / "out"))
     assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["00000000.tar"]
     Path(shards[1]).unlink()
     with pytest.raises(InputError, match=r"00001.tar cannot be read any more"):
-        write_tars(layout, index, str(tmp_path / "out"))
+        write_tars(layout, sources, str(tmp_path / "out"))
+
+
+def test_what_is_known_of_the_sources_is_kept_until_the_subset_is_whole(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "in", (5, 6))
+    table, index = table_of(dict.fromkeys(range(11), 2)), tmp_path / "out" / ".index"
+
+    def stop(done: int, _: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_subset(table, tmp_path / "out", format="shards", shards=shards, progress=stop)
+    kept = {path: path.stat().st_mtime_ns for path in index.iterdir()}
+    assert len(kept) == 4  # of each shard the pairs and what was refused
+    sources = Sources(shards, index)
+    assert {path: path.stat().st_mtime_ns for path in index.iterdir()} == kept
+    assert sources.rows([uid(7), uid(0), uid(7)]).tolist() == [7, 0, 7]
+    write_subset(table, tmp_path / "out", format="shards", shards=shards)
+    assert not index.exists()
+
+
+@pytest.mark.parametrize("held", [0, 2**28])
+def test_plans_are_those_of_all_pairs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(sources_module, "_HELD_BYTES", held)
+    shards = write_shards(tmp_path / "in", (5, 6, 4))
+    sources = Sources(shards, tmp_path / "index", exclude=frozenset({uid(3)}))
+    index = build_index(shards, cache=None)
+    rows, copies = np.array([14, 0, 7, 7, 6, 1]), np.arange(6)
+    plan = sources.plan(rows, copies)
+    expected = [(row, member) for row in rows.tolist() for member in index.members(row)]
+    found = zip(plan.file.tolist(), plan.offset.tolist(), plan.length.tolist(), strict=True)
+    assert [(plan.files[file], *place) for file, *place in found] == [
+        (member.path, member.offset, member.length) for _, member in expected
+    ]
+    names = [f"{uid(row)}-{copy}." for row, copy in zip(rows.tolist(), copies.tolist(), strict=True)]
+    assert [name.decode() for name in plan.names(slice(None))] == [
+        f"{names[place]}{plan.exts[ext]}" for place, ext in zip(plan.pair, plan.ext, strict=True)
+    ]
+    with pytest.raises(InputError, match="1 of 1 uids are not among the 14 pairs"):
+        sources.rows([uid(3)])
+
+
+def test_an_index_that_is_no_longer_that_of_the_shard_is_refused(tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "in", (5, 6))
+    sources = Sources(shards, tmp_path / "index")
+    os.utime(shards[1], ns=(0, 0))
+    build_index(shards, cache=tmp_path / "index")  # another run
+    with pytest.raises(InputError, match=r"00001.tar changed while pairs were copied from it"):
+        sources.plan(np.arange(11), np.zeros(11, np.int64))
 
 
 def test_a_source_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The index of a pool: which pair lies where, so that single images are read from tar files as they are."""
 
-import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from thresher.data.folder import fingerprint_folder
-from thresher.data.location import Handles, fingerprint, is_remote, read_bytes
-from thresher.data.pairs import Member, Pair, Reject
-from thresher.data.patterns import kind_of
+from thresher.data.location import Handles, is_remote, read_bytes
+from thresher.data.pairs import Member
 from thresher.data.quarantine import SCHEMA as QUARANTINE_SCHEMA
-from thresher.data.quarantine import from_rejects
-from thresher.data.shards import read_pairs
+from thresher.data.shard_index import SCHEMA, Indexed, index_shards
 from thresher.data.table import RowImages
-from thresher.data.uids import uid_bytes, uid_order
-from thresher.data.writer import write_table
+from thresher.data.uids import UidRows, uid_bytes, uid_order
 from thresher.errors import InputError
-from thresher.executor.run import Death, run_shards
-
-FORMAT = "1"
-"""Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
-
-MEMBER_TYPE = pa.struct(
-    [("ext", pa.string()), ("path", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
-)
-SCHEMA = pa.schema(
-    [
-        ("uid", pa.string()),
-        ("key", pa.string()),
-        ("caption", pa.string()),
-        ("shard", pa.string()),
-        ("image_path", pa.string()),
-        ("image_offset", pa.int64()),
-        ("image_length", pa.int64()),
-        ("members", pa.list_(MEMBER_TYPE)),
-    ]
-)
-
-Indexed = tuple[pa.Table, pa.Table]
-"""Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard."""
-
-_FINGERPRINT = b"thresher.fingerprint"
-_ROWS_AT_ONCE = 8192
 
 
 def build_index(
@@ -62,8 +29,9 @@ def build_index(
     equal uids in several shards the first stays; the others and the pairs in `exclude` are among `rejects`.
     The table holds about 430 bytes a pair in memory.
     """
-    parts = index_shards(shards, cache, workers)
-    table = pa.concat_tables([pairs for pairs, _ in parts]) if parts else SCHEMA.empty_table()
+    found = dict(index_shards(shards, cache, workers))
+    parts: list[Indexed] = [found[place] for place in range(len(shards))]
+    table = pa.concat_tables([SCHEMA.empty_table(), *(pairs for pairs, _ in parts)])
     rejects = [rejected for _, rejected in parts]
     if exclude and table.num_rows:
         listed = pc.is_in(table.column("uid"), value_set=pa.array(sorted(exclude), pa.string()))
@@ -90,42 +58,6 @@ def build_index(
     return Index(table, pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *rejects]))
 
 
-def index_shards(shards: Sequence[str], cache: Path | None, workers: int = 0) -> list[Indexed]:
-    """`index_shard` of each; what the cache lacks is read by so many processes (0: this one)."""
-    found = [_kept(shard, cache, _mark(shard, cache)) for shard in shards]
-    due = [place for place, kept in enumerate(found) if kept is None]
-    tasks = [(place, shards[place], cache) for place in due]
-    count = workers if len(due) > 1 else 0
-    for task, indexed in run_shards("thresher.data.index:index_task", tasks, workers=count):
-        if isinstance(indexed, Death):
-            raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
-        found[task[0]] = indexed
-    return [indexed for indexed in found if indexed is not None]
-
-
-def index_task(task: tuple[int, str, Path | None]) -> Indexed:
-    """`index_shard` in a process of `index_shards`."""
-    _, shard, cache = task
-    return index_shard(shard, cache)
-
-
-def index_shard(shard: str, cache: Path | None) -> Indexed:
-    """Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of one shard, cached where possible.
-
-    The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
-    names by path are not looked at again.
-    """
-    mark = _mark(shard, cache)
-    kept = _kept(shard, cache, mark)
-    if kept is not None:
-        return kept
-    tables = _read_shard(shard)
-    if cache is not None and mark is not None:
-        for place, table in zip(_places(shard, cache), tables, strict=True):
-            write_table(place, table.replace_schema_metadata({_FINGERPRINT: mark}))
-    return tables
-
-
 class Index:
     """Pairs by row number: `table` has the columns of `SCHEMA`, `rejects` those of the quarantine.
 
@@ -137,7 +69,7 @@ class Index:
         self.rejects = rejects
         self._offsets = table.column("image_offset").to_numpy()
         self._lengths = table.column("image_length").to_numpy()
-        self._sorted: tuple[npt.NDArray[np.bytes_], npt.NDArray[np.int64]] | None = None
+        self._uid_rows: UidRows | None = None
         self._local = threading.local()
 
     def __len__(self) -> int:
@@ -155,22 +87,9 @@ class Index:
         Raises:
             InputError: a uid is not in the index (the text names the first) or is no uid.
         """
-        wanted = uid_bytes(uids)
-        if self._sorted is None:
-            keys = uid_bytes(self.table.column("uid"))
-            order = uid_order(keys)
-            self._sorted = (keys[order], order)
-        keys, order = self._sorted
-        places = np.searchsorted(keys, wanted)
-        found = places < len(keys)
-        found[found] = keys[places[found]] == wanted[found]
-        if not found.all():
-            absent = wanted[~found]
-            raise InputError(
-                f"{len(absent)} of {len(wanted)} uids are not among the {len(self)} pairs of the shards, the "
-                f"first is {absent[0].ljust(16, bytes(1)).hex()}; give the shards that the uids come from"
-            )
-        return order[places].astype(np.int64)
+        if self._uid_rows is None:
+            self._uid_rows = UidRows(uid_bytes(self.table.column("uid")))
+        return self._uid_rows.rows(uids)
 
     def image_bytes(self, row: int) -> bytes:
         """The stored image of a row, byte for byte.
@@ -212,38 +131,6 @@ class Index:
         return handles.read(member.path, member.offset, member.length)
 
 
-def _read_shard(shard: str) -> tuple[pa.Table, pa.Table]:
-    rejects: list[Reject] = []
-    pairs = _only_pairs(shard, rejects)
-    batches = []
-    while rows := list(islice(pairs, _ROWS_AT_ONCE)):
-        batches.append(_batch(rows))
-    return pa.Table.from_batches(batches, SCHEMA), from_rejects(rejects)
-
-
-def _only_pairs(shard: str, rejects: list[Reject]) -> Iterator[Pair]:
-    for item in read_pairs(shard, with_images=False):
-        if isinstance(item, Reject):
-            rejects.append(item)
-        else:
-            yield item
-
-
-def _batch(pairs: list[Pair]) -> pa.RecordBatch:
-    columns = [
-        [pair.uid for pair in pairs],
-        [pair.key for pair in pairs],
-        [pair.caption for pair in pairs],
-        [pair.shard for pair in pairs],
-        [pair.image.path for pair in pairs],
-        [pair.image.offset for pair in pairs],
-        [pair.image.length for pair in pairs],
-        [pair.members for pair in pairs],
-    ]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
 def _rejected(table: pa.Table, stage: str, reasons: list[str]) -> pa.Table:
     """Quarantine rows for pairs; one reason for all, or one each."""
     if not table.num_rows:
@@ -257,40 +144,3 @@ def _rejected(table: pa.Table, stage: str, reasons: list[str]) -> pa.Table:
         "offset": table.column("image_offset"),
     }
     return pa.table(columns).cast(QUARANTINE_SCHEMA)
-
-
-def _places(shard: str, cache: Path) -> tuple[Path, Path]:
-    """Where the cache keeps the pairs and the rejects of a shard."""
-    name = f"{Path(shard).stem}-{hashlib.blake2b(shard.encode(), digest_size=8).hexdigest()}"
-    return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
-
-
-def _kept(shard: str, cache: Path | None, mark: bytes | None) -> Indexed | None:
-    """What the cache holds of a shard with this mark."""
-    if cache is None or mark is None:
-        return None
-    pairs, rejects = (_cached(place, mark) for place in _places(shard, cache))
-    return None if pairs is None or rejects is None else (pairs, rejects)
-
-
-def _cached(place: Path, mark: bytes) -> pa.Table | None:
-    try:
-        with pq.ParquetFile(place) as file:
-            if (file.schema_arrow.metadata or {}).get(_FINGERPRINT) != mark:
-                return None
-            return file.read().replace_schema_metadata(None)
-    except (OSError, pa.ArrowException, UnicodeDecodeError):
-        return None
-
-
-def _mark(shard: str, cache: Path | None) -> bytes | None:
-    """What changes when the shard does; None without a cache, or when the shard cannot be looked at."""
-    if cache is None:
-        return None
-    try:
-        text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
-    except OSError:
-        return None
-    return (
-        hashlib.blake2b(f"{FORMAT}\n{shard}\n{text}".encode("utf-8", "surrogateescape")).hexdigest().encode()
-    )

@@ -45,6 +45,41 @@ def uid_order(uids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
     return np.lexsort((low, high)) if (ordered[1:] == ordered[:-1]).any() else order
 
 
+class UidRows:
+    """Finds rows by their uids (`uid_bytes`), of equal uids the first; holds 24 bytes a row."""
+
+    def __init__(self, uids: npt.NDArray[np.bytes_], rows: npt.NDArray[np.int64] | None = None) -> None:
+        order = uid_order(uids)
+        self._rising = uids[order]
+        self._rows = order if rows is None else rows[order]
+
+    def __len__(self) -> int:
+        return len(self._rising)
+
+    def find(self, uids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
+        """The row of each uid, int64 [n]; -1 where there is none."""
+        if not len(self):
+            return np.full(len(uids), -1)
+        near = np.minimum(np.searchsorted(self._rising, uids), len(self) - 1)
+        return np.where(self._rising[near] == uids, self._rows[near], -1)
+
+    def rows(self, uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """Rows int64 [n] of uids, in their order; a uid may be asked for several times.
+
+        Raises:
+            InputError: a uid is not there (the text names the first) or is no uid.
+        """
+        wanted = uid_bytes(uids)
+        rows = self.find(wanted)
+        absent = wanted[rows < 0]
+        if len(absent):
+            raise InputError(
+                f"{len(absent)} of {len(wanted)} uids are not among the {len(self)} pairs of the shards, the "
+                f"first is {absent[0].ljust(16, bytes(1)).hex()}; give the shards that the uids come from"
+            )
+        return rows
+
+
 def uid_texts(words: npt.NDArray[np.uint64]) -> pa.Array:
     """The texts of uids that are given as two words each; undoes `uid_words`.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.index import index_shard
+from thresher.data.shard_index import index_shard
 from thresher.data.uids import uid_bytes, uid_order
 from thresher.scores.resume import shard_state
 

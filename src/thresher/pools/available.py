@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from thresher.data.index import index_shard
+from thresher.data.shard_index import index_shards
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.scores.resume import shard_state
@@ -17,13 +17,14 @@ def uids_in(
 ) -> Iterator[npt.NDArray[np.uint64]]:
     """The uids of each shard's pairs (words, uint64 [n, 2]); pairs that the index refuses are not there.
 
-    With `cache`, a folder, a shard that has not changed is not read again.
+    With `cache`, a folder, a shard that has not changed is not read again. The others are read by two
+    processes.
     """
-    for number, shard in enumerate(shards):
-        pairs, _ = index_shard(shard, cache)
+    found = index_shards(shards, cache, workers=2, columns=["uid"])
+    for done, (_, (pairs, _)) in enumerate(found, start=1):
         yield uid_words(pairs.column("uid"))
         if progress is not None:
-            progress(number + 1, len(shards))
+            progress(done, len(shards))
 
 
 def state_of(shards: Sequence[str]) -> list[str]:

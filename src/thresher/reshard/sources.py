@@ -1,28 +1,97 @@
-"""Where the members of all pairs of an index lie, and the plans of tars made of them."""
+"""Where the members of all pairs of some shards lie, and the plans of tars made of them."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.index import Index
-from thresher.data.uids import DIGITS
+from thresher.data.shard_index import index_shards, kept_pairs, mark_of
+from thresher.data.uids import DIGITS, UidRows, uid_bytes
+from thresher.errors import InputError
 from thresher.reshard.tarplan import Ints, Names, TarPlan
+
+_COLUMNS = ("uid", "caption", "members")
+_HELD_BYTES = 2**28
 
 
 class Sources:
-    """Names and places of the members of all pairs of an index, as arrays.
+    """The pairs of shards by number: uids are in memory, 24 bytes a pair, the rest is in the cache on disk.
+
+    Pairs are counted through the shards; the uids in `exclude` are not there, and of equal ones the first is.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[str],
+        cache: Path,
+        *,
+        exclude: frozenset[str] = frozenset(),
+        workers: int = 0,
+    ) -> None:
+        self._shards = shards
+        self._cache = cache
+        self._marks = [mark_of(shard) for shard in shards]
+        uids = [np.empty(0, dtype="S16")] * len(shards)
+        for place, (pairs, _) in index_shards(shards, cache, workers, columns=["uid"]):
+            uids[place] = uid_bytes(pairs.column("uid"))
+        self._starts = np.cumsum([0, *map(len, uids)])
+        every = np.concatenate([np.empty(0, dtype="S16"), *uids])
+        left = np.flatnonzero(UidRows(uid_bytes(exclude)).find(every) < 0)
+        self._rows = UidRows(every[left], left)
+        self._held: OrderedDict[int, pa.Table] = OrderedDict()
+
+    def rows(self, uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> Ints:
+        """The numbers of pairs; raises like `UidRows.rows`."""
+        return self._rows.rows(uids)
+
+    def are_there(self, uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+        """Which uids are among the pairs."""
+        return self._rows.find(uid_bytes(uids)) >= 0
+
+    def plan(self, rows: Ints, copies: Ints) -> TarPlan:
+        """The plan of a tar with these pairs, under the names of these copies.
+
+        Raises:
+            InputError: a shard, or what the cache holds of it, has changed.
+        """
+        of = np.searchsorted(self._starts, rows, side="right") - 1
+        needed, place = np.unique(of, return_inverse=True)
+        tables = [self._pairs(shard) for shard in needed.tolist()]
+        starts = np.cumsum([0, *(table.num_rows for table in tables)])
+        return _Members(pa.concat_tables(tables)).plan(rows - self._starts[of] + starts[place], copies)
+
+    def _pairs(self, shard: int) -> pa.Table:
+        """The pairs of a shard; those of the last ones stay in memory."""
+        table = self._held.pop(shard, None)
+        if table is None:
+            table = kept_pairs(self._shards[shard], self._cache, self._marks[shard], _COLUMNS)
+        if table is None or table.num_rows != self._starts[shard + 1] - self._starts[shard]:
+            raise InputError(
+                f"{self._shards[shard]} changed while pairs were copied from it; write it into a new folder"
+            )
+        self._held[shard] = table
+        while len(self._held) > 1 and sum(held.nbytes for held in self._held.values()) > _HELD_BYTES:
+            self._held.popitem(last=False)
+        return table
+
+
+class _Members:
+    """Names and places of the members of some pairs, as arrays.
 
     A row of a table has an image and no files beside it: its caption and uid become a `.txt` and a `.json`.
     """
 
-    def __init__(self, index: Index) -> None:
-        lists = index.table.column("members")
+    def __init__(self, pairs: pa.Table) -> None:
+        lists = pairs.column("members")
         fields = pa.chunked_array([chunk.flatten() for chunk in lists.chunks], lists.type.value_type)
-        self._uid = _texts(index.table.column("uid"))
-        self._captions = index.table.column("caption")
+        self._uid = _texts(pairs.column("uid"))
+        self._captions = pairs.column("caption")
         self._count = pc.list_value_length(lists).to_numpy().astype(np.int64)
         self._start = np.cumsum(self._count) - self._count
         self._exts, self._ext = _codes(pc.struct_field(fields, "ext"))
@@ -35,7 +104,7 @@ class Sources:
         self._needs_files = without_text | (self._length[self._start] < 0)
 
     def plan(self, rows: Ints, copies: Ints) -> TarPlan:
-        """The plan of a tar with these rows of the index, under the names of these copies."""
+        """The plan of a tar with these rows, under the names of these copies."""
         counts = self._count[rows]
         pair = np.repeat(np.arange(len(rows)), counts)
         inner = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thresher.data.index import Index
 from thresher.data.location import content_mark, is_remote, join, names_in, read_small, size_of
 from thresher.data.writer import write_json
 from thresher.errors import InputError
@@ -24,7 +23,7 @@ from thresher.reshard.tarplan import TarPlan
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every draw in the order of the output: row of the index, number of the copy."""
+    """Every draw in the order of the output: number of the pair, number of the copy."""
 
     rows: npt.NDArray[np.int64]
     copies: npt.NDArray[np.int64]
@@ -42,7 +41,7 @@ class Layout:
 
 
 def lay_out(rows: npt.NDArray[np.int64], repeats: npt.NDArray[np.int64], pairs_per_shard: int) -> Layout:
-    """The order of all draws of index `rows`, each `repeats` times."""
+    """The order of all draws of `rows`, each `repeats` times."""
     by_row = np.argsort(rows, kind="stable")
     rows, repeats = rows[by_row], repeats[by_row]
     drawn = np.repeat(np.arange(len(rows)), repeats)
@@ -69,7 +68,7 @@ def mark_name(tar: str) -> str:
 
 def write_shards(
     layout: Layout,
-    index: Index,
+    sources: Sources,
     folder: str,
     progress: Callable[[int, int], None] | None = None,
     *,
@@ -83,7 +82,6 @@ def write_shards(
         InputError: a source has changed since it was indexed, or a file in the folder is not as it was
         written.
     """
-    sources = Sources(index)
     sizes = {tar_name(number): len(layout.shard(number)[0]) for number in range(layout.num_shards)}
     done = 0
 

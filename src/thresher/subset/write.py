@@ -1,6 +1,8 @@
 """Writing a subset in one of its formats."""
 
 import contextlib
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.index import Index, build_index
 from thresher.data.location import is_remote, join
 from thresher.data.uids import uid_words
 from thresher.data.writer import table_writer, write_json
@@ -20,6 +21,7 @@ from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
 from thresher.executor.run import check_executor
 from thresher.pools.available import state_of
+from thresher.reshard.sources import Sources
 from thresher.reshard.write import lay_out, write_shards
 from thresher.scores.spec import nearest
 from thresher.subset.meta import META_FILE, Draws, claim, describe
@@ -29,6 +31,7 @@ FORMATS = ("npy", "parquet", "shards")
 SIZES_FILE = "sizes.json"
 NPY_FILE = "subset.npy"
 PARQUET_FILE = "subset.parquet"
+INDEX_FOLDER = ".index"
 SAMPLE_IDS_FILE = "sample_ids.npy"
 PAIRS_PER_SHARD = 10_000
 
@@ -102,14 +105,15 @@ def write_subset(
             files = [PARQUET_FILE]
         else:
             here = 2 if executor == "ray" or workers is None else workers
-            index = build_index(shards, cache=index_cache, exclude=exclude, workers=here)
-            table = pa.Table.from_batches(draws.to_batches(), draws.schema)
-            repeats = table.column("repeats").to_numpy().astype(np.int64)
-            layout = lay_out(_rows(index, table), repeats, pairs_per_shard)
-            write_draws(join(folder, SAMPLE_IDS_FILE), _words(draws), meta["num_unique"])
-            sizes = write_shards(
-                layout, index, folder, progress, executor=executor, address=ray_address, workers=workers
-            )
+            with _index_folder(index_cache, folder) as cache:
+                sources = Sources(shards, cache, exclude=exclude, workers=here)
+                table = pa.Table.from_batches(draws.to_batches(), draws.schema)
+                repeats = table.column("repeats").to_numpy().astype(np.int64)
+                layout = lay_out(_rows(sources, table), repeats, pairs_per_shard)
+                write_draws(join(folder, SAMPLE_IDS_FILE), _words(draws), meta["num_unique"])
+                sizes = write_shards(
+                    layout, sources, folder, progress, executor=executor, address=ray_address, workers=workers
+                )
             _check_unchanged(shards, states, folder)
             write_json(join(folder, SIZES_FILE), sizes)
             files = [*sizes, SIZES_FILE, SAMPLE_IDS_FILE]
@@ -137,16 +141,29 @@ def _check_unchanged(shards: Sequence[str], states: Sequence[str], folder: str) 
             )
 
 
-def _rows(index: Index, table: pa.Table) -> npt.NDArray[np.int64]:
-    """Rows of the pairs in the index.
+@contextlib.contextmanager
+def _index_folder(cache: Path | None, folder: str) -> Iterator[Path]:
+    """Where the index of the shards lies: in `cache`, or beside the new shards until they are written."""
+    if cache is not None:
+        yield cache
+    elif is_remote(folder):
+        with tempfile.TemporaryDirectory() as own:
+            yield Path(own)
+    else:
+        yield Path(folder, INDEX_FOLDER)
+        shutil.rmtree(Path(folder, INDEX_FOLDER))
+
+
+def _rows(sources: Sources, table: pa.Table) -> npt.NDArray[np.int64]:
+    """Numbers of the pairs.
 
     Raises:
         InputError: the shards lack some, of which each pool's are counted.
     """
     try:
-        return index.rows(table.column("uid"))
+        return sources.rows(table.column("uid"))
     except InputError as error:
-        there = pc.is_in(table.column("uid"), value_set=index.table.column("uid").combine_chunks())
+        there = pa.array(sources.are_there(table.column("uid")))
         lacking = Counter(table.column("pool").filter(pc.invert(there)).to_pylist())
         if not lacking:
             raise

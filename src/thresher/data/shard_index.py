@@ -1,0 +1,163 @@
+"""The pairs of single shards with the places of their files, kept on disk from one run to the next."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thresher.data.folder import fingerprint_folder
+from thresher.data.location import fingerprint
+from thresher.data.pairs import Pair, Reject
+from thresher.data.patterns import kind_of
+from thresher.data.quarantine import from_rejects
+from thresher.data.shards import read_pairs
+from thresher.data.writer import write_table
+from thresher.errors import InputError
+from thresher.executor.run import Death, run_shards
+
+FORMAT = "1"
+"""Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
+
+MEMBER_TYPE = pa.struct(
+    [("ext", pa.string()), ("path", pa.string()), ("offset", pa.int64()), ("length", pa.int64())]
+)
+SCHEMA = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("key", pa.string()),
+        ("caption", pa.string()),
+        ("shard", pa.string()),
+        ("image_path", pa.string()),
+        ("image_offset", pa.int64()),
+        ("image_length", pa.int64()),
+        ("members", pa.list_(MEMBER_TYPE)),
+    ]
+)
+
+Indexed = tuple[pa.Table, pa.Table]
+"""Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard."""
+
+_FINGERPRINT = b"thresher.fingerprint"
+_ROWS_AT_ONCE = 8192
+
+
+def index_shards(
+    shards: Sequence[str], cache: Path | None, workers: int = 0, *, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, Indexed]]:
+    """The place of each shard with what `index_shard` gives for it, in any order.
+
+    What the cache lacks is read by so many processes (0: this one). No more than a few shards are in memory.
+    """
+    due = []
+    for place, shard in enumerate(shards):
+        kept = None if cache is None else _kept(shard, cache, mark_of(shard), columns)
+        if kept is None:
+            due.append((place, shard, cache, columns))
+        else:
+            yield place, kept
+    count = workers if len(due) > 1 else 0
+    for task, indexed in run_shards("thresher.data.shard_index:index_task", due, workers=count):
+        if isinstance(indexed, Death):
+            raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
+        yield task[0], indexed
+
+
+def index_task(task: tuple[int, str, Path | None, Sequence[str] | None]) -> Indexed:
+    """`index_shard` in a process of `index_shards`."""
+    _, shard, cache, columns = task
+    return index_shard(shard, cache, columns=columns)
+
+
+def index_shard(shard: str, cache: Path | None, *, columns: Sequence[str] | None = None) -> Indexed:
+    """Pairs and rejects of one shard, cached where possible; with `columns`, these columns of the pairs.
+
+    The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
+    names by path are not looked at again.
+    """
+    mark = None if cache is None else mark_of(shard)
+    kept = None if cache is None else _kept(shard, cache, mark, columns)
+    if kept is not None:
+        return kept
+    pairs, rejects = _read_shard(shard)
+    if cache is not None and mark is not None:
+        for place, table in zip(_places(shard, cache), (pairs, rejects), strict=True):
+            write_table(place, table.replace_schema_metadata({_FINGERPRINT: mark}))
+    return pairs if columns is None else pairs.select(columns), rejects
+
+
+def kept_pairs(shard: str, cache: Path, mark: bytes | None, columns: Sequence[str]) -> pa.Table | None:
+    """Columns of the pairs of a shard that had this mark, from the cache; None where they are not there."""
+    return None if mark is None else _cached(_places(shard, cache)[0], mark, columns)
+
+
+def mark_of(shard: str) -> bytes | None:
+    """What changes when the shard does; None when the shard cannot be looked at."""
+    try:
+        text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
+    except OSError:
+        return None
+    return (
+        hashlib.blake2b(f"{FORMAT}\n{shard}\n{text}".encode("utf-8", "surrogateescape")).hexdigest().encode()
+    )
+
+
+def _read_shard(shard: str) -> tuple[pa.Table, pa.Table]:
+    rejects: list[Reject] = []
+    pairs = _only_pairs(shard, rejects)
+    batches = []
+    while rows := list(islice(pairs, _ROWS_AT_ONCE)):
+        batches.append(_batch(rows))
+    return pa.Table.from_batches(batches, SCHEMA), from_rejects(rejects)
+
+
+def _only_pairs(shard: str, rejects: list[Reject]) -> Iterator[Pair]:
+    for item in read_pairs(shard, with_images=False):
+        if isinstance(item, Reject):
+            rejects.append(item)
+        else:
+            yield item
+
+
+def _batch(pairs: list[Pair]) -> pa.RecordBatch:
+    columns = [
+        [pair.uid for pair in pairs],
+        [pair.key for pair in pairs],
+        [pair.caption for pair in pairs],
+        [pair.shard for pair in pairs],
+        [pair.image.path for pair in pairs],
+        [pair.image.offset for pair in pairs],
+        [pair.image.length for pair in pairs],
+        [pair.members for pair in pairs],
+    ]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _places(shard: str, cache: Path) -> tuple[Path, Path]:
+    """Where the cache keeps the pairs and the rejects of a shard."""
+    name = f"{Path(shard).stem}-{hashlib.blake2b(shard.encode(), digest_size=8).hexdigest()}"
+    return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
+
+
+def _kept(shard: str, cache: Path, mark: bytes | None, columns: Sequence[str] | None) -> Indexed | None:
+    """What the cache holds of a shard with this mark."""
+    if mark is None:
+        return None
+    pairs, rejects = _places(shard, cache)
+    found = _cached(pairs, mark, columns)
+    refused = None if found is None else _cached(rejects, mark)
+    return None if found is None or refused is None else (found, refused)
+
+
+def _cached(place: Path, mark: bytes, columns: Sequence[str] | None = None) -> pa.Table | None:
+    try:
+        with pq.ParquetFile(place) as file:
+            if (file.schema_arrow.metadata or {}).get(_FINGERPRINT) != mark:
+                return None
+            table = file.read(columns=None if columns is None else list(columns))
+            return table.replace_schema_metadata(None)
+    except (OSError, pa.ArrowException, UnicodeDecodeError):
+        return None
