@@ -1,6 +1,6 @@
 """T-MARS: captions pasted into wrong images fool a model that can read, and `tmars` ranks them down.
 
-    python benchmarks/tmars.py [--seeds 3] [--steps 800] [--pairs 200] [--quick] [--boxes read]
+    python benchmarks/tmars.py [--seeds 3] [--steps 1600] [--pairs 200] [--quick] [--boxes read]
 
 For each seed a tiny model is trained on synthetic scenes: two fifths without text, three tenths with their
 caption written over them, three tenths with the caption of another thing written over them and taken for
@@ -11,8 +11,9 @@ are scored by `clip`, `tmars` and `text_free` in one pass:
 - bad pairs: a scene of another thing, with the caption written into the picture.
 
 Every pair stands there a second time as it was before anything was written, which gives the highest AUC that
-covering text could reach with this model. About ten minutes for three seeds on two cores; `--quick` takes one
-seed and a third of the steps, and shows only that the script runs. `--seeds 0` measures costs alone.
+covering text could reach with this model. About fifteen minutes for three seeds on two cores; `--quick`
+takes one seed and a third of the steps, and shows only that the script runs. `--seeds 0` measures costs
+alone.
 """
 
 import argparse
@@ -243,7 +244,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=800, help="training steps of 128 pictures")
+    parser.add_argument("--steps", type=int, default=1600, help="training steps of 128 pictures")
     parser.add_argument("--pairs", type=int, default=200, help="good pairs; as many are bad")
     parser.add_argument("--boxes", default="read", help="which boxes tmars covers: read or all")
     parser.add_argument("--quick", action="store_true")
