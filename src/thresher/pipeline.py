@@ -300,6 +300,7 @@ def _subset(config: Config, plan: Plan, shards: list[str], exclude: frozenset[st
         shards=shards,
         exclude=exclude,
         index_cache=_index_cache(work),
+        workers=None,
     )
     progress(f"subset: {summary.num_unique} pairs for {budget} samples, in {summary.folder}")
     return made_of

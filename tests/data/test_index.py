@@ -72,17 +72,6 @@ def test_of_pairs_in_several_shards_the_first_stays(shards):
     assert set(turned.rejects.column("key").to_pylist()) == {"0-2", "1-3"}
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_several_processes_make_the_same_index(shards, tmp_path, cached):
-    (tmp_path / "3.tar").write_bytes(b"no tar")
-    all_shards, cache = [*shards, str(tmp_path / "3.tar")], tmp_path / "cache" if cached else None
-    alone = build_index(all_shards, cache=None)
-    for _ in range(2):  # the second time from the cache
-        index = build_index(all_shards, cache=cache, workers=2)
-        assert index.table.equals(alone.table)
-        assert index.rejects.equals(alone.rejects)
-
-
 def test_excluded_pairs_are_rejected_and_make_room_for_their_repeats(shards):
     out = f"{2:032x}"
     index = build_index(shards, cache=None, exclude=frozenset({out, "f" * 32}))

@@ -146,6 +146,7 @@ def test_a_split_pair_is_refused_once_and_never_merged(tmp_path):
         ([("a.jpg", b"x"), ("a.txt", b"t"), ("a.json", b"\xff\xfe\x00")], "json does not parse"),
         ([("a.jpg", b"x"), ("a.txt", b"t"), ("a.json", b" " * 5_000_000)], "the json has 5000000 bytes"),
         ([("a.json", b"{}")], "no image"),
+        ([("a.jpg", b"x"), (f"a.{'x' * 256}", b"y")], "has 256 characters, more than 255"),
         ([("a\\..\\b.jpg", b"x")], "points outside"),
         ([("C:/b.jpg", b"x")], "points outside"),
         ([("caf\udce9.jpg", b"x")], "not valid UTF-8"),

@@ -1,4 +1,5 @@
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import open_clip
 import pytest
@@ -56,6 +57,21 @@ def test_a_caption_is_embedded_alike_in_any_company() -> None:
         alone = towers.model.encode_text(towers.tokenize(["two"]))
         beside = towers.model.encode_text(towers.tokenize(["two", "dogs and cats " * 60]))[:1]
     torch.testing.assert_close(alone, beside, rtol=1e-5, atol=1e-6)
+
+
+def test_threads_may_share_a_model() -> None:
+    towers = load_towers(TINY, seed=0)
+    skip_padding(towers.model)
+    batches = [towers.tokenize([text]) for text in ("two", "dogs and cats " * 60)]
+
+    def embed(tokens: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return towers.model.encode_text(tokens)
+
+    expected = [embed(tokens) for tokens in batches]
+    with ThreadPoolExecutor(2) as threads:
+        for place, found in enumerate(threads.map(embed, batches * 100)):
+            torch.testing.assert_close(found, expected[place % 2], rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_those_of_all_places() -> None:

@@ -13,11 +13,8 @@ from PIL import Image
 
 from tests.data.bad_pool import jpeg, pair_members
 from tests.small_pool import caption, contents, uid, write_shards
-from thresher.data.index import build_index
 from thresher.errors import InputError
-from thresher.reshard import sources as sources_module
 from thresher.reshard.sources import Sources
-from thresher.reshard.tarheader import header, headers
 from thresher.reshard.write import lay_out
 from thresher.reshard.write import write_shards as write_tars
 from thresher.subset import read_npy_subset, write_subset
@@ -184,38 +181,6 @@ def test_what_is_known_of_the_sources_is_kept_until_the_subset_is_whole(tmp_path
     assert not index.exists()
 
 
-@pytest.mark.parametrize("held", [0, 2**28])
-def test_plans_are_those_of_all_pairs_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
-) -> None:
-    monkeypatch.setattr(sources_module, "_HELD_BYTES", held)
-    shards = write_shards(tmp_path / "in", (5, 6, 4))
-    sources = Sources(shards, tmp_path / "index", exclude=frozenset({uid(3)}))
-    index = build_index(shards, cache=None)
-    rows, copies = np.array([14, 0, 7, 7, 6, 1]), np.arange(6)
-    plan = sources.plan(rows, copies)
-    expected = [(row, member) for row in rows.tolist() for member in index.members(row)]
-    found = zip(plan.file.tolist(), plan.offset.tolist(), plan.length.tolist(), strict=True)
-    assert [(plan.files[file], *place) for file, *place in found] == [
-        (member.path, member.offset, member.length) for _, member in expected
-    ]
-    names = [f"{uid(row)}-{copy}." for row, copy in zip(rows.tolist(), copies.tolist(), strict=True)]
-    assert [name.decode() for name in plan.names(slice(None))] == [
-        f"{names[place]}{plan.exts[ext]}" for place, ext in zip(plan.pair, plan.ext, strict=True)
-    ]
-    with pytest.raises(InputError, match="1 of 1 uids are not among the 14 pairs"):
-        sources.rows([uid(3)])
-
-
-def test_an_index_that_is_no_longer_that_of_the_shard_is_refused(tmp_path: Path) -> None:
-    shards = write_shards(tmp_path / "in", (5, 6))
-    sources = Sources(shards, tmp_path / "index")
-    os.utime(shards[1], ns=(0, 0))
-    build_index(shards, cache=tmp_path / "index")  # another run
-    with pytest.raises(InputError, match=r"00001.tar changed while pairs were copied from it"):
-        sources.plan(np.arange(11), np.zeros(11, np.int64))
-
-
 def test_a_source_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "in", (5, 6))
 
@@ -253,14 +218,6 @@ def test_members_are_copied_out_of_tars_of_any_kind(tmp_path: Path) -> None:
     for n in numbers:
         assert found[f"{uid(n)}-1.jpg"] == jpeg(n)
         assert found[f"{uid(n)}-0.seg{'y' * 90}"] == bytes(n)
-
-
-def test_headers_made_together_are_those_of_the_standard_library() -> None:
-    names = [b"a.jpg", f"{uid(1)}-12.json".encode(), b"n" * 100, "ü.txt".encode()]
-    sizes = np.array([0, 1, 8**11 - 1, 123_456_789])
-    made = headers(np.array(names), sizes)
-    for row, name, size in zip(made, names, sizes.tolist(), strict=True):
-        assert row.tobytes() == header(name, size)
 
 
 def test_a_finished_subset_is_left_alone_and_a_torn_one_is_mended(tmp_path: Path) -> None:

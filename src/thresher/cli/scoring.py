@@ -183,6 +183,7 @@ def cut(
             exclude=read_exclude(exclude),
             shards=expand(shards) if shards else (),
             index_cache=index,
+            workers=2,
             progress=lambda done, total: step(done, total, "shards looked through"),
         )
     warn(made.missing)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.uids import uid_bytes, uid_order
+from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError
 from thresher.pools.source import open_scores
 from thresher.scores.parts import SUMMARY_FILE, list_parts
@@ -116,10 +116,8 @@ def _columns(folder: Path) -> list[str]:
 def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[npt.NDArray[np.int64], int]:
     """Where in the rows of a folder each uid stands, and how many of its rows nobody asked for."""
     uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(_uids(part)) for part in list_parts(folder))])
-    order = uid_order(uids)
-    rising = uids[order]
-    near = np.minimum(np.searchsorted(rising, wanted), max(len(rising) - 1, 0))
-    missing = rising[near] != wanted if len(rising) else np.ones(len(wanted), dtype=bool)
+    rows = UidRows(uids).find(wanted)
+    missing = rows < 0
     if missing.any():
         # not from the bytes, which numpy cuts at their last one that is not zero
         row = int(np.argmax(missing))
@@ -128,7 +126,6 @@ def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[np
             f"pair {_uid_at(first, row)} of {first} has no row in {folder}, like {others} others of "
             f"{len(wanted)}; score their shards there as well, or name {folder} first to keep its pairs only"
         )
-    rows = order[near]
     return rows, len(uids) - len(np.unique(rows))
 
 

@@ -15,7 +15,7 @@ from thresher.combine.learned import LearnedModel, learn
 from thresher.combine.ranks import columns_of, rank_shares
 from thresher.combine.store import load_model, save_model
 from thresher.combine.written import summary_of, write_parts
-from thresher.data.uids import uid_order
+from thresher.data.uids import UidRows
 from thresher.data.writer import write_json
 from thresher.errors import InputError
 from thresher.executor.lock import folder_lock
@@ -184,18 +184,15 @@ def _is_made(folder: Path, joined: Joined, name: str, made_of: str) -> bool:
 
 def _learn(joined: Joined, usable_n: Usable, known: Labels, l2: float) -> LearnedModel:
     """A model of the labelled pairs that have all scores."""
-    order = uid_order(joined.uids)
-    order = order[usable_n[order]]
-    rising = joined.uids[order]
-    near = np.minimum(np.searchsorted(rising, known.uids), len(rising) - 1)
-    found = rising[near] == known.uids
+    rows = UidRows(joined.uids[usable_n]).find(known.uids)
+    found = rows >= 0
     if not found.any():
         raise InputError(
-            f"none of the {len(found)} labelled pairs is among the {len(rising)} that have all scores; check "
-            "that the labels are of these pairs (by uid)"
+            f"none of the {len(found)} labelled pairs is among the {usable_n.sum()} that have all scores; "
+            "check that the labels are of these pairs (by uid)"
         )
-    rows = np.cumsum(usable_n)[order[near[found]]] - 1
-    return learn(joined.values_nC[usable_n], rows, known.taking(found), joined.fingerprints, l2=l2)
+    scores = joined.values_nC[usable_n]
+    return learn(scores, rows[found], known.taking(found), joined.fingerprints, l2=l2)
 
 
 def _outcome(folder: Path, joined: Joined, method: str, name: str, given: LearnedModel | None) -> Combination:

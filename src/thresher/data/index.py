@@ -13,26 +13,24 @@ import pyarrow.compute as pc
 from thresher.data.location import Handles, is_remote, read_bytes
 from thresher.data.pairs import Member
 from thresher.data.quarantine import SCHEMA as QUARANTINE_SCHEMA
-from thresher.data.shard_index import SCHEMA, Indexed, index_shards
+from thresher.data.shard_index import SCHEMA, index_shard
 from thresher.data.table import RowImages
 from thresher.data.uids import UidRows, uid_bytes, uid_order
 from thresher.errors import InputError
 
 
 def build_index(
-    shards: Sequence[str], *, cache: Path | None, exclude: frozenset[str] = frozenset(), workers: int = 0
+    shards: Sequence[str], *, cache: Path | None, exclude: frozenset[str] = frozenset()
 ) -> "Index":
     """The index of all pairs of the shards, in the order of shards and of pairs in them.
 
     With `cache`, a folder, each shard's rows are kept as Parquet and read again only when the shard's size or
-    time changed. With `workers`, so many processes read the shards of which nothing is kept. Of pairs with
-    equal uids in several shards the first stays; the others and the pairs in `exclude` are among `rejects`.
-    The table holds about 430 bytes a pair in memory.
+    time changed. Of pairs with equal uids in several shards the first stays; the others and the pairs in
+    `exclude` are among `rejects`. The table holds about 430 bytes a pair in memory.
     """
-    found = dict(index_shards(shards, cache, workers))
-    parts: list[Indexed] = [found[place] for place in range(len(shards))]
-    table = pa.concat_tables([SCHEMA.empty_table(), *(pairs for pairs, _ in parts)])
-    rejects = [rejected for _, rejected in parts]
+    parts = [index_shard(shard, cache) for shard in shards]
+    table = pa.concat_tables([SCHEMA.empty_table(), *(indexed.pairs for indexed in parts)])
+    rejects = [indexed.rejects for indexed in parts]
     if exclude and table.num_rows:
         listed = pc.is_in(table.column("uid"), value_set=pa.array(sorted(exclude), pa.string()))
         reason = "the uid is in the list of excluded pairs"

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from thresher.data.writer import write_table
 from thresher.errors import InputError
 from thresher.executor.run import Death, run_shards
 
-FORMAT = "1"
+FORMAT = "2"
 """Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
 
 MEMBER_TYPE = pa.struct(
@@ -37,8 +38,14 @@ SCHEMA = pa.schema(
     ]
 )
 
-Indexed = tuple[pa.Table, pa.Table]
-"""Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard."""
+
+class Indexed(NamedTuple):
+    """Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard, with its mark (`mark_of`)."""
+
+    pairs: pa.Table
+    rejects: pa.Table
+    mark: bytes | None
+
 
 _FINGERPRINT = b"thresher.fingerprint"
 _ROWS_AT_ONCE = 8192
@@ -53,39 +60,39 @@ def index_shards(
     """
     due = []
     for place, shard in enumerate(shards):
-        kept = None if cache is None else _kept(shard, cache, mark_of(shard), columns)
+        mark = None if cache is None else mark_of(shard)
+        kept = _kept(shard, cache, mark, columns)
         if kept is None:
-            due.append((place, shard, cache, columns))
+            due.append((place, shard, cache, mark, columns))
         else:
             yield place, kept
-    count = workers if len(due) > 1 else 0
-    for task, indexed in run_shards("thresher.data.shard_index:index_task", due, workers=count):
+    if workers == 0 or len(due) < 2 or any(shard.startswith("memory:") for shard in shards):
+        yield from ((task[0], index_task(task)) for task in due)
+        return
+    for task, indexed in run_shards("thresher.data.shard_index:index_task", due, workers=workers):
         if isinstance(indexed, Death):
             raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
         yield task[0], indexed
 
 
-def index_task(task: tuple[int, str, Path | None, Sequence[str] | None]) -> Indexed:
-    """`index_shard` in a process of `index_shards`."""
-    _, shard, cache, columns = task
-    return index_shard(shard, cache, columns=columns)
-
-
-def index_shard(shard: str, cache: Path | None, *, columns: Sequence[str] | None = None) -> Indexed:
-    """Pairs and rejects of one shard, cached where possible; with `columns`, these columns of the pairs.
-
-    The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
-    names by path are not looked at again.
-    """
-    mark = None if cache is None else mark_of(shard)
-    kept = None if cache is None else _kept(shard, cache, mark, columns)
-    if kept is not None:
-        return kept
+def index_task(task: tuple[int, str, Path | None, bytes | None, Sequence[str] | None]) -> Indexed:
+    """Read a shard, whose place is the first entry, and keep what was found under its mark."""
+    _, shard, cache, mark, columns = task
     pairs, rejects = _read_shard(shard)
     if cache is not None and mark is not None:
         for place, table in zip(_places(shard, cache), (pairs, rejects), strict=True):
             write_table(place, table.replace_schema_metadata({_FINGERPRINT: mark}))
-    return pairs if columns is None else pairs.select(columns), rejects
+    return Indexed(pairs if columns is None else pairs.select(columns), rejects, mark)
+
+
+def index_shard(shard: str, cache: Path | None) -> Indexed:
+    """Pairs and rejects of one shard, cached where possible.
+
+    The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
+    names by path are not looked at again.
+    """
+    ((_, indexed),) = index_shards([shard], cache)
+    return indexed
 
 
 def kept_pairs(shard: str, cache: Path, mark: bytes | None, columns: Sequence[str]) -> pa.Table | None:
@@ -142,14 +149,16 @@ def _places(shard: str, cache: Path) -> tuple[Path, Path]:
     return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
 
 
-def _kept(shard: str, cache: Path, mark: bytes | None, columns: Sequence[str] | None) -> Indexed | None:
+def _kept(
+    shard: str, cache: Path | None, mark: bytes | None, columns: Sequence[str] | None
+) -> Indexed | None:
     """What the cache holds of a shard with this mark."""
-    if mark is None:
+    if cache is None or mark is None:
         return None
     pairs, rejects = _places(shard, cache)
     found = _cached(pairs, mark, columns)
     refused = None if found is None else _cached(rejects, mark)
-    return None if found is None or refused is None else (found, refused)
+    return None if found is None or refused is None else Indexed(found, refused, mark)
 
 
 def _cached(place: Path, mark: bytes, columns: Sequence[str] | None = None) -> pa.Table | None:

@@ -16,6 +16,7 @@ from thresher.data.location import check_regular, copy_to, is_remote
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
 from thresher.data.tar import Entry, TarDamage, Window, walk
 
+_MOST_LETTERS = 255  # of an extension, as file systems have it
 _PAIR_EXTS = frozenset({*IMAGE_EXTS, "txt", "json", "cls"})
 
 
@@ -116,6 +117,8 @@ def _problem(entry: Entry, ext: str) -> str | None:
         return f"the member name {printable(entry.name)!r} is not valid UTF-8"
     if "\0" in entry.name:
         return "the member name holds a NUL byte"
+    if len(ext) > _MOST_LETTERS:
+        return f"the extension .{printable(ext[:20])}... has {len(ext)} characters, more than {_MOST_LETTERS}"
     if entry.kind != "file":
         return f"the member .{ext} is a {entry.kind}, not a file"
     return None

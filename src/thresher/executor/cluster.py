@@ -11,6 +11,7 @@ from typing import Any
 
 from thresher.errors import InputError, MissingExtra
 
+JOIN_TRIES = 3
 OBJECT_STORE_BYTES = 512 * 2**20
 """Of an embedded Ray: results wait there only until they are written."""
 
@@ -95,11 +96,16 @@ def connect(address: str | None) -> Connection:
             )
         return Connection(ray, own=True)
     _check_answers(address)
-    try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise InputError(f"cannot join the Ray at {address}: {first}; {_REMEDY}") from error
+    for left in reversed(range(JOIN_TRIES)):
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if left and isinstance(error, ConnectionError):  # a busy head answers late
+                ray.shutdown()
+                continue
+            first = str(error).strip().partition("\n")[0]
+            raise InputError(f"cannot join the Ray at {address}: {first}; {_REMEDY}") from error
+        break
     return Connection(ray, own=True)
 
 

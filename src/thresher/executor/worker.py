@@ -71,7 +71,7 @@ def call(function: Callable[..., Any], *given: Any) -> tuple[str, Any]:
         return "refused", str(error)
     except OSError as error:
         if error.errno is None:
-            return "failed", traceback.format_exc()
+            return "system", (str(error),)
         return "system", (error.errno, error.strerror, error.filename)
     except Exception:  # noqa: BLE001 - whatever it is, it is raised again in the calling process
         return "failed", traceback.format_exc()
@@ -82,7 +82,7 @@ def result_of(answer: tuple[str, Any]) -> Any:
 
     Raises:
         InputError: as the function raised it.
-        OSError: as the function raised it, when the system gave a number for it (a full disk).
+        OSError: as the function raised it, with the number that the system gave (a full disk).
         RuntimeError: the function raised anything else; the text is its traceback.
     """
     kind, value = answer

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.data.shard_index import index_shard
-from thresher.data.uids import uid_bytes, uid_order
+from thresher.data.uids import UidRows, uid_bytes
 from thresher.scores.resume import shard_state
 
 COLUMNS = ("uid", "key", "shard", "caption")
-ABSENT = -1
+ABSENT = -1  # as `UidRows` has it
 AMBIGUOUS = -2
 
 Places = npt.NDArray[np.int64]
@@ -33,8 +33,7 @@ class ShardPairs:
 
     table: pa.Table
     unreadable: dict[str, str]
-    _uids: npt.NDArray[np.bytes_] = field(repr=False)  # sorted, with the place of each
-    _by_uid: Places = field(repr=False)
+    _uids: UidRows = field(repr=False)
     _keys: npt.NDArray[np.uint64] = field(repr=False)  # sorted marks of the keys, with the place of each
     _by_key: Places = field(repr=False)
 
@@ -43,10 +42,7 @@ class ShardPairs:
 
     def of_uids(self, uids: pa.Array | pa.ChunkedArray) -> Places:
         """Place of each uid, the first of a uid that stands twice; `ABSENT` where there is none."""
-        wanted = uid_bytes(uids)
-        near = np.minimum(np.searchsorted(self._uids, wanted), max(len(self) - 1, 0))
-        found = self._uids[near] == wanted if len(self) else np.zeros(len(wanted), dtype=bool)
-        return np.where(found, self._by_uid[near] if len(self) else ABSENT, ABSENT)
+        return self._uids.find(uid_bytes(uids))
 
     def first_of_its_uid(self) -> npt.NDArray[np.bool_]:
         """Which pairs are the first of their uid in the shards."""
@@ -83,14 +79,12 @@ def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> Shar
     """
     tables, unreadable = [], {}
     for shard in shards:
-        table, rejects = index_shard(shard, cache)
+        table, rejects, _ = index_shard(shard, cache)
         tables.append(table.select(COLUMNS))
         if not table.num_rows:
             reasons = rejects.filter(pc.equal(rejects.column("key"), "")).column("reason").to_pylist()
             unreadable[shard] = reasons[0] if reasons else "the shard holds no pairs"
     joined = pa.concat_tables(tables)
-    uids = uid_bytes(joined.column("uid"))
-    by_uid = uid_order(uids)
     marks = np.empty(0, dtype=np.uint64)
     if by_key:
         marks = np.array([_mark(key) for key in joined.column("key").to_pylist()], dtype=np.uint64)
@@ -98,8 +92,7 @@ def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> Shar
     return ShardPairs(
         table=joined,
         unreadable=unreadable,
-        _uids=uids[by_uid],
-        _by_uid=by_uid,
+        _uids=UidRows(uid_bytes(joined.column("uid"))),
         _keys=marks[order],
         _by_key=order,
     )

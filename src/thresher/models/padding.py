@@ -7,6 +7,7 @@ lies behind the end of the longest caption of a batch changes nothing but the la
 Shapes: B pairs, T places, D numbers a place.
 """
 
+import threading
 from typing import Any
 
 import torch
@@ -37,31 +38,34 @@ def skip_padding(model: nn.Module) -> None:
 
 
 class _Skipping:
-    """The hooks of one tower: the tokens tell the length, which then goes for the transformer."""
+    """The hooks of one tower: the tokens tell the length, which then goes for the transformer.
+
+    What one hook has seen is kept by thread, since threads may share a model.
+    """
 
     def __init__(self, end: int | None) -> None:
         self._end = end
-        self._length: int | None = None
-        self._whole = 0
+        self._lengths: dict[int, tuple[int, int]] = {}  # thread -> places that are computed, and all
 
     def see(self, _embedding: nn.Module, inputs: tuple[Any, ...]) -> None:
         """Take the place of the last end, where the tower will look for it."""
         tokens_BT: torch.Tensor = inputs[0]
-        self._length = None
+        self._lengths.pop(threading.get_ident(), None)
         if torch.is_grad_enabled() or tokens_BT.device.type != "cpu" or not tokens_BT.numel():
             return
         ends_BT = tokens_BT if self._end is None else (tokens_BT == self._end).int()
         needed = int(ends_BT.argmax(dim=-1).max()) + 1
-        self._whole = tokens_BT.shape[1]
-        self._length = min(-(-needed // ROUND_TO) * ROUND_TO, self._whole)
+        whole = tokens_BT.shape[1]
+        self._lengths[threading.get_ident()] = (min(-(-needed // ROUND_TO) * ROUND_TO, whole), whole)
 
     def shorten(
         self, _transformer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Cut the input and the mask of the transformer."""
-        length, mask = self._length, options.get("attn_mask")
-        if length is None or len(inputs) != 1 or mask is None or inputs[0].shape[1] != self._whole:
-            self._length = None
+        length, whole = self._lengths.get(threading.get_ident(), (0, 0))
+        mask = options.get("attn_mask")
+        if len(inputs) != 1 or mask is None or inputs[0].shape[1] != whole:
+            self._lengths.pop(threading.get_ident(), None)
             return None
         return (inputs[0][:, :length],), {**options, "attn_mask": mask[..., :length, :length]}
 
@@ -69,6 +73,8 @@ class _Skipping:
         self, _transformer: nn.Module, _inputs: tuple[Any, ...], output_BTD: torch.Tensor
     ) -> torch.Tensor | None:
         """Put zeros where nothing was computed, so that the tower finds its shape again."""
-        if self._length is None:
+        found = self._lengths.pop(threading.get_ident(), None)
+        if found is None:
             return None
-        return nn.functional.pad(output_BTD, (0, 0, 0, self._whole - self._length))
+        length, whole = found
+        return nn.functional.pad(output_BTD, (0, 0, 0, whole - length))

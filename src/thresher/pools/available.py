@@ -13,16 +13,20 @@ from thresher.scores.resume import shard_state
 
 
 def uids_in(
-    shards: Sequence[str], cache: Path | None, progress: Callable[[int, int], None] | None = None
+    shards: Sequence[str],
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 0,
 ) -> Iterator[npt.NDArray[np.uint64]]:
     """The uids of each shard's pairs (words, uint64 [n, 2]); pairs that the index refuses are not there.
 
-    With `cache`, a folder, a shard that has not changed is not read again. The others are read by two
-    processes.
+    With `cache`, a folder, a shard that has not changed is not read again. The others are read by so many
+    processes (0: this one).
     """
-    found = index_shards(shards, cache, workers=2, columns=["uid"])
-    for done, (_, (pairs, _)) in enumerate(found, start=1):
-        yield uid_words(pairs.column("uid"))
+    found = index_shards(shards, cache, workers, columns=["uid"])
+    for done, (_, indexed) in enumerate(found, start=1):
+        yield uid_words(indexed.pairs.column("uid"))
         if progress is not None:
             progress(done, len(shards))
 

@@ -81,6 +81,7 @@ def cut(
     shards: Sequence[str] = (),
     index_cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int = 0,
 ) -> Pools:
     """Cut a score table into pools and write `pools.parquet`, `pools.json` and `quarantine.parquet`.
 
@@ -98,6 +99,7 @@ def cut(
             metadata names such) are in no pool, and the pools say how many such rows each would have had.
         index_cache: Folder in which the index of the shards is kept.
         progress: Called with (shards looked through, shards) after each.
+        workers: Processes that look through shards; 0 is this one.
 
     Returns:
         The pools; every row of the table is in exactly one, or counted in `dropped`. Of equal uids the first
@@ -121,7 +123,8 @@ def cut(
             (folder / POOLS_FILE).unlink(missing_ok=True)  # it says that all is done
             with RowStore(folder, source.num_rows) as rows:
                 _read(source, conditions, exclude, rows)
-                counts = rows.settle(uids_in(shards, index_cache, progress) if shards else None)
+                found = uids_in(shards, index_cache, progress, workers=workers) if shards else None
+                counts = rows.settle(found)
                 cuts = _cuts(rows, counts, names, rising, falling)
                 absent, refused = _write_table(folder / TABLE_FILE, source, rows, cuts)
                 _write_rejects(folder / QUARANTINE_FILE, source, rows, refused)

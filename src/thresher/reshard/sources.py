@@ -36,10 +36,10 @@ class Sources:
     ) -> None:
         self._shards = shards
         self._cache = cache
-        self._marks = [mark_of(shard) for shard in shards]
+        self._marks: list[bytes | None] = [None] * len(shards)
         uids = [np.empty(0, dtype="S16")] * len(shards)
-        for place, (pairs, _) in index_shards(shards, cache, workers, columns=["uid"]):
-            uids[place] = uid_bytes(pairs.column("uid"))
+        for place, found in index_shards(shards, cache, workers, columns=["uid"]):
+            uids[place], self._marks[place] = uid_bytes(found.pairs.column("uid")), found.mark
         self._starts = np.cumsum([0, *map(len, uids)])
         every = np.concatenate([np.empty(0, dtype="S16"), *uids])
         left = np.flatnonzero(UidRows(uid_bytes(exclude)).find(every) < 0)
@@ -61,20 +61,25 @@ class Sources:
             InputError: a shard, or what the cache holds of it, has changed.
         """
         of = np.searchsorted(self._starts, rows, side="right") - 1
-        needed, place = np.unique(of, return_inverse=True)
-        tables = [self._pairs(shard) for shard in needed.tolist()]
-        starts = np.cumsum([0, *(table.num_rows for table in tables)])
-        return _Members(pa.concat_tables(tables)).plan(rows - self._starts[of] + starts[place], copies)
+        order = np.argsort(of, kind="stable")
+        tables, places, taken = [], np.empty(len(rows), dtype=np.int64), 0
+        for here in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
+            shard = int(of[here[0]])
+            wanted, inside = np.unique(rows[here] - self._starts[shard], return_inverse=True)
+            tables.append(self._pairs(shard).take(pa.array(wanted)))
+            places[here] = taken + inside
+            taken += len(wanted)
+        return _Members(pa.concat_tables(tables)).plan(places, copies)
 
     def _pairs(self, shard: int) -> pa.Table:
         """The pairs of a shard; those of the last ones stay in memory."""
-        table = self._held.pop(shard, None)
+        name, table = self._shards[shard], self._held.pop(shard, None)
         if table is None:
-            table = kept_pairs(self._shards[shard], self._cache, self._marks[shard], _COLUMNS)
+            table = kept_pairs(name, self._cache, self._marks[shard], _COLUMNS)
         if table is None or table.num_rows != self._starts[shard + 1] - self._starts[shard]:
-            raise InputError(
-                f"{self._shards[shard]} changed while pairs were copied from it; write it into a new folder"
-            )
+            if mark_of(name) == self._marks[shard]:
+                raise InputError(f"the index of {name} is no longer in {self._cache}; run again")
+            raise InputError(f"{name} changed while pairs were copied from it; write into a new folder")
         self._held[shard] = table
         while len(self._held) > 1 and sum(held.nbytes for held in self._held.values()) > _HELD_BYTES:
             self._held.popitem(last=False)

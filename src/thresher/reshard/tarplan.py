@@ -14,7 +14,7 @@ Names = npt.NDArray[np.bytes_]
 
 @dataclass(frozen=True, slots=True)
 class TarPlan:
-    """The members of one tar in order, each with an entry in the four arrays.
+    """The members of one tar in order, each with an entry in the five arrays.
 
     `file` is a place in `files`, and `offset` and `length` the bytes there (length -1: the image in row
     `offset` of a table); or -1 for a member whose content is `made[offset]`. `pair` is a place in `stems`,

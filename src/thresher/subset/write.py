@@ -144,14 +144,13 @@ def _check_unchanged(shards: Sequence[str], states: Sequence[str], folder: str) 
 @contextlib.contextmanager
 def _index_folder(cache: Path | None, folder: str) -> Iterator[Path]:
     """Where the index of the shards lies: in `cache`, or beside the new shards until they are written."""
-    if cache is not None:
-        yield cache
-    elif is_remote(folder):
+    if is_remote(folder):
         with tempfile.TemporaryDirectory() as own:
-            yield Path(own)
-    else:
-        yield Path(folder, INDEX_FOLDER)
-        shutil.rmtree(Path(folder, INDEX_FOLDER))
+            yield cache or Path(own)
+        return
+    own_cache = Path(folder, INDEX_FOLDER)
+    yield cache or own_cache
+    shutil.rmtree(own_cache, ignore_errors=True)
 
 
 def _rows(sources: Sources, table: pa.Table) -> npt.NDArray[np.int64]:

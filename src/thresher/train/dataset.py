@@ -20,7 +20,7 @@ from thresher.data.index import Index, build_index
 from thresher.data.pixels import Images, open_images
 from thresher.data.quarantine import from_rejects
 from thresher.data.shards import Reject
-from thresher.data.uids import uid_bytes, uid_order
+from thresher.data.uids import UidRows, uid_bytes
 from thresher.data.writer import atomic_path
 from thresher.errors import InputError
 from thresher.models.towers import Towers
@@ -76,11 +76,7 @@ class OpenDataset:
 
     def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
         """Place of each uid, int64; -1 where its image does not decode or it was not asked for."""
-        keys, wanted = uid_bytes(self.uids), uid_bytes(uids)
-        order = uid_order(keys)
-        near = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-        places: Rows = np.where(keys[order[near]] == wanted, order[near], -1).astype(np.int64)
-        return places
+        return UidRows(uid_bytes(self.uids)).find(uid_bytes(uids))
 
     @property
     def quarantine(self) -> pa.Table:
