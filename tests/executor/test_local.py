@@ -69,6 +69,25 @@ def test_a_worker_that_hangs_is_stopped() -> None:
     assert time.monotonic() - started < 30
 
 
+def test_workers_that_are_started_ahead_do_the_tasks() -> None:
+    with WorkerPool(f"{HERE}:double", workers=2) as pool:
+        pool.start()
+        until = time.monotonic() + 60
+        while len(pool.pids()) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        started = pool.pids()
+        assert len(started) == 2
+        assert [result for _, result in pool.map(range(6), ahead=4)] == [0, 2, 4, 6, 8, 10]
+        assert pool.pids() == started
+
+
+def test_a_start_ahead_that_fails_is_told_by_the_first_task() -> None:
+    with WorkerPool(f"{HERE}:absent", workers=1) as pool:
+        pool.start()
+        with pytest.raises(RuntimeError, match="did not start"):
+            list(pool.map([1], ahead=1))
+
+
 def test_workers_that_die_whatever_the_task_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thresher.executor.local.MOST_DEATHS", 6)
     with pytest.raises(RuntimeError, match="one after another"):

@@ -15,7 +15,7 @@ from tests.data.bad_pool import jpeg, pair_members
 from tests.small_pool import caption, contents, uid, write_shards
 from thresher.errors import InputError
 from thresher.reshard.sources import Sources
-from thresher.reshard.write import lay_out
+from thresher.reshard.write import Layout, lay_out, open_writers
 from thresher.reshard.write import write_shards as write_tars
 from thresher.subset import read_npy_subset, write_subset
 
@@ -149,6 +149,11 @@ def test_ray_writes_the_shards_that_one_process_writes(tmp_path: Path) -> None:
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+def write_here(layout: Layout, sources: Sources, out: Path) -> None:
+    with open_writers(layout.num_shards) as write:
+        write_tars(layout, sources, str(out), write)
+
+
 def test_a_source_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "in", (5, 6))
     sources = Sources(shards, tmp_path / "index")
@@ -156,11 +161,11 @@ def test_a_source_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
     os.truncate(shards[1], 2048)
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"00001.tar is shorter than when it was indexed; index it again"):
-        write_tars(layout, sources, str(tmp_path / "out"))
+        write_here(layout, sources, tmp_path / "out")
     assert [path.name for path in sorted((tmp_path / "out").glob("*.tar"))] == ["00000000.tar"]
     Path(shards[1]).unlink()
     with pytest.raises(InputError, match=r"00001.tar cannot be read any more"):
-        write_tars(layout, sources, str(tmp_path / "out"))
+        write_here(layout, sources, tmp_path / "out")
 
 
 def test_what_is_known_of_the_sources_is_kept_until_the_subset_is_whole(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from thresher.errors import InputError
 from thresher.executor.process import Gone, Silent, Worker
 from thresher.executor.worker import call, prepare, result_of
 
@@ -69,6 +70,11 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Start all workers now, in the background; else each starts with its first task."""
+        for _ in range(self._workers):
+            threading.Thread(target=self._start_ahead, name="worker-start", daemon=True).start()
 
     def close(self) -> None:
         """Stop the workers at once; tasks under way end as `Death`."""
@@ -145,6 +151,21 @@ class WorkerPool:
                 self._slots.put(None)
                 if worker is not None:
                     self._forget(worker)
+
+    def _start_ahead(self) -> None:
+        worker = self._slots.get()
+        try:
+            if worker is None and not self._closed:
+                # a start that fails here is told by the first task, which tries again
+                with contextlib.suppress(RuntimeError, OSError, InputError, Gone):
+                    worker = self._start()
+        finally:
+            with self._lock:
+                closed = self._closed
+                if not closed:
+                    self._slots.put(worker)
+            if closed and worker is not None:
+                self._forget(worker)
 
     def _start(self) -> Worker:
         for _ in range(TRIES):

@@ -1,14 +1,18 @@
 """A function over tasks, on this machine or on a Ray cluster: the same calls, the same results."""
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from thresher.errors import InputError
 from thresher.executor.local import Death, WorkerPool
 
-__all__ = ["EXECUTORS", "Death", "check_executor", "run_shards"]
+__all__ = ["EXECUTORS", "Apply", "Death", "check_executor", "open_workers", "run_shards"]
 
 Task = TypeVar("Task")
+Apply = Callable[[Iterable[Any]], Iterator[tuple[Any, Any]]]
+"""Gives each task with what the workers make of it."""
 
 EXECUTORS = ("local", "ray")
 
@@ -31,6 +35,40 @@ def check_executor(executor: str, address: str | None = None) -> None:
         from thresher.executor.cluster import load_ray
 
         load_ray()
+
+
+@contextlib.contextmanager
+def open_workers(
+    function: str,
+    *,
+    settings: Any = None,
+    executor: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
+    cpus: int = 1,
+    gpu: bool = False,
+    deaths: list[str] | None = None,
+) -> Iterator[Apply]:
+    """Workers that start at once and end with the block; what it gives is `run_shards` for tasks that follow.
+
+    The arguments, and what is raised, are those of `run_shards`.
+    """
+    check_executor(executor, address)
+    found = [] if deaths is None else deaths
+    if executor == "ray":
+        from thresher.executor.ray import RayPool
+
+        with RayPool(
+            function, settings=settings, address=address, workers=workers or None, cpus=cpus, gpu=gpu
+        ) as pool:
+            pool.deaths = found
+            yield pool.map
+        return
+    count = 2 if workers is None else workers
+    with WorkerPool(function, workers=count, settings=settings, timeout_s=NO_LIMIT_S) as local:
+        local.deaths = found
+        local.start()
+        yield partial(local.map, ahead=2 * count)
 
 
 def run_shards(
@@ -70,18 +108,14 @@ def run_shards(
         OSError: as the function raised it (a full disk).
         RuntimeError: another error of the function, with its traceback.
     """
-    check_executor(executor, address)
-    found = [] if deaths is None else deaths
-    if executor == "ray":
-        from thresher.executor.ray import RayPool
-
-        with RayPool(
-            function, settings=settings, address=address, workers=workers or None, cpus=cpus, gpu=gpu
-        ) as pool:
-            pool.deaths = found
-            yield from pool.map(tasks)
-        return
-    count = 2 if workers is None else workers
-    with WorkerPool(function, workers=count, settings=settings, timeout_s=NO_LIMIT_S) as local:
-        local.deaths = found
-        yield from local.map(tasks, ahead=2 * count)
+    with open_workers(
+        function,
+        settings=settings,
+        executor=executor,
+        address=address,
+        workers=workers,
+        cpus=cpus,
+        gpu=gpu,
+        deaths=deaths,
+    ) as apply:
+        yield from apply(tasks)

@@ -5,6 +5,7 @@ are still read front to back: copy j of k of the pair at place p of P stands at 
 whole.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from thresher.data.location import content_mark, is_remote, join, names_in, read_small, size_of
 from thresher.data.writer import write_json
 from thresher.errors import InputError
-from thresher.executor.run import Death, run_shards
+from thresher.executor.run import Apply, Death, open_workers
 from thresher.reshard.sources import Sources
 from thresher.reshard.tarcopy import TarTask, num_bytes
 from thresher.reshard.tarplan import TarPlan
@@ -66,17 +67,28 @@ def mark_name(tar: str) -> str:
     return f"{tar.removesuffix('.tar')}_mark.json"
 
 
+@contextlib.contextmanager
+def open_writers(
+    num_shards: int, *, executor: str = "local", address: str | None = None, workers: int | None = 0
+) -> Iterator[Apply]:
+    """Processes, here or on Ray, that write tars; a single tar is written by this one."""
+    count = 0 if executor == "local" and num_shards < 2 else workers
+    with open_workers(
+        "thresher.reshard.tarcopy:tar_writer", settings={}, executor=executor, address=address, workers=count
+    ) as write_tars:
+        yield write_tars
+
+
 def write_shards(
     layout: Layout,
     sources: Sources,
     folder: str,
+    write_tars: Apply,
     progress: Callable[[int, int], None] | None = None,
-    *,
-    executor: str = "local",
-    address: str | None = None,
-    workers: int | None = 0,
 ) -> dict[str, int]:
     """Write the tar files that are not there yet, then look at all of them; tar name -> number of pairs.
+
+    `write_tars` comes from `open_writers`.
 
     Raises:
         InputError: a source has changed since it was indexed, or a file in the folder is not as it was
@@ -102,11 +114,7 @@ def write_shards(
             else:
                 yield TarTask(name, join(folder, name), plan)
 
-    function = "thresher.reshard.tarcopy:tar_writer"
-    count = 0 if executor == "local" and layout.num_shards == 1 else workers
-    for task, result in run_shards(
-        function, due(), settings={}, executor=executor, address=address, workers=count
-    ):
+    for task, result in write_tars(due()):
         if isinstance(result, Death):
             raise InputError(f"{task.path} could not be written: {result.reason}; run again, it goes on")
         if is_remote(folder):

@@ -22,7 +22,7 @@ from thresher.executor.lock import folder_lock
 from thresher.executor.run import check_executor
 from thresher.pools.available import state_of
 from thresher.reshard.sources import Sources
-from thresher.reshard.write import lay_out, write_shards
+from thresher.reshard.write import lay_out, open_writers, write_shards
 from thresher.scores.spec import nearest
 from thresher.subset.meta import META_FILE, Draws, claim, describe
 from thresher.subset.npy import write_draws
@@ -105,15 +105,17 @@ def write_subset(
             files = [PARQUET_FILE]
         else:
             here = 2 if executor == "ray" or workers is None else workers
-            with _index_folder(index_cache, folder) as cache:
+            num_tars = -(-meta["num_rows"] // pairs_per_shard)
+            with (
+                open_writers(num_tars, executor=executor, address=ray_address, workers=workers) as write_tars,
+                _index_folder(index_cache, folder) as cache,
+            ):
                 sources = Sources(shards, cache, exclude=exclude, workers=here)
                 table = pa.Table.from_batches(draws.to_batches(), draws.schema)
                 repeats = table.column("repeats").to_numpy().astype(np.int64)
                 layout = lay_out(_rows(sources, table), repeats, pairs_per_shard)
                 write_draws(join(folder, SAMPLE_IDS_FILE), _words(draws), meta["num_unique"])
-                sizes = write_shards(
-                    layout, sources, folder, progress, executor=executor, address=ray_address, workers=workers
-                )
+                sizes = write_shards(layout, sources, folder, write_tars, progress)
             _check_unchanged(shards, states, folder)
             write_json(join(folder, SIZES_FILE), sizes)
             files = [*sizes, SIZES_FILE, SAMPLE_IDS_FILE]
