@@ -113,9 +113,12 @@ def clusterings(scale: float) -> None:
     vectors, _ = planted(count, 2 * first, 128)
     print(f"kmeans: {count} x 128 into {first} and {second}")
     ways: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-        f"thresher, at most {passes} passes": by_thresher(passes, 32) for passes in (3, 5, 10, 50)
+        f"thresher, at most {passes} passes": by_thresher(passes) for passes in (3, 5, 10, 50)
     }
-    ways["thresher, more starts"] = by_thresher(20, 64)
+    ways["thresher, more starts"] = by_thresher(20, start_points=64)
+    ways["thresher, to the end"] = by_thresher(
+        50, start_points=count // first, start_rounds=first, neighbours=512, enough=0
+    )
     if faiss is not None:
         ways["faiss, 25 passes"] = by_faiss
     ways["published, 50 passes"] = by_published
@@ -227,12 +230,11 @@ def numbered_points(vectors: np.ndarray) -> Points:
     return points_in(vectors, uid_bytes([f"{number:032x}" for number in range(len(vectors))]))
 
 
-def by_thresher(passes: int, start_points: int) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A way to centroids with so many passes at most, and points a cluster to start from."""
+def by_thresher(passes: int, **options: float) -> Callable[[np.ndarray, int], np.ndarray]:
+    """A way to centroids with so many passes at most, and other options of `kmeans`."""
 
     def way(points: np.ndarray, clusters: int) -> np.ndarray:
-        found = kmeans(points, clusters, iterations=passes, draw=rng(), start_points=start_points)
-        return found.centroids_kD
+        return kmeans(points, clusters, iterations=passes, draw=rng(), **options).centroids_kD
 
     return way
 

@@ -48,13 +48,19 @@ def test_no_start_is_drawn_twice_and_rounds_of_many_reach_nearly_what_single_dra
     assert kmeans(points, 60, iterations=20, draw=rng()).objective < 2.5 * single
 
 
-def test_comparing_with_centroids_around_reaches_what_comparing_with_all_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_comparing_with_centroids_around_reaches_what_comparing_with_all_does() -> None:
     points, _ = planted_vectors((30,) * 100, dim=24, spread=0.2)
     around = kmeans(points, 150, iterations=30, draw=rng()).objective
-    monkeypatch.setattr("thresher.balance.lloyd.NEIGHBOURS", 1000)
-    assert around == pytest.approx(kmeans(points, 150, iterations=30, draw=rng()).objective, rel=0.01)
+    among_all = kmeans(points, 150, iterations=30, draw=rng(), neighbours=1000).objective
+    assert around == pytest.approx(among_all, rel=0.01)
+
+
+def test_more_rounds_more_neighbours_and_more_passes_fit_better() -> None:
+    points, _ = planted_vectors((20,) * 300, dim=24, spread=0.2)
+    quick = kmeans(points, 150, iterations=30, draw=rng(), start_rounds=8, neighbours=8)
+    slow = kmeans(points, 150, iterations=30, draw=rng(), start_rounds=150, neighbours=64, enough=0)
+    assert slow.objective < quick.objective
+    assert slow.iterations >= quick.iterations
 
 
 def test_centroids_around_agree_with_all_where_no_point_moves_far(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +69,7 @@ def test_centroids_around_agree_with_all_where_no_point_moves_far(monkeypatch: p
     centroids = kmeans(points, 80, iterations=2, draw=rng()).centroids_kD
     labels, _ = nearest(points, centroids)
     moved = (centroids + 0.005 * rng().standard_normal(centroids.shape)).astype(np.float32)
-    found, near = _nearest_around(points, moved, labels)
+    found, near = _nearest_around(points, moved, labels, 32)
     expected, least = nearest(points, moved)
     assert (found == expected).mean() > 0.999
     assert (near >= least - 1e-6).all()

@@ -21,11 +21,8 @@ START_POINTS = 32
 """Points a cluster among which the centroids to start from are drawn, and at least `START_LEAST` in all."""
 START_LEAST = 8192
 START_ROUNDS = 512
-"""Most rounds in which they are drawn."""
 NEIGHBOURS = 32
-"""Centroids, its own among them, that a point is compared with from the second pass on."""
 ENOUGH = 1e-4
-"""The iteration ends where the objective falls by less than this share."""
 
 Vectors = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
@@ -53,6 +50,9 @@ def kmeans(
     iterations: int,
     draw: np.random.Generator,
     start_points: int = START_POINTS,
+    start_rounds: int = START_ROUNDS,
+    neighbours: int = NEIGHBOURS,
+    enough: float = ENOUGH,
 ) -> Clustering:
     """Centroids of `clusters` clusters of points.
 
@@ -61,7 +61,11 @@ def kmeans(
         clusters: k, at most the number of points.
         iterations: Most passes over the points.
         draw: Draws the centroids to start from.
-        start_points: Points a cluster among which they are drawn; more take longer and fit better.
+        start_points: Points a cluster among which they are drawn; more take longer and fit better, and so it
+            is with the next two.
+        start_rounds: Most rounds in which they are drawn.
+        neighbours: Centroids, its own among them, that a point is compared with from the second pass on.
+        enough: The iteration ends where the objective falls by less than this share.
 
     Raises:
         InputError: fewer points than clusters, or no clusters.
@@ -72,16 +76,16 @@ def kmeans(
         raise InputError(f"{len(points_nD)} points cannot form {clusters} clusters; ask for fewer clusters")
     among = min(len(points_nD), max(START_LEAST, start_points * clusters))
     sample = np.sort(draw.choice(len(points_nD), among, replace=False))
-    centroids = _spread(points_nD[sample], clusters, draw)
+    centroids = _spread(points_nD[sample], clusters, start_rounds, draw)
     labels, distance = nearest(points_nD, centroids)
     last, done = np.inf, 1
     while True:
         centroids = _means(points_nD, labels, distance, centroids)
         objective = float(distance.mean(dtype=np.float64))
-        if done >= iterations or objective >= last * (1 - ENOUGH):
+        if done >= iterations or objective >= last * (1 - enough):
             return Clustering(centroids_kD=centroids, objective=objective, iterations=done)
-        if clusters > 2 * NEIGHBOURS:
-            labels, distance = _nearest_around(points_nD, centroids, labels)
+        if clusters > 2 * neighbours:
+            labels, distance = _nearest_around(points_nD, centroids, labels, neighbours)
         else:
             labels, distance = nearest(points_nD, centroids)
         last, done = objective, done + 1
@@ -106,8 +110,10 @@ def nearest(points_nD: Vectors, centroids_kD: Vectors) -> tuple[Labels, Vectors]
     return labels, np.maximum(distance, 0)
 
 
-def _nearest_around(points_nD: Vectors, centroids_kD: Vectors, labels: Labels) -> tuple[Labels, Vectors]:
-    """As `nearest`, among the `NEIGHBOURS` centroids nearest to the one that a point has."""
+def _nearest_around(
+    points_nD: Vectors, centroids_kD: Vectors, labels: Labels, neighbours: int
+) -> tuple[Labels, Vectors]:
+    """As `nearest`, among the so many centroids nearest to the one that a point has."""
     half_k = _squares(centroids_kD) / 2
     found, distance = np.empty_like(labels), _squares(points_nD)
     order = np.argsort(labels, kind="stable")
@@ -117,7 +123,7 @@ def _nearest_around(points_nD: Vectors, centroids_kD: Vectors, labels: Labels) -
         own = np.arange(first, min(first + block, len(centroids_kD)))
         near = centroids_kD[own] @ centroids_kD.T - half_k
         near[own - first, own] = np.inf
-        around = np.sort(np.argpartition(near, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:], axis=1)
+        around = np.sort(np.argpartition(near, -neighbours, axis=1)[:, -neighbours:], axis=1)
         for cluster in own.tolist():
             rows = order[ends[cluster - 1] if cluster else 0 : ends[cluster]]
             others = around[cluster - first]
@@ -142,7 +148,7 @@ def _means(points_nD: Vectors, labels: Labels, distance: Vectors, centroids_kD: 
     return means
 
 
-def _spread(points_nD: Vectors, clusters: int, draw: np.random.Generator) -> Vectors:
+def _spread(points_nD: Vectors, clusters: int, most_rounds: int, draw: np.random.Generator) -> Vectors:
     """Points to start from, each the best of a few draws.
 
     A point is drawn with a chance in proportion to its squared distance to those chosen before (k-means++,
@@ -167,7 +173,7 @@ def _spread(points_nD: Vectors, clusters: int, draw: np.random.Generator) -> Vec
         sums = np.cumsum(distance, dtype=np.float64)
         if len(chosen) == clusters or not sums[-1]:
             break
-        size = (min(clusters - len(chosen), -(-clusters // START_ROUNDS)), tries)
+        size = (min(clusters - len(chosen), -(-clusters // most_rounds)), tries)
         drawn = np.searchsorted(sums, draw.random(size) * sums[-1], side="right")
         drawn = np.minimum(drawn, len(points_nD) - 1)  # the product may round up to the sum
     left = np.setdiff1d(np.arange(len(points_nD)), chosen)[: clusters - len(chosen)]
