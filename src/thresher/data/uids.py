@@ -63,6 +63,12 @@ class UidRows:
         near = np.minimum(np.searchsorted(self._rising, uids), len(self) - 1)
         return np.where(self._rising[near] == uids, self._rows[near], -1)
 
+    def uids(self) -> npt.NDArray[np.bytes_]:
+        """The uid of each row, where the rows are those from 0 on."""
+        uids = np.empty_like(self._rising)
+        uids[self._rows] = self._rising
+        return uids
+
     def rows(self, uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Rows int64 [n] of uids, in their order; a uid may be asked for several times.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.uids import uid_bytes, uid_order
+from thresher.data.uids import UidRows, uid_bytes
 from thresher.embeddings.numbers import DTYPES, unpack
 from thresher.embeddings.parts import EMBED, SCHEMA, VERSION, vectors_path
 from thresher.errors import InputError
@@ -59,16 +59,13 @@ class StoredEmbeddings:
     flops_per_pair: float
     count: int
     _starts: Places = field(repr=False)  # first place of each part, and `count`
-    _uids: npt.NDArray[np.bytes_] = field(repr=False)  # sorted, with the place of each
-    _places: Places = field(repr=False)
+    _rows: UidRows = field(repr=False)
     _mapped: Any = field(repr=False)
 
     @property
     def uids(self) -> npt.NDArray[np.bytes_]:
         """Uid of each place, 16 bytes each (`S16`)."""
-        uids = np.empty_like(self._uids)
-        uids[self._places] = self._uids
-        return uids
+        return self._rows.uids()
 
     def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Places:
         """Place of each uid, int64 [n]; of a uid that stands in two shards the first.
@@ -76,20 +73,17 @@ class StoredEmbeddings:
         Raises:
             InputError: a uid has no embedding; the text names it.
         """
-        wanted = uid_bytes(uids)
-        if not len(wanted):
-            return np.empty(0, dtype=np.int64)
-        near = np.minimum(np.searchsorted(self._uids, wanted), max(self.count - 1, 0))
-        missing = self._uids[near] != wanted if self.count else np.ones(len(wanted), dtype=bool)
+        places = self._rows.find(uid_bytes(uids))
+        missing = places < 0
         if missing.any():
             # Not from the bytes, which numpy cuts at their last one that is not zero.
             first = str(uids[int(np.argmax(missing))])
             more = f" and {int(missing.sum()) - 1} more" if missing.sum() > 1 else ""
             raise InputError(
-                f"uid {first}{more} of {len(wanted)} asked for stand not among the {self.count} embeddings "
+                f"uid {first}{more} of {len(places)} asked for stand not among the {self.count} embeddings "
                 f"in {self.folder}; embed the shards of these pairs as well, or leave the pairs out"
             )
-        return self._places[near]
+        return places
 
     def image(self, places: Places) -> Vectors:
         """Image vectors of length 1, float32 [n, D], of the pairs at `places`."""
@@ -142,7 +136,6 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
             f"{content['counts']['pairs']}; run `thresher embed` again"
         )
     uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(column) for column in columns)])
-    places = uid_order(uids)
 
     def load(number: int) -> npt.NDArray[Any]:
         shape = (int(starts[number + 1] - starts[number]), 2, int(content["dim"]))
@@ -157,8 +150,7 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
         flops_per_pair=float(content["flops_per_pair"]),
         count=count,
         _starts=starts,
-        _uids=uids[places],
-        _places=places,
+        _rows=UidRows(uids),
         _mapped=functools.lru_cache(maxsize=MAPPED_PARTS)(load),
     )
 

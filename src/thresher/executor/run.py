@@ -48,10 +48,12 @@ def open_workers(
     cpus: int = 1,
     gpu: bool = False,
     deaths: list[str] | None = None,
+    ahead: bool = False,
 ) -> Iterator[Apply]:
-    """Workers that start at once and end with the block; what it gives is `run_shards` for tasks that follow.
+    """Workers that end with the block; what it gives is `run_shards` for tasks that follow.
 
-    The arguments, and what is raised, are those of `run_shards`.
+    The arguments, and what is raised, are those of `run_shards`. With `ahead` the workers of this machine
+    start at once, else each with its first task.
     """
     check_executor(executor, address)
     found = [] if deaths is None else deaths
@@ -67,7 +69,8 @@ def open_workers(
     count = 2 if workers is None else workers
     with WorkerPool(function, workers=count, settings=settings, timeout_s=NO_LIMIT_S) as local:
         local.deaths = found
-        local.start()
+        if ahead:
+            local.start()
         yield partial(local.map, ahead=2 * count)
 
 

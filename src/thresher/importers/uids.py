@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-DIGITS = 32
+from thresher.data.uids import DIGITS
+
 _TEXT = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 
 

@@ -45,6 +45,7 @@ class Sources:
         left = np.flatnonzero(UidRows(uid_bytes(exclude)).find(every) < 0)
         self._rows = UidRows(every[left], left)
         self._held: OrderedDict[int, pa.Table] = OrderedDict()
+        self._held_bytes = 0
 
     def rows(self, uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> Ints:
         """The numbers of pairs; raises like `UidRows.rows`."""
@@ -73,16 +74,19 @@ class Sources:
 
     def _pairs(self, shard: int) -> pa.Table:
         """The pairs of a shard; those of the last ones stay in memory."""
-        name, table = self._shards[shard], self._held.pop(shard, None)
-        if table is None:
-            table = kept_pairs(name, self._cache, self._marks[shard], _COLUMNS)
+        if shard in self._held:
+            self._held.move_to_end(shard)
+            return self._held[shard]
+        name = self._shards[shard]
+        table = kept_pairs(name, self._cache, self._marks[shard], _COLUMNS)
         if table is None or table.num_rows != self._starts[shard + 1] - self._starts[shard]:
             if mark_of(name) == self._marks[shard]:
                 raise InputError(f"the index of {name} is no longer in {self._cache}; run again")
             raise InputError(f"{name} changed while pairs were copied from it; write into a new folder")
         self._held[shard] = table
-        while len(self._held) > 1 and sum(held.nbytes for held in self._held.values()) > _HELD_BYTES:
-            self._held.popitem(last=False)
+        self._held_bytes += table.nbytes
+        while len(self._held) > 1 and self._held_bytes > _HELD_BYTES:
+            self._held_bytes -= self._held.popitem(last=False)[1].nbytes
         return table
 
 

@@ -74,7 +74,12 @@ def open_writers(
     """Processes, here or on Ray, that write tars; a single tar is written by this one."""
     count = 0 if executor == "local" and num_shards < 2 else workers
     with open_workers(
-        "thresher.reshard.tarcopy:tar_writer", settings={}, executor=executor, address=address, workers=count
+        "thresher.reshard.tarcopy:tar_writer",
+        settings={},
+        executor=executor,
+        address=address,
+        workers=count,
+        ahead=True,
     ) as write_tars:
         yield write_tars
 
