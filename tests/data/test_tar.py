@@ -137,3 +137,16 @@ def test_a_plain_header_is_read_as_the_standard_library_reads_it(name, kind, pla
         theirs = tarfile.TarInfo.frombuf(changed, "utf-8", "surrogateescape")
         assert theirs.isreg()
         assert (theirs.name, theirs.size) == found
+
+
+@pytest.mark.parametrize("filling", [b"a", b"\xff"])
+def test_a_checksum_that_is_right_only_modulo_that_of_adler_is_wrong(filling: bytes) -> None:
+    info = tarfile.TarInfo("a.jpg")
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[157:257], header[346:BLOCK] = filling * 100, filling * 166
+    right = with_checksum(bytes(header))
+    assert _plain_file(right) == ("a.jpg", 0)
+    for off in (-65_521, 65_521):
+        wrong = int(right[148:154], 8) + off
+        if wrong >= 0:
+            assert _plain_file(right[:148] + b"%06o\0 " % wrong + right[156:]) is None
