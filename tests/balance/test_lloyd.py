@@ -34,7 +34,7 @@ def test_planted_clusters_of_very_unequal_size_are_found() -> None:
 def test_the_objective_never_rises_with_more_passes() -> None:
     points = rng().standard_normal((800, 6), dtype=np.float32)
     reached = [kmeans(points, 30, iterations=number, draw=rng(3)).objective for number in range(1, 8)]
-    assert all(later <= earlier for earlier, later in itertools.pairwise(reached))
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in itertools.pairwise(reached))
     assert reached[-1] < 0.9 * reached[0]
 
 

@@ -48,7 +48,7 @@ def test_planted_repeats_are_found_across_the_borders_of_cells() -> None:
     repeats = of != np.arange(6000)
     assert (keeper[repeats] == of[repeats]).mean() >= 0.999
     assert (keeper[~repeats] == of[~repeats]).mean() >= 0.99
-    assert (cosine[keeper != np.arange(6000)] >= 0.97).all()
+    assert (cosine[keeper != np.arange(6000)] >= 0.97 - 1e-6).all()
 
 
 def test_the_better_one_stays() -> None:
@@ -145,7 +145,7 @@ def test_a_turned_picture_is_found_by_a_model(tmp_path: Path) -> None:
     deduplicate(shards, tmp_path / "out", embeddings=stored, similarity=0.98, workers=0)
     rows = pq.read_table(tmp_path / "out" / "dropped.parquet").to_pylist()
     assert rows
-    assert all(row["method"] == "semantic" and row["similarity"] >= 0.98 for row in rows)
+    assert all(row["method"] == "semantic" and row["similarity"] >= 0.98 - 1e-6 for row in rows)
     assert {uid(0), uid(1)} & {row["uid"] for row in rows}
 
 

@@ -113,7 +113,7 @@ def test_checkpoints_are_mid_run_points_of_their_run(tmp_path):
 def test_the_results_of_the_whole_run_go_before_those_of_checkpoints(tmp_path):
     datacomp_run(tmp_path / "run", {"ImageNet 1k": 0.2}, name="eval_results_epoch_4_step_-1.jsonl")
     datacomp_run(tmp_path / "run", {"ImageNet 1k": 0.3})
-    assert imported(tmp_path)[0].error == 0.7
+    assert imported(tmp_path)[0].error == pytest.approx(0.7)
 
 
 def test_a_checkpoint_of_a_step_needs_the_batch_size(tmp_path):

