@@ -1,9 +1,12 @@
+import fcntl
 import json
 import multiprocessing
 import os
 import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -31,6 +34,33 @@ def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path):
         write_half()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_writer_goes_on(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.txt"
+    flushed = []
+
+    def flush(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        flushed.append(
+            (status.st_ino, status.st_size if stat.S_ISREG(status.st_mode) else None, path.exists())
+        )
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    file, folder = (one.stat().st_ino for one in (path, tmp_path))
+    assert flushed == [(file, 5, False), (folder, None, True)]
+
+
+def test_an_appended_line_is_on_the_disk_before_the_writer_goes_on(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_size))
+    append_jsonl(tmp_path / "runs.jsonl", {"a": 1})
+    append_jsonl(tmp_path / "runs.jsonl", {"a": 2})
+    assert flushed == [9, 18]
 
 
 def test_a_temporary_name_matches_no_reader(tmp_path):
@@ -128,6 +158,18 @@ def test_a_torn_last_line_goes_and_a_whole_one_without_its_end_stays(tmp_path):
 
 
 def _append_many(path: Path, name: str) -> None:
+    """In a process of its own, in which a line reaches the file in two halves with time between them."""
+    write = os.write
+
+    def write_slowly(descriptor: int, data: bytes) -> int:
+        if len(data) < 2:
+            return write(descriptor, data)
+        half = len(data) // 2
+        written = write(descriptor, data[:half])
+        time.sleep(0.005)
+        return written + write(descriptor, data[half:])
+
+    os.write = write_slowly
     for number in range(20):
         append_jsonl(path, {"from": name, "number": number, "filler": "x" * 3000})
 
@@ -144,3 +186,17 @@ def test_processes_that_append_together_lose_no_line(tmp_path):
     assert sorted((line["from"], line["number"]) for line in lines) == [
         (f, n) for f in "ab" for n in range(20)
     ]
+
+
+def test_an_append_waits_for_the_one_that_has_begun(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    with path.open("ab", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(b'{"a": ')
+        append = threading.Thread(target=append_jsonl, args=(path, {"b": 2}))
+        append.start()
+        append.join(0.1)
+        assert path.read_text() == '{"a": '  # the half of a line is not taken for the rest of a killed writer
+        other.write(b"1}\n")
+    append.join()
+    assert path.read_text() == '{"a": 1}\n{"b": 2}\n'

@@ -6,7 +6,7 @@ import pytest
 from tests.laws.planted import parameters, planted_run, planted_runs
 from tests.laws.test_recovery import LENGTHS, drawn_truth
 from thresher.laws import LAWS
-from thresher.laws.choice import AUTO, hold_out, try_law
+from thresher.laws.choice import AUTO, Trial, drift_of, hold_out, try_law, weights_of
 from thresher.laws.fit import fit, predict_runs
 
 TWO_POOLS = parameters(b=(-0.2, -0.1), tau=(5.0, 3.0))
@@ -29,6 +29,40 @@ def test_a_law_is_judged_by_runs_that_it_has_not_seen():
     right, off = (try_law(LAWS["utility"], these, POOLS, {}) for these in (runs, moved))
     assert right.mae < 1e-6
     assert off.mae == pytest.approx(0.02, rel=1e-3)
+
+
+def tried(*, mean_square=0.0, drift=0.0):
+    """What a law made of four pools' longest runs."""
+    return Trial(mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4), drift=drift)
+
+
+def test_of_laws_with_equal_evidence_the_one_that_predicts_the_longest_runs_better_weighs_more():
+    trials = {"power": tried(mean_square=0.003**2), "utility": tried()}
+    # twice the square that is expected, in four pools: (1 / 2) ** (4 / 2) as likely
+    assert weights_of(trials, {"power": 0.0, "utility": 0.0}) == pytest.approx({"utility": 0.8, "power": 0.2})
+    assert list(weights_of(trials, {"power": 0.0, "utility": 0.0})) == ["utility", "power"]
+    untried = {"power": None, "utility": tried()}
+    assert weights_of(untried, {"power": 0.0, "utility": 0.0}) == pytest.approx(
+        {"power": 0.5, "utility": 0.5}
+    )
+
+
+def test_longer_runs_than_the_laws_foresaw_leave_a_drift_and_those_they_foresaw_none():
+    runs = planted_runs(TWO_POOLS, lengths=LENGTHS)
+    worse = [
+        replace(run, error=run.error * 1.05) if run.samples_seen == max(LENGTHS) else run for run in runs
+    ]
+    foreseen, missed = (fit(these, law="utility", num_draws=0).drift for these in (runs, worse))
+    assert foreseen == pytest.approx(0.0, abs=1e-6)
+    assert missed == pytest.approx(np.log(1.05) / np.log(LENGTHS[-1] / LENGTHS[-2]), rel=0.01)
+
+
+def test_the_drift_of_several_laws_is_that_of_their_shares():
+    trials = {"utility": tried(drift=0.03), "power": tried(drift=0.04), "harmful": None}
+    assert drift_of(trials, {"utility": 0.4, "power": 0.4, "harmful": 0.2}) == pytest.approx(
+        np.sqrt((0.03**2 + 0.04**2) / 2)
+    )
+    assert drift_of(trials, {"harmful": 1.0}) == 0.0
 
 
 def test_too_few_runs_judge_no_law():

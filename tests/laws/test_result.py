@@ -52,6 +52,18 @@ def test_draws_of_many_mixes_and_lengths_come_in_one_call(laws):
     np.testing.assert_allclose(together[:, 1, 2], alone, rtol=1e-13)
 
 
+def test_a_drift_widens_what_is_said_of_longer_runs_and_moves_no_prediction(laws):
+    drifting, steady = (replace(laws, drift=drift) for drift in (0.1, 0.0))
+    n = laws.longest * np.exp([-1.0, 0.0, 1.0, 2.0])
+    with_drift, without = (
+        predict_draws(of, n, [0.5, 0.5, 0], np.full(3, POOL_SIZE)) for of in (drifting, steady)
+    )
+    beyond = np.log(with_drift / without)
+    np.testing.assert_array_equal(beyond[:, :2], 0.0)
+    np.testing.assert_allclose(beyond[:, 2:].std(0), [0.1, 0.2], rtol=0.05)
+    np.testing.assert_allclose(with_drift.mean(0), without.mean(0), rtol=0.01)
+
+
 def test_a_prediction_is_the_mean_over_the_draws_and_lies_in_its_interval(laws):
     n = np.geomspace(8e6, 5e8, 7)
     middle = predict_mix(laws, MIX, SIZES, n)

@@ -36,6 +36,13 @@ def test_twins_do_not_make_a_winner_doubtful() -> None:
     assert choice.as_good == [1 - choice.best]
 
 
+def test_only_what_is_within_the_tolerance_in_nine_of_ten_draws_is_called_as_good() -> None:
+    best = np.full(10, 0.5)
+    nearly_always, mostly = (np.where(np.arange(10) < draws, 0.5005, 0.51) for draws in (9, 8))
+    choice = choose(np.stack([best, mostly, nearly_always], axis=1), tolerance=0.001)
+    assert (choice.best, choice.as_good) == (0, [2])
+
+
 def test_a_winner_that_others_beat_by_little_is_close() -> None:
     rng = np.random.default_rng(RNG_SEED)
     error_SC = 0.5 + rng.normal(0, 0.0008, (200, 4))

@@ -3,7 +3,7 @@ import pytest
 
 from tests.plans.drawn import drawn_laws
 from thresher.errors import InputError
-from thresher.laws.result import predict_mix
+from thresher.laws.result import predict_draws, predict_mix
 from thresher.plans import Costs, costs_of_runs, make_plan, winner
 from thresher.runs import Run
 
@@ -60,10 +60,27 @@ def test_they_have_paid_back_where_everything_needs_that_many_samples_more() -> 
     assert "scoring is not known and not counted" in paid.sentence
 
 
+@pytest.mark.parametrize("samples", [30_000_000, 100_000_000])
+def test_the_chance_of_payback_is_the_share_of_draws_in_which_everything_would_need_more(
+    samples: int,
+) -> None:
+    plan = make_plan(LAWS, BUDGETS, spent=Costs(probing_flops=samples * 1e10, flops_per_sample=1e10))
+    names = LAWS.pool_names
+    sizes = [float(plan.pools[name]) for name in names]
+    for budget, charge in zip(plan.budgets, plan.payback.budgets, strict=True):
+        chosen = [winner(budget).weights.get(name, 0.0) for name in names]
+        plan_S = predict_draws(LAWS, budget.samples_seen, chosen, sizes)
+        everything_S = predict_draws(LAWS, budget.samples_seen + samples, np.full(4, 0.25), sizes)
+        # the curve of everything is followed from point to point
+        assert charge.chance == pytest.approx((everything_S >= plan_S).mean(), abs=0.02)
+    assert any(0 < charge.chance < 1 for charge in plan.payback.budgets)
+
+
 def test_what_never_pays_back_says_so() -> None:
     equal = drawn_laws((-0.1, -0.1), (20.0, 20.0))
     paid = make_plan(equal, BUDGETS, spent=Costs(probing_flops=1e17, flops_per_sample=1e10)).payback
     assert (paid.since, paid.high) == (None, None)
+    assert [charge.chance for charge in paid.budgets] == [0.0, 0.0, 0.0]
     assert paid.sentence.endswith("up to 1.28B training on everything is as good for less.")
 
 

@@ -1,12 +1,15 @@
+import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pools.scores import write_scores
 from tests.small_pool import uid
+from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.pools import Pools, cut
 from thresher.subset.manifest import manifest, repeat_rates, whole_repeats
@@ -57,6 +60,31 @@ def test_a_pass_is_never_longer_than_the_budget(pools: Pools) -> None:
     table = manifest(pools, {"0-25%": 1 - 1e-6, "50-100%": 1e-6}, samples_seen=35).table().to_pydict()
     assert sum(table["repeats"]) == 35
     assert set(table["pool"]) == {"0-25%"}  # a millionth of 35 samples is no sample
+
+
+@pytest.mark.parametrize("samples_seen", [5, 17, 36, 61])
+@pytest.mark.parametrize("first", [0.13, 0.37, 0.77, 0.91])
+def test_a_budget_is_shared_out_to_the_draw(pools: Pools, first: float, samples_seen: int) -> None:
+    mix = {"0-25%": first, "25-50%": (1 - first) / 3, "50-100%": 2 * (1 - first) / 3}
+    table = manifest(pools, mix, samples_seen=samples_seen).table().to_pydict()
+    length = min(samples_seen, max(size / mix[name] for name, size in pools.sizes.items()))
+    for name, size in pools.sizes.items():
+        rows = zip(table["pool"], table["repeats"], strict=True)
+        drawn = [repeats for pool, repeats in rows if pool == name]
+        assert abs(sum(drawn) - length * mix[name]) <= 0.5 + 1e-9
+        assert {0, math.floor(length * mix[name] / size), math.ceil(length * mix[name] / size)} >= set(drawn)
+
+
+def test_where_many_uids_hash_alike_a_budget_is_shared_out_to_the_draw_all_the_same(tmp_path: Path) -> None:
+    count = 60_000  # nearly as many as there are values of the upper bits that are counted
+    scores = write_scores(tmp_path / "s", [np.zeros(count)])
+    pool = cut(scores, by="clip", edges=(1.0,), out=tmp_path / "p")
+    words = uid_words(pool.uids(0))
+    for samples_seen in range(20_000, 20_008):
+        table = manifest(pool, pool.names, samples_seen=samples_seen).table()
+        kept = whole_repeats(words, samples_seen / count) > 0
+        assert table.num_rows == samples_seen
+        assert table.column("uid").equals(pool.uids(0).filter(pa.array(kept)))
 
 
 @given(st.floats(0, 20), st.integers(1, 500), st.integers(0, 2**32))
