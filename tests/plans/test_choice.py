@@ -43,12 +43,15 @@ def test_only_what_is_within_the_tolerance_in_nine_of_ten_draws_is_called_as_goo
     assert (choice.best, choice.as_good) == (0, [2])
 
 
-def test_a_winner_that_others_beat_by_little_is_close() -> None:
+@pytest.mark.parametrize(("spread", "verdict"), [(0.0008, "close"), (0.004, "unclear")])
+def test_a_winner_that_others_beat_by_little_is_close_and_one_that_they_beat_by_much_unclear(
+    spread: float, verdict: str
+) -> None:
     rng = np.random.default_rng(RNG_SEED)
-    error_SC = 0.5 + rng.normal(0, 0.0008, (200, 4))
-    choice = choose(error_SC, tolerance=0.001)
+    choice = choose(0.5 + rng.normal(0, spread, (200, 4)), tolerance=0.001)
     assert choice.chance_C[choice.best] < 0.9
-    assert choice.verdict == "close" if choice.regret_C[choice.best] <= 0.001 else "unclear"
+    assert (choice.regret_C[choice.best] <= 0.001) == (verdict == "close")
+    assert choice.verdict == verdict
 
 
 def test_an_unclear_choice_names_the_rival_that_would_save_most() -> None:
