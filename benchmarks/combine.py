@@ -24,15 +24,17 @@ from pathlib import Path
 import numpy as np
 
 from combine_data import World, count_pairs, make_world
-from thresher.combine import Labels, auc, gain, learn, mean_of_ranks, read_labels
-from thresher.combine.auc import Auc
-from thresher.combine.joined import Joined, join
-from thresher.config.sections import Filter
-from thresher.embeddings import embed_shards
-from thresher.scores import parse_scorer
+from thresher.scores.combine.combine import mean_of_ranks
+from thresher.scores.combine.joined import Joined, join
+from thresher.scores.combine.labels import Labels, read_labels
+from thresher.scores.combine.learned import learn
+from thresher.scores.combine.rank_shares import Auc, auc, gain
+from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
-from thresher.training import train_network
+from thresher.train.settings import Filter
+from thresher.train.stage import train_network
 
 MODEL = "thresher-tiny-32"
 PASSES = 5

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thresher.data.pairs import uid_of
-from thresher.data.shards import Pair, read_pairs
+from thresher.data.pairs import Pair, uid_of
+from thresher.data.shards import read_pairs
 
 WRONG_SHARE = 0.4
 CURATED_SHARE = 0.4

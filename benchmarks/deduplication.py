@@ -30,11 +30,13 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from PIL import Image
 
+from thresher.curate.duplicates.dedup import deduplicate
+from thresher.curate.duplicates.semantic import semantic_duplicates
 from thresher.data.pairs import Pair
-from thresher.data.shards import expand, read_pairs
-from thresher.duplicates import deduplicate, semantic_duplicates
-from thresher.embeddings.parts import write_part
-from thresher.scores.parts import Stamp
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs
+from thresher.scores.embeddings.parts import write_part
+from thresher.sharded.parts import Stamp
 
 KINDS = ("exact", "resized", "re-encoded", "cropped")
 EVERY = 8

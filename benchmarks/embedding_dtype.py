@@ -24,14 +24,18 @@ import numpy as np
 import torch
 
 from scoring_speed import BATCH, bare_rate
-from thresher.data.images import decode
-from thresher.data.shards import Pair, read_pairs
-from thresher.embeddings import DTYPES, embed_folder, embed_shards, open_embeddings
-from thresher.embeddings.numbers import pack, unpack
+from thresher.data.images.decode import decode
+from thresher.data.pairs import Pair
+from thresher.data.shards import read_pairs
 from thresher.models.towers import Towers, embed_images, embed_texts, load_towers, resolve_precision
-from thresher.selection import Embeddings, select, uid_keys
+from thresher.scores.embeddings.embed import embed_folder, embed_shards
+from thresher.scores.embeddings.parts import DTYPES, pack, unpack
+from thresher.scores.embeddings.stored import open_embeddings
+from thresher.selection.embeddings import Embeddings
+from thresher.selection.keys import uid_keys
+from thresher.selection.select import select
+from thresher.train.job import Job, run_job
 from thresher.train.recipe import Recipe
-from thresher.training import Job, run_job
 
 MODEL = "thresher-tiny-32"
 CURATED = 2000

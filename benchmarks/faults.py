@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from made_shards import make_shards, uid_of
-from thresher.data.shards import expand
-from thresher.subset import write_subset
+from thresher.curate.subset.write import write_subset
+from thresher.data.patterns import expand
 
 SCORERS = ("caption", "image:feature=entropy", "clip:model=thresher-tiny-32,device=cpu")
 THRESHER = ("-m", "thresher.cli")

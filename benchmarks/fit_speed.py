@@ -60,13 +60,13 @@ from published_search import (
     search_vectorised,
     visited,
 )
-from thresher.laws import LAWS
-from thresher.laws.fit import fit
-from thresher.laws.interval import bootstrap
-from thresher.laws.problem import Problem, build_problem
-from thresher.laws.solve import Solution, solve
-from thresher.plans import make_plan
-from thresher.runs import Run
+from thresher.planning.laws.fit import fit
+from thresher.planning.laws.problem import Problem, build_problem
+from thresher.planning.laws.profile import bootstrap
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.solve import Solution, solve
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.runs.record import Run
 
 PASSES = (2.0, 4.0, 6.0, 8.0, 10.0)
 NOISE = 0.003

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reading_speed import photo
-from thresher.scores import open_scorer, parse_scorer
+from thresher.scores.registry import open_scorer, parse_scorer
 from thresher.scores.score import score_shards
 
 MODEL = "thresher-tiny-32"

@@ -43,11 +43,11 @@ from jest_plans import PARTS, Part, all_cells, first_cells, more_cells
 from jest_report import report_part
 from jest_runs import RESULT_FILE, Cell, make_reference, run_cell
 from jest_worlds import World, plant
-from thresher.executor.parent import end_with_parent
+from thresher.executor.process import end_with_parent
 from thresher.models.towers import load_towers
 from thresher.train.journal import LOG_FILE
 from thresher.train.ledger import measure_costs
-from thresher.train.super_batch import num_candidates
+from thresher.train.schedule import num_candidates
 
 
 def main() -> None:

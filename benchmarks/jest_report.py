@@ -13,7 +13,7 @@ from jest_curves import KINDS, Curve, reach, value_at
 from jest_plans import Part, best_cell, read_values
 from jest_runs import RESULT_FILE, Cell
 from real_pairs import standard_error
-from thresher.data.writer import write_json
+from thresher.data.files.atomic import write_json
 from thresher.train import telemetry
 
 BUDGETS = (0.1, 0.25, 0.5, 1.0, 2.0)

@@ -15,15 +15,16 @@ import torch
 
 from jest_worlds import World, describe, read_planted
 from real_pairs import auc
-from thresher.data.shards import expand
-from thresher.data.writer import write_json
-from thresher.embeddings import StoredEmbeddings, embed_shards, open_embeddings
-from thresher.evalsets import load_tasks
-from thresher.evaluate import evaluate
-from thresher.executor.lock import folder_lock
+from thresher.data.files.atomic import write_json
+from thresher.data.files.lock import folder_lock
+from thresher.data.patterns import expand
+from thresher.models.evaluation.evaluate import evaluate
+from thresher.models.evaluation.sets import load_tasks
 from thresher.models.flops import forward_flops
 from thresher.models.saved import save_model
 from thresher.models.towers import load_towers
+from thresher.scores.embeddings.embed import embed_shards
+from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 from thresher.train import picks
 from thresher.train.dataset import OpenDataset, open_dataset
 from thresher.train.distributed import SINGLE

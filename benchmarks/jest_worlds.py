@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from real_pairs import CIFAR_CLASSES, write_tars
-from thresher.data.shards import Pair, expand, read_pairs
-from thresher.data.writer import write_json
-from thresher.evalsets import EvalSettings, prepare_tasks
+from thresher.data.files.atomic import write_json
+from thresher.data.pairs import Pair
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs
+from thresher.models.evaluation.sets import EvalSettings, prepare_tasks
 from thresher.models.towers import Towers, load_towers
 from thresher.train.dataset import Dataset, describe_dataset
 from thresher.train.recipe import Recipe

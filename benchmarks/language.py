@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from thresher.data.shards import Pair, read_pairs
+from thresher.data.pairs import Pair
+from thresher.data.shards import read_pairs
 from thresher.scores.language import is_english, open_identifier
 
 SAMPLE = Path(__file__).parent.parent / "tests" / "scores" / "languages.tsv"

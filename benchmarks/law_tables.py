@@ -41,12 +41,13 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from thresher.cli import app
-from thresher.importers import import_runs
-from thresher.laws.fit import fit, predict_runs
-from thresher.laws.problem import design_of
-from thresher.laws.result import Laws, draw_noise, predict_designs
-from thresher.laws.utility import log_exposure
-from thresher.runs import Run
+from thresher.planning.laws.fit import fit, predict_runs
+from thresher.planning.laws.predict import draw_noise, predict_designs
+from thresher.planning.laws.problem import design_of
+from thresher.planning.laws.result import Laws
+from thresher.planning.laws.utility import log_exposure
+from thresher.planning.runs.importers.formats import import_runs
+from thresher.planning.runs.record import Run
 
 PUBLISHED_FIT = Path(__file__).with_name("tmars_utility.json")
 PUBLISHED_POOLS = ("top 10%", "10-20%", "20-30%", "30-40%")

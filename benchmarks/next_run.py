@@ -7,7 +7,7 @@ For each synthetic world (`worlds.py`) these ways of spending FLOPs on probes, a
                  spread in the log up to the longest, and at the two lengths of `thresher probe`
     short first  the runs of the 4-length grid, short ones first: no even grid, but a design without laws
     tool         begins with the least that `fit` takes, each pool whole at the two shortest lengths; then the
-                 runs that `thresher.plans.next_run.suggest` puts first, at most five before the
+                 runs that `thresher.planning.plans.next_run.suggest` puts first, at most five before the
                  laws are fitted again
     random       begins as the tool does; then the runs that the tool chooses from, in random order
 
@@ -48,12 +48,12 @@ from regret import (
     settings_of,
 )
 from thresher.errors import InputError
-from thresher.laws.result import predict_draws
-from thresher.plans.choice import choose
-from thresher.plans.mixes import all_mixes
-from thresher.plans.next_run import CandidateRun, Suggestion, suggest
-from thresher.plans.result import TOLERANCE
-from thresher.runs import Run
+from thresher.planning.laws.predict import predict_draws
+from thresher.planning.plans.mixes import all_mixes
+from thresher.planning.plans.next_run import CandidateRun, Suggestion, suggest
+from thresher.planning.plans.one_budget import choose
+from thresher.planning.plans.result import TOLERANCE
+from thresher.planning.runs.record import Run
 from worlds import World
 
 EVEN = {"2 lengths": (0, 3), "thresher probe": (1, 3), "4 lengths": (0, 1, 2, 3)}
@@ -148,7 +148,7 @@ def least_start(world: World, settings: Settings) -> tuple[list[Spec], Any]:
 
 
 def ask_the_tool(laws: Any, open_specs: Sequence[Spec], world: World) -> list[tuple[Spec, Suggestion]]:
-    """What `thresher.plans.next_run.suggest` puts first, best first.
+    """What `thresher.planning.plans.next_run.suggest` puts first, best first.
 
     The only place that knows how the tool is asked.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from thresher.laws.law import Floats
+from thresher.planning.laws.law import Floats
 
 LEVELS = (0.2, 0.1, 0.05)
 """Regrets, in points, whose cost is reported."""

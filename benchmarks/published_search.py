@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.runs import Run
+from thresher.planning.runs.record import Run
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]

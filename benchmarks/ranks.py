@@ -23,15 +23,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from thresher.data.shards import Pair, read_pairs
-from thresher.embeddings import embed_shards
-from thresher.selection import Embeddings, select
-from thresher.selection.embeddings import take
-from thresher.selection.ranks import MODES, select_across
+from thresher.data.pairs import Pair
+from thresher.data.shards import read_pairs
+from thresher.scores.embeddings.embed import embed_shards
+from thresher.selection.across_ranks import MODES, select_across
+from thresher.selection.embeddings import Embeddings, take
+from thresher.selection.select import select
 from thresher.train import picks
 from thresher.train.distributed import ranks_from_environment
+from thresher.train.job import Job, run_job
 from thresher.train.recipe import Recipe
-from thresher.training import Job, run_job
 
 CANDIDATES, SIZE, DIM = 16_384, 3_277, 256
 REPEATS = 3

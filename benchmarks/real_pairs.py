@@ -23,17 +23,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.config import load_config
-from thresher.config.sections import Config
-from thresher.data.shards import Pair, expand, read_pairs
-from thresher.estimate import estimate
-from thresher.pipeline import Outcome, run
-from thresher.plans import BudgetPlan, winner
-from thresher.probe import open_bench, plan_trials, recipe_of
-from thresher.recipes import resolve_device
-from thresher.runs import Run, read_runs
-from thresher.scores.parts import list_parts
-from thresher.trials import Trial, default_jobs, run_trials
+from thresher.data.pairs import Pair
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs
+from thresher.models.device import resolve_device
+from thresher.pipeline.config import Config
+from thresher.pipeline.estimate import estimate
+from thresher.pipeline.load import load_config
+from thresher.pipeline.run import Outcome, run
+from thresher.planning.plans.result import BudgetPlan, winner
+from thresher.planning.runs.ledger import read_runs
+from thresher.planning.runs.record import Run
+from thresher.sharded.parts import list_parts
+from thresher.train.probe.stage import open_bench, plan_trials, recipe_of
+from thresher.train.probe.trials import Trial, default_jobs, run_trials
 
 WRONG_SHARE = 0.6
 CURATED_SHARE = 0.1

@@ -20,12 +20,12 @@ from functools import partial
 
 import numpy as np
 
-from thresher.laws import LAWS
-from thresher.laws.fit import fit
-from thresher.laws.law import LOGARITHMIC, Parameters, design, error, error_with_jacobian
-from thresher.laws.limits import MIXING, half_life_shows
-from thresher.laws.result import draw_noise, predict_draws
-from thresher.runs import Run
+from thresher.planning.laws.fit import fit
+from thresher.planning.laws.law import LOGARITHMIC, Parameters, design, error, error_with_jacobian
+from thresher.planning.laws.limits import MIXING, half_life_shows
+from thresher.planning.laws.predict import draw_noise, predict_draws
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.runs.record import Run
 
 CONDITION = 1e4
 POOLS = 5

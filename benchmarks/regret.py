@@ -40,11 +40,11 @@ import numpy as np
 
 import thresher
 import worlds
-from thresher.data.writer import append_jsonl
+from thresher.data.files.atomic import append_jsonl
 from thresher.errors import InputError
-from thresher.laws.fit import fit
-from thresher.plans import make_plan
-from thresher.runs import Run
+from thresher.planning.laws.fit import fit
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.runs.record import Run
 from worlds import Floats, World
 
 NEAR = 0.1

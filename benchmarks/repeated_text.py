@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.importers import import_runs
-from thresher.laws.fit import fit, predict_runs
-from thresher.laws.result import Laws
-from thresher.runs import Run
+from thresher.planning.laws.fit import fit, predict_runs
+from thresher.planning.laws.result import Laws
+from thresher.planning.runs.importers.formats import import_runs
+from thresher.planning.runs.record import Run
 
 EPOCHS, MOST_EPOCHS = 10.001, 40.001
 """Of the runs that are fitted and of those that are predicted."""

@@ -38,9 +38,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from thresher.curate.subset.npy import write_npy
+from thresher.curate.subset.write import write_subset
 from thresher.data.index import build_index
-from thresher.subset import write_subset
-from thresher.subset.npy import write_npy
 
 PAIRS_PER_SHARD = 10_000
 SUBSET = "subset.npy"
@@ -87,7 +87,7 @@ def sources(folder: Path) -> list[str]:
 
 def ours(folder: Path, workers: int, cache: Path | None) -> None:
     """Our resharder."""
-    from thresher.subset import read_npy_subset
+    from thresher.curate.subset.npy import read_npy_subset
 
     table = read_npy_subset(folder / SUBSET)
     draws = pa.table({"uid": table["uid"], "pool": ["all"] * table.num_rows, "repeats": table["repeats"]})

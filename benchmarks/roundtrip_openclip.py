@@ -79,9 +79,9 @@ def write_shards(sources: list[Path], folder: Path) -> dict[str, list[tuple[str,
     """Write the subset; the pairs that a reader has to find, with their repeats."""
     import pyarrow as pa
 
+    from thresher.curate.subset.write import write_subset
     from thresher.data.pairs import Pair
     from thresher.data.shards import read_pairs
-    from thresher.subset import write_subset
 
     pairs = [pair for source in sources for pair in read_pairs(str(source)) if isinstance(pair, Pair)]
     chosen = pairs[:: max(1, len(pairs) // UNIQUE)][:UNIQUE]

@@ -27,10 +27,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thresher.budget import format_count, parse_count
+from thresher.data.files.atomic import write_json
 from thresher.data.uids import uid_texts
-from thresher.data.writer import write_json
-from thresher.plans import BudgetPlan, Candidate, Plan
-from thresher.plans.store import save_plan
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.result import BudgetPlan, Candidate
 
 EDGES = (0.2, 0.4, 0.6, 0.8, 1.0)
 WEIGHTS = {"0-20%": 2.5 / 3.5, "20-40%": 1 / 3.5}
@@ -82,8 +83,8 @@ def make_plan(path: Path, rows: int) -> None:
 
 def step(name: str, folder: Path) -> dict[str, float]:
     """Run one step here; what it took."""
-    from thresher.pools import cut
-    from thresher.subset import subset_from_plan
+    from thresher.curate.pools.cut import cut
+    from thresher.curate.subset.from_plan import subset_from_plan
 
     started = time.perf_counter()
     if name == "cut":

@@ -32,11 +32,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from thresher.data.shards import Pair, read_pairs
-from thresher.embeddings.embed import embed_folder
-from thresher.models.padding import skip_padding
+from thresher.data.pairs import Pair
+from thresher.data.shards import read_pairs
+from thresher.models.attention import skip_padding
 from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
-from thresher.scores import parse_scorer
+from thresher.scores.embeddings.embed import embed_folder
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 
 BATCH = 64

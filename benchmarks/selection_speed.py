@@ -30,8 +30,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize, softplus
 
-from thresher.embeddings.numbers import pack, unpack
-from thresher.selection import Embeddings, chunk_sizes, select
+from thresher.scores.embeddings.parts import pack, unpack
+from thresher.selection.embeddings import Embeddings
+from thresher.selection.keys import chunk_sizes
+from thresher.selection.select import select
 
 CHUNKS = 16
 LEARNER, REFERENCE = (10.0, -10.0), (30.0, -12.0)

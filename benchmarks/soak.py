@@ -21,9 +21,9 @@ from pathlib import Path
 import psutil
 
 from made_shards import make_shards
-from thresher.scores import parse_scorer
-from thresher.scores.fill import Progress
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.stage import Progress
 
 SECONDS_BETWEEN_SAMPLES = 0.5
 SCORERS = (

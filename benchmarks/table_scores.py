@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from thresher.combine import combine
-from thresher.data.writer import write_json
-from thresher.embeddings.parts import write_part as write_vectors
+from thresher.data.files.atomic import write_json
+from thresher.scores.combine.combine import combine
+from thresher.scores.embeddings.parts import write_part as write_vectors
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
-from thresher.scores.parts import Stamp, part_path, write_part
+from thresher.scores.parts import write_part
+from thresher.sharded.parts import Stamp, part_path
 
 DIM = 256
 PART_ROWS = 10_000

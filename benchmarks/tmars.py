@@ -32,17 +32,17 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from thresher.combine.auc import auc
-from thresher.data.images import ImageSpec, decode
-from thresher.data.scenes import Scene, draw_scene, render
+from thresher.data.images.decode import ImageSpec, decode
 from thresher.models.saved import save_model
 from thresher.models.towers import Towers, load_towers, to_input
-from thresher.scores import parse_scorer
-from thresher.scores.decode import DecodeTask, decode_images
-from thresher.scores.lettering import TextFinder
-from thresher.scores.masking import Masked, TextFree
-from thresher.scores.parts import list_parts
+from thresher.pipeline.scenes import Scene, draw_scene, render
+from thresher.scores.combine.rank_shares import auc
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.decode import DecodeTask, decode_images
+from thresher.sharded.forms.masking import Masked, TextFree
+from thresher.sharded.forms.text_detection import TextFinder
+from thresher.sharded.parts import list_parts
 
 MODEL = "thresher-tiny-64"
 SIDE = 160

@@ -23,10 +23,10 @@ from unittest import mock
 import numpy as np
 import torch
 
-from thresher.data.pixels import MappedImages
+from thresher.data.images.pixels import MappedImages
 from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
 from thresher.train.distributed import SINGLE
-from thresher.train.loop import Run, make_optimizer, train
+from thresher.train.loop import TrainingRun, make_optimizer, train
 from thresher.train.losses import clamp_scale, forward_loss, make_loss, start_bias
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe
@@ -90,16 +90,16 @@ class Clocks:
 
 def measure(bare: Bare, pairs: Pairs, steps: int, rounds: int, device: str) -> list[tuple[Clocks, Clocks]]:
     """Bare steps and the trainer's, in turn, within one run of the trainer; a first round is left out."""
-    advance, found = Run.advance, []
+    advance, found = TrainingRun.advance, []
 
-    def in_turn(run: Run, *, to: int, branch: Branch | None) -> None:
+    def in_turn(run: TrainingRun, *, to: int, branch: Branch | None) -> None:
         for stop in range(steps, to + 1, steps):
             alone, whole = Clocks(), Clocks()
             alone.call(lambda: bare.run(steps))
             whole.call(lambda stop=stop: advance(run, to=stop, branch=branch))
             found.append((alone, whole))
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(Run, "advance", in_turn):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(TrainingRun, "advance", in_turn):
         train(
             replace(bare.recipe, cooldown=1.0),
             pairs,

@@ -42,20 +42,24 @@ from scipy.stats import spearmanr
 from law_tables import LAION, LONG, scaling_runs, tasks_of, verdict
 from real_pairs import SEEDS as SMALL_SEEDS
 from real_pairs import standard_error
-from thresher.config import load_config
-from thresher.config.sections import Config, Probe
-from thresher.data.shards import expand
+from thresher.curate.pools.record import Pools, load_pools
+from thresher.data.patterns import expand
 from thresher.errors import InputError
-from thresher.laws.fit import fit, predict_runs
-from thresher.laws.result import predict_mix
 from thresher.models.flops import training_flops
 from thresher.models.towers import load_towers
-from thresher.plans import Plan, make_plan, winner
-from thresher.pools import Pools, load_pools
-from thresher.probe import jobs_of, open_bench, plan_trials, recipe_of
-from thresher.runs import Run, read_runs
+from thresher.pipeline.config import Config
+from thresher.pipeline.load import load_config
+from thresher.planning.laws.fit import fit, predict_runs
+from thresher.planning.laws.predict import predict_mix
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.result import winner
+from thresher.planning.runs.ledger import read_runs
+from thresher.planning.runs.record import Run
+from thresher.train.probe.stage import jobs_of, open_bench, plan_trials, recipe_of
+from thresher.train.probe.trials import Trial, run_trials
 from thresher.train.recipe import Recipe
-from thresher.trials import Trial, run_trials
+from thresher.train.settings import Probe
 
 LARGER = "transfer-resnet10t-32"
 LARGER_CONFIG = {

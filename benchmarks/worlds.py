@@ -2,7 +2,7 @@
 
 A world is a number; `make_world` gives the same one for ever (`VERSION`). Every fourth world follows
 "saturating", every fourth "harmful", the others "utility"; the first 20 hold 5, 5 and 10. The laws are
-written here a second time, from the formulas, so that a slip in `thresher.laws` cannot hide behind itself.
+written here a second time, from the formulas, so that a slip in the laws cannot hide behind itself.
 
     utility      y = d + A exp(sum_i w_i b_i (E_i - ln n0)),  E_i = ln(1st pass) + sum_k u_k ln(growth in k),
                  u_k = 2^(-k / tau), tau = tau_i (M_i / N_i)^gamma, gamma = 1, return interval M_i = N_i / w_i
@@ -44,7 +44,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thresher.runs import Run
+from thresher.planning.runs.record import Run
 
 Floats = NDArray[np.float64]
 

@@ -10,18 +10,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import thresher.runs
+import thresher.planning.runs.ledger
 from tests.killing import wait_for_kill
 from tests.models.small import RESNET
-from thresher.config import Evaluate, Probe
-from thresher.data.synthetic import QUALITIES, draw_pairs, write_shards
-from thresher.pools import Pools, cut, load_pools
-from thresher.probe import open_bench, plan_trials, recipe_of
-from thresher.runs import Run
-from thresher.scores import parse_scorer
+from thresher.curate.pools.cut import cut
+from thresher.curate.pools.record import Pools, load_pools
+from thresher.models.evaluation.settings import Evaluate
+from thresher.pipeline.synthetic import QUALITIES, draw_pairs, write_shards
+from thresher.planning.runs.record import Run
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.train import loop, trace
-from thresher.trials import Bench, Trial, run_trials
+from thresher.train.probe.stage import open_bench, plan_trials, recipe_of
+from thresher.train.probe.trials import Trial, TrialContext, run_trials
+from thresher.train.settings import Probe
 
 PROBE = Probe(
     model=RESNET,
@@ -60,7 +62,9 @@ def probe(
     return run_trials(bench, trials, out / "runs.jsonl", jobs=settings.jobs or 1, progress=progress)
 
 
-def open_small_bench(source: Path, out: Path, settings: Probe = PROBE) -> tuple[Bench, list[Trial], Pools]:
+def open_small_bench(
+    source: Path, out: Path, settings: Probe = PROBE
+) -> tuple[TrialContext, list[Trial], Pools]:
     pools = load_pools(source / "pools")
     trials = plan_trials(pools.names, settings, (), pools.sizes)
     bench = open_bench(
@@ -96,7 +100,7 @@ def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:
     if moment == "trace":
         trace.append = counted(trace.append)
     if moment == "line":
-        thresher.runs.append_jsonl = counted(thresher.runs.append_jsonl)
+        thresher.data.files.atomic.append_jsonl = counted(thresher.data.files.atomic.append_jsonl)
     settings = PROBE.model_copy(update={"jobs": jobs})
     probe(source, out, settings, count if moment == "progress" else None)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.killing import wait_for_kill
 from tests.models.small import RESNET
-from thresher.config import load_config
-from thresher.data.synthetic import write_demo_pool
-from thresher.pipeline import Outcome, run
+from thresher.pipeline.load import load_config
+from thresher.pipeline.run import Outcome, run
+from thresher.pipeline.synthetic import write_demo_pool
 
 CONFIG = f"""
 workdir = "work"

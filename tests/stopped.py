@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.data import writer
+from thresher.data.files import atomic as writer
 
 
 def score(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
-    from thresher.scores import parse_scorer
+    from thresher.scores.registry import parse_scorer
     from thresher.scores.score import score_shards
 
     specs = [parse_scorer("clip:model=thresher-tiny-32,device=cpu,batch_size=8"), parse_scorer("caption")]
@@ -22,7 +22,7 @@ def score(source: Path, out: Path, step: Callable[..., None] | None = None) -> N
 
 
 def embed(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
-    from thresher.embeddings import embed_shards
+    from thresher.scores.embeddings.embed import embed_shards
 
     shards = sorted(map(str, source.glob("*.tar")))
     embed_shards(shards, "thresher-tiny-32", out, device="cpu", batch_size=8, dtype="int8", progress=step)
@@ -31,7 +31,7 @@ def embed(source: Path, out: Path, step: Callable[..., None] | None = None) -> N
 def subset(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
     import pyarrow as pa
 
-    from thresher.subset import write_subset
+    from thresher.curate.subset.write import write_subset
 
     fields = json.loads((source / "manifest.json").read_text())
     table = pa.table({**fields, "repeats": pa.array(fields["repeats"], pa.int32())})

@@ -4,9 +4,11 @@ from dataclasses import replace
 import pytest
 
 import thresher as th
-from tests.laws.planted import parameters, planted_run, planted_runs
-from tests.plans.drawn import drawn_laws
-from thresher.frames import LAWS_TABLES, PLAN_TABLES, table_of_laws, table_of_plan, table_of_suggestions
+from tests.planning.laws.planted import parameters, planted_run, planted_runs
+from tests.planning.plans.drawn import drawn_laws
+from thresher.planning.laws.result import LAWS_TABLES, table_of_laws
+from thresher.planning.plans.plan import PLAN_TABLES, table_of_plan
+from thresher.planning.plans.suggestions import table_of_suggestions
 
 TRUTH = parameters(b=(-0.2, -0.16, -0.13, -0.1), tau=(3.0, 6.0, 5.0, 4.0))
 

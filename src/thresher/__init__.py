@@ -11,33 +11,37 @@ The planning side is here under short names: `th.fit(th.read_runs("runs.jsonl"))
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
-    from thresher.api import Prediction, Suggestions, plan, predict, suggest
     from thresher.budget import DEVICES, Price, parse_count
     from thresher.errors import InputError, MissingExtra
-    from thresher.importers import import_runs
-    from thresher.laws import LAWS
-    from thresher.laws.fit import fit
-    from thresher.laws.result import Laws
-    from thresher.laws.store import load_laws, save_laws
-    from thresher.plans import Costs, Plan
-    from thresher.plans.store import load_plan, save_plan
-    from thresher.runs import Run, append_runs, read_runs
+    from thresher.planning.api import plan, predict, suggest
+    from thresher.planning.laws.fit import fit
+    from thresher.planning.laws.laws_file import load_laws, save_laws
+    from thresher.planning.laws.registry import LAWS
+    from thresher.planning.laws.result import Laws
+    from thresher.planning.plans.costs import Costs
+    from thresher.planning.plans.plan import Plan
+    from thresher.planning.plans.plan_file import load_plan, save_plan
+    from thresher.planning.plans.prediction import Prediction
+    from thresher.planning.plans.suggestions import Suggestions
+    from thresher.planning.runs.importers.formats import import_runs
+    from thresher.planning.runs.ledger import append_runs, read_runs
+    from thresher.planning.runs.record import Run
+
+__version__ = "0.1.0"
 
 _HOMES = {
-    "thresher.api": ("Prediction", "Suggestions", "plan", "predict", "suggest"),
+    "thresher.planning.api": ("Prediction", "Suggestions", "plan", "predict", "suggest"),
     "thresher.budget": ("DEVICES", "Price", "parse_count"),
     "thresher.errors": ("InputError", "MissingExtra"),
-    "thresher.importers": ("import_runs",),
+    "thresher.planning.runs.importers": ("import_runs",),
     "thresher.laws": ("LAWS",),
-    "thresher.laws.fit": ("fit",),
-    "thresher.laws.result": ("Laws",),
-    "thresher.laws.store": ("load_laws", "save_laws"),
-    "thresher.plans": ("Costs", "Plan"),
-    "thresher.plans.store": ("load_plan", "save_plan"),
-    "thresher.runs": ("Run", "append_runs", "read_runs"),
+    "thresher.planning.laws.fit": ("fit",),
+    "thresher.planning.laws.result": ("Laws",),
+    "thresher.planning.laws.laws_file": ("load_laws", "save_laws"),
+    "thresher.planning.plans": ("Costs", "Plan"),
+    "thresher.planning.plans.plan_file": ("load_plan", "save_plan"),
+    "thresher.planning.runs.ledger": ("Run", "append_runs", "read_runs"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,5 +1,8 @@
 """The few errors that the command line shows as one sentence, without a traceback."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Something the caller gave cannot be used; the text names it and says what to do."""
@@ -10,3 +13,10 @@ class MissingExtra(InputError):
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(f'{needed_for} needs an optional part: pip install "thresher[{extra}]"')
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`did you mean X? known: ...`, for the end of an error's text."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}known: {', '.join(known)}"

@@ -14,7 +14,7 @@ from benchmarks.law_tables import (
 from benchmarks.repeated_text import authors_loss, is_doubtful, is_harmed
 
 from benchmarks import law_tables
-from tests.laws.planted import parameters, planted_run
+from tests.planning.laws.planted import parameters, planted_run
 
 TRUTH = parameters(b=(-0.25,), tau=(6.0,), n0=1e6, gamma=0.6, sized=True)
 HEADER = (

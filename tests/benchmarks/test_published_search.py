@@ -13,8 +13,8 @@ from benchmarks.published_search import (
     visited,
 )
 
-from thresher.laws.utility import error_of_pool
-from thresher.runs import Run
+from thresher.planning.laws.utility import error_of_pool
+from thresher.planning.runs.record import Run
 
 LENGTHS = [25_600_000, 64_000_000, 128_000_000]
 ON_GRID = {"a": A_AXIS[3], "d": D_AXIS[4]}

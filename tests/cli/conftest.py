@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
-from tests.laws.planted import parameters, planted_run
+from tests.planning.laws.planted import parameters, planted_run
 from thresher.cli import app
 
 NUM_PAIRS = 40

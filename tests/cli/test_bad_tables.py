@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Call
-from thresher.run_table import MAX_ROWS
+from thresher.planning.runs.table_file import MAX_ROWS
 
 HEADER = "pool,unique_samples,samples_seen,error\n"
 GOOD = "top,12800000,12800000,0.9\ntop,12800000,64000000,0.8\nrest,12800000,32000000,0.95\n"

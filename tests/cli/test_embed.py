@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.cli.conftest import NUM_PAIRS, Call
-from thresher.embeddings import open_embeddings
+from thresher.scores.embeddings.stored import open_embeddings
 
 MODEL = "thresher-tiny-32"
 

@@ -9,12 +9,13 @@ import typer
 import thresher
 from tests.cli.conftest import Call
 from thresher.cli import COMMANDS, app, main
-from thresher.cli.manual import manual
-from thresher.config import Evaluate, Probe
-from thresher.laws import LAWS
-from thresher.metrics import ERRORS
-from thresher.scores import SCORERS
-from thresher.subset import FORMATS
+from thresher.cli.guard import manual
+from thresher.curate.subset.write import FORMATS
+from thresher.models.evaluation.metrics import ERRORS
+from thresher.models.evaluation.settings import Evaluate
+from thresher.planning.laws.registry import LAWS
+from thresher.scores.registry import SCORERS
+from thresher.train.settings import Probe
 
 NAMES = [command.__name__ for command in COMMANDS]
 HEAVY = ("numpy", "pyarrow", "scipy", "plotly", "rich.progress", "torch", "open_clip")

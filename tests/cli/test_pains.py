@@ -20,17 +20,19 @@ import pytest
 
 from tests.cli.conftest import Call
 from tests.data.bad_pool import jpeg, pair_members, write_bad_pool, write_tar
-from tests.importers.published import clip_score, write_metadata
+from tests.scores.imported.published import clip_score, write_metadata
 from tests.small_pool import caption, contents, uid, write_shards
-from thresher.data.images import ImageSpec
+from thresher.curate.subset.npy import read_npy_subset
+from thresher.curate.subset.write import write_subset
+from thresher.data.files.quarantine import read_quarantine
+from thresher.data.images.decode import ImageSpec
 from thresher.data.index import build_index
-from thresher.data.quarantine import read_quarantine
 from thresher.executor.local import WorkerPool
-from thresher.scores import SCORERS, parse_scorer
-from thresher.scores.parts import list_parts, list_quarantines
-from thresher.scores.score import Progress, score_shards
-from thresher.scores.scorer import Scorer
-from thresher.subset import read_npy_subset, write_subset
+from thresher.scores.registry import SCORERS, parse_scorer
+from thresher.scores.score import score_shards
+from thresher.sharded.parts import list_parts, list_quarantines
+from thresher.sharded.scorer import Scorer
+from thresher.sharded.stage import Progress
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
@@ -75,7 +77,7 @@ def test_one_image_that_crashes_its_decoder_is_refused_alone(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shards(tmp_path / "in", (7, 3))  # pair 4 is the one that is 44 pixels wide
-    monkeypatch.setattr("thresher.scores.fill.DECODE", "tests.scores.deadly:decode_images")
+    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.deadly:decode_images")
     done = call(
         *("score", tmp_path / "in", "--scorer", "image:feature=entropy", "--workers", "1"),
         *("--out", tmp_path / "out"),
@@ -252,7 +254,7 @@ def test_the_last_image_of_a_run_cannot_hold_it_at_its_end(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shards(tmp_path / "in", (3, 2))  # pair 4, the last one, is the one that is 44 pixels wide
-    monkeypatch.setattr("thresher.scores.fill.DECODE", "tests.scores.stuck:decode_images")
+    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.stuck:decode_images")
     monkeypatch.setitem(WorkerPool.__init__.__kwdefaults__, "timeout_s", 3.0)
     command = ("score", tmp_path / "in", "--scorer", "image:feature=entropy", "--workers", "2")
     done = call(*command, "--out", tmp_path / "out", "--json")

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import NUM_PAIRS, Call
-from tests.plans.drawn import drawn_laws
-from thresher.display.plan import crossovers_text, plan_text
-from thresher.laws.store import save_laws
-from thresher.plans import Costs, make_plan, winner
-from thresher.plans.store import load_plan
+from tests.planning.plans.drawn import drawn_laws
+from thresher.planning.laws.laws_file import save_laws
+from thresher.planning.plans.costs import Costs
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.plans.plan import crossovers_text, plan_text
+from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.result import winner
 
 
 @pytest.fixture(scope="module")

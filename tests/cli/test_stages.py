@@ -14,13 +14,13 @@ import pytest
 from tests.cli.conftest import NUM_PAIRS, POOLS, Call
 from tests.data.bad_pool import DECODE_CASES, OK, write_bad_pool
 from thresher.cli import main
-from thresher.cli.spread import spread
+from thresher.cli.options import expand_options
 from thresher.cli.text import estimate_text
-from thresher.config import load_config
-from thresher.data.quarantine import read_quarantine
-from thresher.laws.store import load_laws
-from thresher.plans.store import load_plan
-from thresher.scores.parts import list_quarantines
+from thresher.data.files.quarantine import read_quarantine
+from thresher.pipeline.load import load_config
+from thresher.planning.laws.laws_file import load_laws
+from thresher.planning.plans.plan_file import load_plan
+from thresher.sharded.parts import list_quarantines
 
 
 def test_score_says_what_it_did_and_does_nothing_the_second_time(call: Call, stages: SimpleNamespace) -> None:
@@ -231,8 +231,8 @@ def test_an_unquoted_pattern_behind_an_option_is_taken_apart(
 def test_only_shards_are_taken_for_shards() -> None:
     words = "evaluate --data a.tar b.tar checkpoint --task retrieval x.tar --shards=c.tar d.tar"
     line = words.split()
-    assert Counter(spread(line)) - Counter(line) == Counter({"--data": 1})
-    assert spread(["score", "a.tar", "b.tar"]) == ["score", "a.tar", "b.tar"]
+    assert Counter(expand_options(line)) - Counter(line) == Counter({"--data": 1})
+    assert expand_options(["score", "a.tar", "b.tar"]) == ["score", "a.tar", "b.tar"]
 
 
 def test_an_estimate_is_a_row_a_stage_and_their_sum() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.data.bad_pool import jpeg
 from thresher.data.folder import fingerprint_folder
-from thresher.data.shards import Pair, Reject, read_pairs
+from thresher.data.pairs import Pair, Reject
+from thresher.data.shards import read_pairs
 
 
 @pytest.fixture

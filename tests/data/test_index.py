@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from tests.data.bad_pool import OK, jpeg, pair_members, write_tar
 from thresher.data import shard_index
 from thresher.data.index import Index, build_index
-from thresher.data.shards import Pair, expand, read_pairs
+from thresher.data.pairs import Pair
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs
 from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
 

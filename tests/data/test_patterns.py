@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.bad_pool import jpeg, pair_members, write_refused, write_tar
-from thresher.data.braces import expand_braces
-from thresher.data.patterns import expand, expand_files
+from thresher.data.patterns import expand, expand_braces, expand_files
 from thresher.errors import InputError
 
 

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.bad_pool import DECODE_CASES, OK, jpeg, pair_members, write_tar
-from thresher.data.shards import Pair, Reject, expand, read_pairs, uid_of
+from thresher.data.pairs import Pair, Reject, uid_of
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs
 
 UID = "0123456789abcdef" * 2
 

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.bad_pool import jpeg
-from thresher.data.shards import Pair, Reject, read_pairs
+from thresher.data.pairs import Pair, Reject
+from thresher.data.shards import read_pairs
 from thresher.data.table import CAPTION_COLUMNS, IMAGE_COLUMNS, RowImages
 
 UID = "0123456789abcdef" * 2

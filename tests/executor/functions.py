@@ -52,7 +52,7 @@ def shout(task: str) -> str:
 
 def modules(names: list[str]) -> list[str]:
     """Those of `names` that are loaded in the worker once it can decode."""
-    import thresher.scores.decode  # noqa: F401 - what every decode worker loads
+    import thresher.sharded.decode  # noqa: F401 - what every decode worker loads
 
     return [name for name in names if name in sys.modules]
 

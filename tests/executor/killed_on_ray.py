@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.scores import parse_scorer
-from thresher.scores.fill import Progress
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.stage import Progress
 
 
 def wait_after_the_second(at: Progress) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.executor.parent import end_with_parent
+from thresher.executor.process import end_with_parent
 
 
 def work(path: Path) -> None:

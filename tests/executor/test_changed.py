@@ -10,8 +10,8 @@ import fsspec
 import pytest
 
 from tests.small_pool import contents, write_shards
-from thresher.duplicates.hashing import hash_folder
-from thresher.scores import parse_scorer
+from thresher.curate.duplicates.hashing import hash_folder
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 
 CAPTION = parse_scorer("caption")
@@ -83,7 +83,7 @@ def test_one_on_another_machine_that_cannot_be_read_is_tried_three_times(
     for path in local:
         memory.pipe(f"/pool/{Path(path).name}", Path(path).read_bytes())
     monkeypatch.setattr(type(memory), "_open", sometimes)
-    monkeypatch.setattr("thresher.scores.fill.PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("thresher.sharded.stage.PAUSES_S", (0.0, 0.0))
     shards = ["memory://pool/00000.tar", "memory://pool/00001.tar"]
     try:
         summary = score_shards(shards, tmp_path / "out", [CAPTION], workers=0)

@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 import pytest
 
-from thresher.executor.local import Death, WorkerPool
-from thresher.executor.process import Silent, Worker
+from thresher.executor.local import TaskFailed, WorkerPool
+from thresher.executor.process import Worker, WorkerTimedOut
 
 HERE = "tests.executor.functions"
 
@@ -56,14 +56,14 @@ def test_a_task_that_kills_every_worker_becomes_a_death_and_the_others_go_on() -
     found = run("die", ["a", "always", "b", "c"])
     assert found[0] == "a"
     assert found[2:] == ["b", "c"]
-    assert isinstance(found[1], Death)
+    assert isinstance(found[1], TaskFailed)
     assert "SIGKILL" in found[1].reason
 
 
 def test_a_worker_that_hangs_is_stopped() -> None:
     started = time.monotonic()
     found = run("sleep", [0.0, 60.0, 0.0], timeout_s=0.5)
-    assert isinstance(found[1], Death)
+    assert isinstance(found[1], TaskFailed)
     assert "no answer in time" in found[1].reason
     assert found[::2] == [0.0, 0.0]
     assert time.monotonic() - started < 30
@@ -176,7 +176,7 @@ def test_a_worker_that_is_late_at_its_start_is_started_again(
         if late:
             late.pop()
             self.stop()
-            raise Silent(f"worker process {self.pid} gave no answer in time and was stopped")
+            raise WorkerTimedOut(f"worker process {self.pid} gave no answer in time and was stopped")
         ready(self)
 
     monkeypatch.setattr(Worker, "wait_ready", wait_ready)

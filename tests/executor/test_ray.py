@@ -14,14 +14,15 @@ import pytest
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.killing import kill_when_ready
 from tests.small_pool import contents, uid, write_shards
-from thresher.duplicates.hashing import hash_folder
-from thresher.embeddings import embed_folder
+from thresher.curate.duplicates.hashing import hash_folder
+from thresher.curate.subset.write import write_subset
 from thresher.errors import InputError
-from thresher.executor.run import Death, run_shards
-from thresher.scores import parse_scorer
-from thresher.scores.fill import Progress
+from thresher.executor.local import TaskFailed
+from thresher.executor.run import run_shards
+from thresher.scores.embeddings.embed import embed_folder
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
-from thresher.subset import write_subset
+from thresher.sharded.stage import Progress
 
 HERE = "tests.executor.functions"
 WORKERS_OF_RAY = "ray::_Remote"
@@ -150,7 +151,7 @@ def test_a_task_that_kills_every_worker_is_named_and_the_others_are_done(cluster
     found = dict(
         run_shards(f"{HERE}:die", ["a", "always", "b"], executor="ray", address=cluster, deaths=deaths)
     )
-    assert found["always"] == Death("3 workers died of it")
+    assert found["always"] == TaskFailed("3 workers died of it")
     assert (found["a"], found["b"]) == ("a", "b")
     assert len(deaths) >= 3
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from thresher.errors import InputError, MissingExtra
-from thresher.executor.run import Death, check_executor, run_shards
+from thresher.executor.local import TaskFailed
+from thresher.executor.run import check_executor, run_shards
 
 HERE = "tests.executor.functions"
 
@@ -49,7 +50,7 @@ def test_a_full_disk_in_a_worker_is_a_full_disk_here(workers: int) -> None:
 def test_a_task_that_kills_its_workers_is_named_and_the_others_are_done() -> None:
     deaths: list[str] = []
     found = results("die", ["a", "always", "b"], deaths=deaths)
-    assert isinstance(found["always"], Death)
+    assert isinstance(found["always"], TaskFailed)
     assert (found["a"], found["b"]) == ("a", "b")
     assert len(deaths) == 2
     assert all("SIGKILL" in sentence for sentence in deaths)
@@ -105,7 +106,7 @@ def test_an_address_where_something_else_answers_is_refused_at_once() -> None:
 
 def test_nothing_of_ray_is_loaded_for_local_work() -> None:
     script = (
-        "import sys, thresher.scores.score, thresher.embeddings, thresher.duplicates.hashing\n"
+        "import sys, thresher.scores.score, thresher.scores.embeddings, thresher.curate.duplicates.hashing\n"
         "from thresher.executor.run import check_executor\n"
         "check_executor('local')\n"
         "sys.exit('ray' in sys.modules)"

@@ -8,7 +8,7 @@ from open_clip.transformer import TextTransformer
 from torch import nn
 
 from tests.models.small import TINY, VIT
-from thresher.models.padding import skip_padding
+from thresher.models.attention import skip_padding
 from thresher.models.towers import autocast, load_towers
 
 CAPTIONS = ["a red house", "two", "a small boat on a quiet lake in the early morning light"]

@@ -8,8 +8,7 @@ from PIL import Image
 
 from tests.models.harmful import Harmful
 from tests.models.small import TINY, VIT
-from thresher.data.images import decode
-from thresher.data.scenes import draw_scene, render
+from thresher.data.images.decode import decode
 from thresher.errors import InputError
 from thresher.models.towers import (
     embed_images,
@@ -19,6 +18,7 @@ from thresher.models.towers import (
     resolve_precision,
     to_input,
 )
+from thresher.pipeline.scenes import draw_scene, render
 
 CAPTIONS = ["a red house", "a dog on a bridge", "two birds"]
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.fake_workdir import make_workdir
-from thresher.report import write_report
+from thresher.report.page import write_report
 
 
 @pytest.fixture

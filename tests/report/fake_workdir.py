@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from tests.report.planted import NAMES, planted_laws, planted_plan, planted_runs
+from thresher.curate.subset.from_plan import subset_from_plan
 from thresher.data.pairs import uid_of
-from thresher.laws.store import save_laws
-from thresher.plans.store import save_plan
-from thresher.runs import run_to_record
-from thresher.subset import subset_from_plan
+from thresher.planning.laws.laws_file import save_laws
+from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.runs.record import run_to_record
 from thresher.train import picks
 
 PAIRS = [24, 24, 48, 144]

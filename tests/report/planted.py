@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.laws.planted import parameters
-from thresher.laws import LAWS
-from thresher.laws.fit import fit
-from thresher.laws.law import design, error
-from thresher.laws.result import Laws
-from thresher.plans import Plan, make_plan
-from thresher.runs import Run
+from tests.planning.laws.planted import parameters
+from thresher.planning.laws.fit import fit
+from thresher.planning.laws.law import design, error
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.plans.plan import Plan
+from thresher.planning.runs.record import Run
 
 NAMES = ["0-10%", "10-20%", "20-40%", "40-100%"]
 POOL_SAMPLES = [2_560, 2_560, 5_120, 15_360]

@@ -16,7 +16,8 @@ from tests.report.planted import (
     planted_runs,
 )
 from tests.report.reading import Page
-from thresher.laws.result import predict_draws, predict_mix, predict_mix_interval, utility_curve
+from thresher.planning.laws.predict import predict_draws, predict_mix, predict_mix_interval, utility_curve
+from thresher.planning.runs.record import Run
 from thresher.report.chart import Band, Chart, Line, Points, count_axis, pool_mark
 from thresher.report.law_charts import NORMAL_95, error_chart, residual_chart, utility_chart
 from thresher.report.marks import FREE_WEIGHTS, mark_of, marks_for, ranks_of
@@ -24,7 +25,6 @@ from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_ch
 from thresher.report.plotly_spec import numbers, spec
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale
-from thresher.runs import Run
 
 RUNS = planted_runs()
 LAWS, PLAN = planted_laws(), planted_plan()

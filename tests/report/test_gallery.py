@@ -5,7 +5,7 @@ import pytest
 
 from thresher.errors import InputError
 from thresher.report.gallery import Card, cards
-from thresher.report.tally import Shown, tally
+from thresher.report.pool_stats import Shown, tally
 from thresher.report.workdir import read_workdir
 
 

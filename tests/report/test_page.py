@@ -15,11 +15,11 @@ from tests.report.fake_workdir import HOSTILE, SPECIAL, dump, make_workdir
 from tests.report.planted import NAMES, planted_fit, planted_laws, planted_plan
 from tests.report.reading import Page
 from thresher.errors import InputError
-from thresher.laws import LAWS
-from thresher.laws.store import save_laws
-from thresher.plans.store import save_plan
-from thresher.report import write_report
+from thresher.planning.laws.laws_file import save_laws
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.plans.plan_file import save_plan
 from thresher.report.marks import FREE_WEIGHTS
+from thresher.report.page import write_report
 
 CHARTS = ["plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"]
 TRAINING = ["training-samples", "training-flops", "learnability", "training-repeats", "resolutions"]

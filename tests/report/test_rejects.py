@@ -1,8 +1,8 @@
 from pathlib import Path
 
+from thresher.data.files.quarantine import write_quarantine
 from thresher.data.pairs import Reject
-from thresher.data.quarantine import write_quarantine
-from thresher.report.rejects import MAX_REASONS, MAX_ROWS, rejects
+from thresher.report.pool_stats import MAX_REASONS, MAX_ROWS, rejects
 
 
 def _write(path: Path, reasons: list[str]) -> Path:

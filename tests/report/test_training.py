@@ -7,7 +7,7 @@ import pytest
 from tests.report.fake_workdir import dump, write_training
 from tests.report.reading import Page
 from thresher.errors import InputError
-from thresher.report import write_report
+from thresher.report.page import write_report
 from thresher.report.training_charts import by_method
 from thresher.report.training_runs import method_of, read_training_runs
 from thresher.report.training_section import matrix_pixels

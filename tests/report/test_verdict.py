@@ -4,10 +4,10 @@ import math
 import pytest
 
 from tests.report.planted import NAMES, POOL_SAMPLES, planted_plan, prefix_weights
-from thresher.plans import BudgetPlan, Crossover
+from thresher.planning.plans.result import BudgetPlan, Crossover
+from thresher.planning.runs.record import Run
 from thresher.report.verdict import budgets, crossover_text, order_sentences, summary, trained
 from thresher.report.wording import Scale
-from thresher.runs import Run
 
 SCALE = Scale(metric="zeroshot_error", percent=True)
 PLAN = planted_plan()

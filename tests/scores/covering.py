@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.scores import parse_scorer
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.small_pool import caption, uid
-from thresher.embeddings.parts import write_part
-from thresher.scores.parts import Stamp
+from thresher.scores.embeddings.parts import write_part
+from thresher.sharded.parts import Stamp
 
 
 def vectors(count: int, dim: int = 8, seed: int = 0) -> np.ndarray:

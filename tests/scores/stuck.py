@@ -5,8 +5,8 @@ import time
 
 from PIL import Image
 
-from thresher.scores import decode
-from thresher.scores.decode import Decoded, DecodeTask
+from thresher.sharded import decode
+from thresher.sharded.decode import Decoded, DecodeTask
 
 
 def decode_images(task: DecodeTask) -> Decoded:

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from tests.data.bad_pool import jpeg
-from thresher.data.images import decode
+from thresher.data.images.decode import decode
 from thresher.errors import InputError
 from thresher.models.towers import load_towers
-from thresher.scores import clip_similarity, open_scorer, parse_scorer
+from thresher.scores.clip import clip_similarity
+from thresher.scores.registry import open_scorer, parse_scorer
 
 CAPTIONS = ["a red house", "two birds on the river", "x", "a dog with a bright small bridge"]
 IMAGES = [jpeg(seed, (50 + 9 * seed, 44)) for seed in range(len(CAPTIONS))]

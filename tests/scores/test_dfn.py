@@ -7,13 +7,13 @@ import pytest
 
 from tests.models.small import TINY
 from tests.small_pool import write_shards
-from thresher.config.sections import Filter
 from thresher.errors import InputError
-from thresher.scores import open_scorer, parse_scorer
-from thresher.scores.parts import list_parts
+from thresher.scores.registry import open_scorer, parse_scorer
 from thresher.scores.score import score_shards
 from thresher.scores.spec import is_random
-from thresher.training import train_network
+from thresher.sharded.parts import list_parts
+from thresher.train.settings import Filter
+from thresher.train.stage import train_network
 
 
 def test_a_network_that_was_trained_ranks_pairs_as_its_checkpoint_does(tmp_path: Path) -> None:

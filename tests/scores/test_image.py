@@ -9,16 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
 
-import thresher.scores.decode as decoding
+import thresher.sharded.decode as decoding
 from tests.data.bad_pool import write_tar
+from thresher.curate.pools.cut import cut
 from thresher.errors import InputError
-from thresher.pools import cut
-from thresher.scores import parse_scorer
-from thresher.scores.decode import DecodeTask, decode_images
 from thresher.scores.image import FEATURES
-from thresher.scores.measure import Measure, entropy_bits, measure, sharpness, varied_share
-from thresher.scores.parts import list_parts
+from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.decode import DecodeTask, decode_images
+from thresher.sharded.forms.measure import Measure, entropy_bits, measure, sharpness, varied_share
+from thresher.sharded.parts import list_parts
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8))
 # image size, caption, json, value of the basic filter
@@ -118,7 +118,7 @@ def test_every_feature_is_a_column_and_sizes_are_the_stated_ones(shard: str, tmp
 
 
 def test_one_decoding_feeds_pixels_and_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    from thresher.data.images import ImageSpec
+    from thresher.data.images.decode import ImageSpec
 
     opened = []
     real = decoding.open_rgb
@@ -147,7 +147,7 @@ def test_laion_is_the_similarity_of_english_pairs(shard: str, tmp_path: Path) ->
 
 
 def test_a_feature_that_is_none_is_named() -> None:
-    from thresher.scores import open_scorer
+    from thresher.scores.registry import open_scorer
 
     with pytest.raises(InputError, match="no feature 'sharpnes'; did you mean 'sharpness'"):
         open_scorer(parse_scorer("image:feature=sharpnes"))

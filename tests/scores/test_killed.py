@@ -6,7 +6,7 @@ from tests import stopped
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.killing import kill_when_ready
 from tests.small_pool import contents, write_shards
-from thresher.scores.parts import list_parts
+from thresher.sharded.parts import list_parts
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,15 @@ import pytest
 
 from tests.scores.embedded import vectors, write_embeddings
 from tests.small_pool import caption, contents, uid
+from thresher.curate.pools.cut import cut
 from thresher.data.pairs import Reject
-from thresher.embeddings import open_embeddings
 from thresher.errors import InputError
-from thresher.pools import cut
-from thresher.scores import of_embeddings, parse_scorer
+from thresher.scores import of_embeddings
+from thresher.scores.embeddings.stored import open_embeddings
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
-from thresher.scores.parts import list_parts, write_rejects
+from thresher.scores.registry import parse_scorer
 from thresher.scores.s_clip_loss import _hash, _words
+from thresher.sharded.parts import list_parts, write_rejects
 
 TEMPERATURE = 1 / 20  # of the model that is written by hand
 

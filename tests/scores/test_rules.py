@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from thresher.curate.subset.npy import write_npy
 from thresher.errors import InputError
 from thresher.scores.rules import is_in_top, keep
-from thresher.subset.npy import write_npy
 
 # text, width, height, language, kept by the basic filter
 BASIC = [

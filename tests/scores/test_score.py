@@ -11,15 +11,16 @@ import pytest
 
 from tests.data.bad_pool import DECODE_CASES, OK, jpeg
 from tests.small_pool import caption, contents, uid, write_shards
-from thresher.data.images import ImageSpec, decode
-from thresher.data.quarantine import read_quarantine
-from thresher.data.shards import expand
+from thresher.data.files.quarantine import read_quarantine
+from thresher.data.images.decode import ImageSpec, decode
+from thresher.data.patterns import expand
 from thresher.errors import InputError
-from thresher.scores import SCORERS, parse_scorer
 from thresher.scores.caption import quality
-from thresher.scores.parts import list_parts, list_quarantines
-from thresher.scores.score import Progress, score_shards
-from thresher.scores.scorer import Scorer
+from thresher.scores.registry import SCORERS, parse_scorer
+from thresher.scores.score import score_shards
+from thresher.sharded.parts import list_parts, list_quarantines
+from thresher.sharded.scorer import Scorer
+from thresher.sharded.stage import Progress
 
 TINY = parse_scorer("clip:model=thresher-tiny-32,device=cpu,precision=fp32,batch_size=4")
 CAPTION = parse_scorer("caption")
@@ -73,7 +74,8 @@ def test_images_reach_the_scorer_in_every_size_from_one_decoding(
     specs = [parse_scorer("brightness"), parse_scorer("brightness:size=16,as=large")]
     score_shards([shard], tmp_path / "out", specs, workers=1)
     rows = table(tmp_path / "out")
-    from thresher.data.shards import Pair, read_pairs
+    from thresher.data.pairs import Pair
+    from thresher.data.shards import read_pairs
 
     images = [pair.image_bytes for pair in read_pairs(shard) if isinstance(pair, Pair)]
     for column, size in (("brightness", 8), ("large", 16)):
@@ -100,7 +102,7 @@ def test_captions_alone_decode_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def never(*_: object, **__: object) -> None:
         raise AssertionError("an image was decoded")
 
-    monkeypatch.setattr("thresher.scores.decode.open_rgb", never)
+    monkeypatch.setattr("thresher.sharded.decode.open_rgb", never)
     shards = write_shards(tmp_path / "in", (3,))
     summary = score_shards(shards, tmp_path / "out", [CAPTION], workers=0)
     assert summary.num_pairs == 3
@@ -157,7 +159,7 @@ def test_an_image_that_kills_its_worker_is_quarantined_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = write_shards(tmp_path / "in", (9,))
-    monkeypatch.setattr("thresher.scores.fill.DECODE", "tests.scores.deadly:decode_images")
+    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.deadly:decode_images")
     summary = score_shards(shards, tmp_path / "out", [TINY], workers=2)
     refused = read_quarantine(list_quarantines(tmp_path / "out")[0]).to_pylist()
     assert [row["key"] for row in refused] == ["000000004"]  # the only image of that width

@@ -1,7 +1,7 @@
 import pytest
 
 from thresher.errors import InputError
-from thresher.scores import SCORERS, parse_scorer
+from thresher.scores.registry import SCORERS, parse_scorer
 from thresher.scores.spec import ScorerSpec, arguments, check_columns
 
 

@@ -9,21 +9,22 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-import thresher.scores.decode as decoding
+import thresher.sharded.decode as decoding
 from tests.data.bad_pool import encoded
 from tests.killing import kill_when_ready
 from tests.scores import covering
 from tests.scores.written import SIZE, meadow, with_text, write_written
 from tests.small_pool import contents
-from thresher.data.images import ImageSpec
+from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError, MissingExtra
 from thresher.models import towers
-from thresher.scores import lettering, open_scorers, parse_scorer
-from thresher.scores.decode import DecodeTask, decode_images
-from thresher.scores.lettering import TextFinder, find_text
-from thresher.scores.masking import Masked, TextFree, cover_text
-from thresher.scores.parts import list_parts
+from thresher.scores.registry import open_scorers, parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.decode import DecodeTask, decode_images
+from thresher.sharded.forms import text_detection as lettering
+from thresher.sharded.forms.masking import Masked, TextFree, cover_text
+from thresher.sharded.forms.text_detection import TextFinder, find_text
+from thresher.sharded.parts import list_parts
 
 MODEL = "model=thresher-tiny-32,device=cpu,precision=fp32,batch_size=8"
 READ = TextFinder()
@@ -67,7 +68,7 @@ def test_no_letter_is_left_once_text_is_covered() -> None:
 
 
 def test_shapes_are_no_text_unless_all_boxes_are_asked_for() -> None:
-    from thresher.data.scenes import draw_scene, render
+    from thresher.pipeline.scenes import draw_scene, render
 
     random = np.random.default_rng(1)
     found = {"read": 0, "all": 0}

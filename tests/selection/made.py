@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import normalize
 
-from thresher.selection import Embeddings
+from thresher.selection.embeddings import Embeddings
 
 
 def made(

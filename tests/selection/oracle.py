@@ -3,7 +3,8 @@
 import torch
 from torch.nn.functional import softplus
 
-from thresher.selection import CRITERIA, Embeddings
+from thresher.selection.criteria import CRITERIA
+from thresher.selection.embeddings import Embeddings
 
 
 def pair_logits(model: Embeddings) -> torch.Tensor:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from thresher.selection import Embeddings, select
+from thresher.selection.across_ranks import select_across
 from thresher.selection.balance import balance
-from thresher.selection.embeddings import take
-from thresher.selection.ranks import select_across
+from thresher.selection.embeddings import Embeddings, take
+from thresher.selection.select import select
 
 NUM_CANDIDATES = 1003
 DIM = 24

@@ -3,11 +3,12 @@ import torch
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import logits_after, score_matrix, sigmoid_logits
-from thresher.selection import CRITERIA, Embeddings, chunk_sizes, select
 from thresher.selection.backends import make_backend
-from thresher.selection.criteria import weighted_models
-from thresher.selection.embeddings import take
+from thresher.selection.criteria import CRITERIA, weighted_models
+from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
+from thresher.selection.keys import chunk_sizes
+from thresher.selection.select import select
 from thresher.selection.threads import Workers
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 import torch
 
-from thresher.selection import uid_keys
+from thresher.selection.keys import uid_keys
 
 
 def test_halves_of_hexadecimal_digits_are_folded() -> None:

@@ -6,9 +6,8 @@ from scipy.stats import chisquare
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import score_matrix, sigmoid_logits
-from thresher.selection import select
-from thresher.selection.noise import gumbel
-from thresher.selection.sampling import drawn_order, perturb, top_places
+from thresher.selection.noise import drawn_order, gumbel, perturb, top_places
+from thresher.selection.select import select
 
 
 def sequential(logits: list[float], drawn: tuple[int, ...]) -> float:

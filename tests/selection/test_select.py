@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from tests.selection.made import keys, made
-from thresher.selection import CRITERIA, METHODS, Embeddings, select
-from thresher.selection.embeddings import take
+from thresher.selection.criteria import CRITERIA
+from thresher.selection.embeddings import Embeddings, take
+from thresher.selection.select import METHODS, select
 
 B, SIZE = 320, 64
 

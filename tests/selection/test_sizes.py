@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.selection import chunk_sizes, sub_batch_size
+from thresher.selection.keys import chunk_sizes, sub_batch_size
 
 
 @pytest.mark.parametrize(

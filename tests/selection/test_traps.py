@@ -9,15 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import exact_softmax_loss, logits_after, score_matrix
-from thresher.selection import (
-    CRITERIA,
-    METHODS,
-    Embeddings,
-    chunk_sizes,
-    select,
-    sub_batch_size,
-    uid_keys,
-)
+from thresher.selection.criteria import CRITERIA
+from thresher.selection.embeddings import Embeddings
+from thresher.selection.keys import chunk_sizes, sub_batch_size, uid_keys
+from thresher.selection.select import METHODS, select
 
 
 @pytest.mark.parametrize("num_pairs", [7, 64, 333])

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.models.small import RESNET, VIT
-from thresher.data.pixels import MappedImages, Pixels
+from thresher.data.images.pixels import MappedImages, Pixels
 from thresher.models.towers import Towers, embed_images, load_towers
 from thresher.train.distributed import SINGLE, Ranks
 from thresher.train.loop import Measurement, train
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe
-from thresher.train.reference import InMemory, Source
+from thresher.train.reference import InMemory, ReferenceSource
 
 BATCH = 16
 RECIPE = Recipe(model=RESNET, batch_size=BATCH, warmup_samples=64, precision="fp32")
@@ -64,7 +64,7 @@ def run(
     evaluate: Callable[[Towers], dict[str, float]] = measure,
     ranks: Ranks = SINGLE,
     checkpoint_seconds: float = 1e9,
-    reference: Source | None = None,
+    reference: ReferenceSource | None = None,
 ) -> list[Measurement]:
     _, measured = train(
         recipe,

@@ -5,7 +5,7 @@ import torch
 
 from tests.models.harmful import Harmful
 from thresher.errors import InputError
-from thresher.train import checkpoint
+from thresher.train import state as checkpoint
 
 CPU = torch.device("cpu")
 

@@ -17,8 +17,8 @@ from tests.train.small import BATCH, run
 from thresher.models.towers import load_towers
 from thresher.train import picks, trace
 from thresher.train.distributed import SINGLE, Ranks, is_first_rank, ranks_from_environment, share
+from thresher.train.job import RESULT_FILE, run_job
 from thresher.train.losses import LOSSES
-from thresher.training import RESULT_FILE, run_job
 
 PROGRAM = "tests.train.several_processes"
 

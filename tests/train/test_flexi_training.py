@@ -13,9 +13,9 @@ from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
 from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import load_towers
-from thresher.selection import uid_keys
+from thresher.selection.keys import uid_keys
 from thresher.train import ledger, telemetry, trace
-from thresher.train.choice import Chooser
+from thresher.train.chooser import Chooser
 from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs
 from thresher.train.pairs import Batch, Pairs

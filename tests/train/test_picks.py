@@ -5,11 +5,10 @@ import pyarrow as pa
 import pytest
 
 from tests.small_pool import uid
+from thresher.curate.subset.npy import read_npy_subset
 from thresher.errors import InputError
-from thresher.picked import export_picks, picked_pairs
-from thresher.subset.npy import read_npy_subset
 from thresher.train import picks
-from thresher.train.picks import Pick
+from thresher.train.picks import Pick, export_picks, picked_pairs
 
 RECORDS = [
     Pick(1, None, np.array([4, 2])),

@@ -6,11 +6,11 @@ import pytest
 
 from tests.small_pool import write_shards
 from tests.train.small import BATCH, JOINT, flat_pairs, pixels, random_reference, run
-from thresher.data.images import ImageSpec
+from thresher.data.images.decode import ImageSpec
+from thresher.data.images.pixels import DecodedImages, Decoder, MappedImages
 from thresher.data.index import build_index
-from thresher.data.pixels import DecodedImages, Decoder, MappedImages
 from thresher.errors import InputError
-from thresher.selection import uid_keys
+from thresher.selection.keys import uid_keys
 from thresher.train import picks
 from thresher.train.same_image import first_of_image, selection_keys
 

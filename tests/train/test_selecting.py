@@ -15,9 +15,10 @@ from tests.models.small import VIT
 from tests.train.small import BATCH, JOINT, RECIPE, Stop, flat_pairs, random_reference, run, stopping
 from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
-from thresher.selection import select
-from thresher.train import choice, ledger, picks, telemetry, trace
-from thresher.train.choice import selection_dtype
+from thresher.selection.select import select
+from thresher.train import chooser as choice
+from thresher.train import ledger, picks, telemetry, trace
+from thresher.train.chooser import selection_dtype
 from thresher.train.loop import STATE_FILE, Measurement
 from thresher.train.pairs import Pairs
 from thresher.train.reference import InMemory
@@ -68,7 +69,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append({"learner": learner, "reference": reference, "keys": keys, "found": found} | settings)
         return found
 
-    monkeypatch.setattr("thresher.train.choice.select", watched)
+    monkeypatch.setattr("thresher.train.chooser.select", watched)
     return calls
 
 
@@ -109,7 +110,7 @@ def test_scoring_leaves_dropout_and_batch_norm_alone(tmp_path: Path) -> None:
     reference = random_reference(pairs)
     recipe = dataclasses.replace(RECIPE, select="joint", filter_ratio=0.001)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thresher.train.choice.Chooser.choose", _all_of_them)
+        patch.setattr("thresher.train.chooser.Chooser.choose", _all_of_them)
         run(tmp_path / "scored", pairs, 6 * BATCH, recipe=recipe, reference=reference)
     run(tmp_path / "plain", pairs, 6 * BATCH)
     traces = [(tmp_path / name / trace.FILE).read_bytes() for name in ("scored", "plain")]
@@ -132,10 +133,10 @@ def test_scoring_has_the_precision_of_training_and_keeps_no_graph(pairs: Pairs) 
 
 
 def _all_of_them(chooser: Any, batch: Any, step: int) -> Any:
-    from thresher.train.choice import Choice
+    from thresher.train.chooser import ChosenBatch
 
     embed(chooser.towers, batch, chooser.recipe)
-    return Choice(batch=batch, rows_b=batch.rows_B)
+    return ChosenBatch(batch=batch, rows_b=batch.rows_B)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from thresher.train.recipe import Recipe
-from thresher.train.super_batch import filter_ratio, most_candidates, num_candidates
+from thresher.train.schedule import filter_ratio, most_candidates, num_candidates
 
 RECIPE = Recipe(model="ViT-B-32", batch_size=32, select="joint", filter_ratio=0.9)
 END = 32 * 100

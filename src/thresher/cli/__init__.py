@@ -7,26 +7,32 @@ from typing import Annotated
 import typer
 
 import thresher
-from thresher.cli.balancing import balance, softcap
-from thresher.cli.combining import combine
-from thresher.cli.deduplicating import dedup
-from thresher.cli.embedding import embed
-from thresher.cli.embedding_scores import score_embedded
-from thresher.cli.evaluating import evaluate
-from thresher.cli.filtering import filter_network
-from thresher.cli.guard import guarded
-from thresher.cli.importing import import_
-from thresher.cli.importing_tables import import_embeddings, import_scores
-from thresher.cli.manual import manual
-from thresher.cli.picking import picks
+from thresher.cli.balance import balance
+from thresher.cli.combine import combine
+from thresher.cli.cut import cut
+from thresher.cli.dedup import dedup
+from thresher.cli.demo import demo
+from thresher.cli.embed import embed
+from thresher.cli.evaluate import evaluate
+from thresher.cli.filter_network import filter_network
+from thresher.cli.fit import fit
+from thresher.cli.guard import guarded, manual
+from thresher.cli.import_ import import_
+from thresher.cli.import_embeddings import import_embeddings
+from thresher.cli.import_scores import import_scores
+from thresher.cli.init import init
+from thresher.cli.options import expand_options
+from thresher.cli.picks import picks
 from thresher.cli.plan import plan
-from thresher.cli.planning import fit, subset
 from thresher.cli.predict import predict
-from thresher.cli.probing import probe
-from thresher.cli.scoring import cut, score
-from thresher.cli.spread import spread
-from thresher.cli.training import train
-from thresher.cli.whole import demo, init, report, run
+from thresher.cli.probe import probe
+from thresher.cli.report import report
+from thresher.cli.run import run
+from thresher.cli.score import score
+from thresher.cli.score_embedded import score_embedded
+from thresher.cli.softcap import softcap
+from thresher.cli.subset import subset
+from thresher.cli.train import train
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, init, run),
@@ -43,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave the process with its exit code: 0 only when all was done."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    app(spread(sys.argv[1:] if arguments is None else arguments), prog_name="thresher")
+    app(expand_options(sys.argv[1:] if arguments is None else arguments), prog_name="thresher")
 
 
 def _version(wanted: bool) -> None:

@@ -1,10 +1,14 @@
-"""What went wrong as one sentence on stderr, with an exit code, in place of a traceback."""
+"""What went wrong as one sentence on stderr, with an exit code, in place of a traceback.
+
+A command's docstring as its manual page.
+"""
 
 import errno
 import functools
+import inspect
 import sys
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import typer
 
@@ -83,3 +87,21 @@ def _os_sentence(error: OSError) -> str | None:
 def _is_damaged_table(error: ValueError) -> bool:
     """Whether pyarrow could not read a Parquet file (asked by name, since pyarrow may not be loaded)."""
     return type(error).__module__.startswith("pyarrow") and "Parquet" in str(error)
+
+
+def manual(command: Callable[..., Any]) -> str:
+    r"""The docstring as help text: paragraphs are wrapped, those with indented lines stand as they are.
+
+    A line with a backspace character is how click is told to leave a paragraph alone.
+
+    >>> def walk() -> None:
+    ...     '''Walk.
+    ...
+    ...     Examples:
+    ...         thresher walk
+    ...     '''
+    >>> manual(walk)
+    'Walk.\n\n\x08\nExamples:\n    thresher walk'
+    """
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(f"\b\n{text}" if "\n " in f"\n{text}" else text for text in paragraphs)

@@ -1,12 +1,26 @@
-"""Options that several commands have, and the values that people write into them."""
+"""Options that several commands have, and the values that people write into them.
 
-from collections.abc import Iterable, Sequence
+Options of the commands whose work can be done on a Ray cluster.
+
+Sections of a config with options of the command line in place of some of their keys.
+
+Lists of shards behind one option, as a shell makes them of an unquoted pattern.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from pydantic import ValidationError
 
 from thresher.errors import InputError
+from thresher.settings import Section
+
+if TYPE_CHECKING:
+    from thresher.models.evaluation.settings import Evaluate
+    from thresher.pipeline.config import Config
+    from thresher.train.settings import TrainingConfig
 
 Shards = Annotated[
     list[str],
@@ -33,6 +47,46 @@ ConfigFile = Annotated[
 ]
 
 Value = TypeVar("Value")
+
+Zeroshot = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SHARDS", help="Labelled images for zero-shot accuracy."),
+]
+Retrieval = Annotated[
+    list[str] | None, typer.Option(metavar="SHARDS", help="Images with captions for retrieval recall.")
+]
+LabelKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Key of the label in each pair's json.  [default: class]"),
+]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Caption of a class, {} is its name; repeat it for several.  [default: a photo of a {}.]",
+    ),
+]
+
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray",
+        help="Where the work is done: on this machine, or on a Ray cluster. The files are the same.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Head of the Ray cluster, or auto for the one of this machine.  [default: RAY_ADDRESS, else a "
+        "Ray that starts here and ends with the run]",
+    ),
+]
+
+Kind = TypeVar("Kind", bound=Section)
+
+SHARD_OPTIONS = ("--shards", "--data", "--zeroshot", "--retrieval")
+SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
@@ -68,6 +122,124 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, float]:
     return found
 
 
-def given(values: Sequence[Value] | None) -> tuple[Value, ...]:
+def as_tuple(values: Sequence[Value] | None) -> tuple[Value, ...]:
     """The values of an option that may be repeated."""
     return tuple(values or ())
+
+
+def evaluation(
+    settings: "Config | None",
+    zeroshot: list[str] | None,
+    retrieval: list[str] | None,
+    label_key: str | None,
+    templates: list[str] | None,
+    metric: str | None,
+) -> "Evaluate":
+    """What to measure on: the config's section [evaluate] with the options in place of its keys."""
+    pass  # SELFIMPORT
+    from thresher.models.evaluation.settings import Evaluate
+
+    if settings is None and not zeroshot and not retrieval:
+        raise InputError("name the shards to measure on with --zeroshot or --retrieval, or a --config")
+    if settings is None and metric is None and not zeroshot:
+        metric = "retrieval_error"
+    return override(
+        Evaluate,
+        settings.evaluate if settings is not None else None,
+        zeroshot=as_tuple(zeroshot),
+        retrieval=as_tuple(retrieval),
+        label_key=label_key,
+        templates=as_tuple(templates),
+        metric=metric,
+    )
+
+
+def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Config":
+    """The config in a file, with device and exclude list from the command line.
+
+    Raises:
+        InputError: the file cannot be used, or both it and the command line name an exclude list.
+    """
+    from thresher.pipeline.config import Config
+    from thresher.pipeline.load import load_config
+
+    config = with_options(load_config(path), path, device=device, exclude=exclude)
+    assert isinstance(config, Config)
+    return config
+
+
+def with_options(
+    config: "Config | TrainingConfig", path: Path, *, device: str | None, exclude: Path | None
+) -> "Config | TrainingConfig":
+    """The config in the file `path`, with device and exclude list from the command line.
+
+    Raises:
+        InputError: both it and the command line name an exclude list.
+    """
+    if device is not None:
+        config = config.model_copy(update={"device": device})
+    if exclude is None:
+        return config
+    chosen = one_exclude_list(path, config, exclude.absolute())
+    shards = config.shards.model_copy(update={"exclude": chosen})
+    return config.model_copy(update={"shards": shards})
+
+
+def one_exclude_list(
+    path: Path | None, config: "Config | TrainingConfig | None", exclude: Path | None
+) -> Path | None:
+    """The exclude list of the command line, or else of the config in the file `path`.
+
+    Raises:
+        InputError: both name one.
+    """
+    named = config.shards.exclude if config is not None else None
+    if named is not None and exclude is not None:
+        raise InputError(
+            f"{path} names the exclude list {named}, and --exclude another; put all uids into one list"
+        )
+    return exclude or named
+
+
+def override(kind: type[Kind], base: Kind | None, **options: object) -> Kind:
+    """The section `base` (its defaults without one) with every option that was given.
+
+    An option that is None or an empty tuple was not given.
+
+    Raises:
+        InputError: the values do not go together; the first of them is named.
+    """
+    values = base.model_dump() if base is not None else {}
+    values |= {key: value for key, value in options.items() if value is not None and value != ()}
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        value = f"{key} = {first['input']!r}: " if key else ""
+        raise InputError(f"{value}{message[0].lower()}{message[1:]}") from None
+
+
+def expand_options(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the option repeated before each of several shards that follow it.
+
+    >>> spread(["probe", "pools", "--shards", "0.tar", "1.tar", "--out", "runs.jsonl"])
+    ['probe', 'pools', '--shards', '0.tar', '--shards', '1.tar', '--out', 'runs.jsonl']
+    """
+    return list(_expand(arguments))
+
+
+def _expand(arguments: Sequence[str]) -> Iterator[str]:
+    option, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            option, values = (argument, 0) if argument in SHARD_OPTIONS else ("", 0)
+        elif option and values and argument.lower().endswith(SHARD_ENDINGS):
+            yield option
+        elif values:
+            option = ""
+        values += 1
+        if argument == option:
+            values = 0
+        yield argument

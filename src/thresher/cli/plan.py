@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.options import Json
-from thresher.cli.output import show, show_json, warn
+from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
     from thresher.budget import Price
-    from thresher.laws.result import Laws
-    from thresher.plans import Costs
+    from thresher.planning.laws.result import Laws
+    from thresher.planning.plans.costs import Costs
 
 
 def plan(
@@ -108,11 +108,11 @@ def plan(
         thresher plan laws.json --budget 100gpu-h --device-flops A100 --out plan.json --json
     """
     from thresher.budget import parse_count
-    from thresher.display.plan import plan_text
-    from thresher.laws.store import load_laws
-    from thresher.plans import make_plan
-    from thresher.plans.store import plan_to_record, save_plan
-    from thresher.pools.record import missing_pairs
+    from thresher.curate.pools.record import missing_pairs
+    from thresher.planning.laws.laws_file import load_laws
+    from thresher.planning.plans.make_plan import make_plan
+    from thresher.planning.plans.plan import plan_text
+    from thresher.planning.plans.plan_file import plan_to_record, save_plan
 
     fitted = load_laws(laws)
     spent = _spent(fitted, runs, pools, flops_per_sample, flops_per_pair)
@@ -144,8 +144,8 @@ def _spent(
     flops_per_pair: str | None,
 ) -> "Costs":
     """What the runs, the pairs of the pools and the options tell about costs."""
-    from thresher.plans import costs_of_runs
-    from thresher.runs import read_runs
+    from thresher.planning.plans.costs import costs_of_runs
+    from thresher.planning.runs.ledger import read_runs
 
     used = [point.run for point in (*laws.points, *laws.check.points)] if runs is None else read_runs(runs)
     costs = costs_of_runs(used)
@@ -183,7 +183,7 @@ def _flops(text: str, *, training: bool) -> float:
 
 def _num_pairs(pools: Path) -> int:
     """Pairs that were scored: those in the pools and those in none of them."""
-    from thresher.pools import load_pools
+    from thresher.curate.pools.record import load_pools
 
     record = load_pools(pools if pools.is_dir() else pools.parent)
     return sum(record.sizes.values()) + sum(count for _, count in record.dropped)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.options import Json
-from thresher.cli.output import show, show_json, warn
+from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
-    from thresher.api import Prediction
+    from thresher.planning.plans.prediction import Prediction
 
 _FORMS = ("formula", "published")
 
@@ -76,12 +76,11 @@ def predict(
         thresher predict laws.json --mix '0-10% + 10-20%' --budget 32M --budget 128M
         thresher predict laws.json --mix '0.7 x 0-10% + 0.3 x 10-20%' --budget 1.28B --with-noise --json
     """
-    from thresher.api import predict as predict_mix
     from thresher.budget import parse_count
-    from thresher.laws.published import predict_as_published
-    from thresher.laws.store import load_laws
-    from thresher.plans.mix_text import parse_mix
-    from thresher.plans.mixes import read_pool_sizes
+    from thresher.planning.api import predict as predict_mix
+    from thresher.planning.laws.laws_file import load_laws
+    from thresher.planning.laws.published import predict_as_published
+    from thresher.planning.plans.mixes import parse_mix, read_pool_sizes
 
     if form not in _FORMS:
         raise InputError(f"there is no form {form!r}; use one of {', '.join(_FORMS)}")
@@ -115,8 +114,8 @@ def predict(
 def _table(predicted: Sequence[tuple[str, "Prediction"]]) -> str:
     """A row a mix and budget."""
     from thresher.budget import format_count
-    from thresher.display.blocks import columns
-    from thresher.runs import is_loss
+    from thresher.planning.runs.record import is_loss
+    from thresher.tables import columns
 
     loss = is_loss(predicted[0][1].metric)
     rows = []

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from thresher.cli.output import remark
+from thresher.cli.text import remark
 
 SECONDS_BETWEEN_LINES = 30.0
 

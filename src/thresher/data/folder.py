@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from thresher.data.location import filesystem, is_remote, read_bytes
+from thresher.data.files.location import filesystem, is_remote, read_bytes
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
 
 _EXTS = frozenset({*IMAGE_EXTS, "txt", "json", "cls"})

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.location import Handles, is_remote, read_bytes
+from thresher.data.files.location import Handles, is_remote, read_bytes
+from thresher.data.files.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.pairs import Member
-from thresher.data.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.shard_index import SCHEMA, index_shard
 from thresher.data.table import RowImages
 from thresher.data.uids import UidRows, uid_bytes, uid_order

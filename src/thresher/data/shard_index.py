@@ -9,15 +9,16 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.files.atomic import write_table
+from thresher.data.files.location import fingerprint
+from thresher.data.files.quarantine import from_rejects
 from thresher.data.folder import fingerprint_folder
-from thresher.data.location import fingerprint
 from thresher.data.pairs import Pair, Reject
 from thresher.data.patterns import kind_of
-from thresher.data.quarantine import from_rejects
 from thresher.data.shards import read_pairs
-from thresher.data.writer import write_table
 from thresher.errors import InputError
-from thresher.executor.run import Death, run_shards
+from thresher.executor.local import TaskFailed
+from thresher.executor.run import run_shards
 
 FORMAT = "2"
 """Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
@@ -70,7 +71,7 @@ def index_shards(
         yield from ((task[0], index_task(task)) for task in due)
         return
     for task, indexed in run_shards("thresher.data.shard_index:index_task", due, workers=workers):
-        if isinstance(indexed, Death):
+        if isinstance(indexed, TaskFailed):
             raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
         yield task[0], indexed
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from thresher.data.files.location import is_remote
 from thresher.data.folder import read_folder
-from thresher.data.location import is_remote
 from thresher.data.pairs import BadPair, Member, Pair, Reject, uid_of
 from thresher.data.patterns import expand, kind_of
 from thresher.data.table import read_table

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.location import file_size, is_remote, open_binary, read_bytes
+from thresher.data.files.location import file_size, is_remote, open_binary, read_bytes
 from thresher.data.pairs import (
     IMAGE_EXTS,
     BadPair,

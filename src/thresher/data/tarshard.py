@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from thresher.data.location import check_regular, copy_to, is_remote
+from thresher.data.files.location import check_regular, copy_to, is_remote
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
 from thresher.data.tar import Entry, TarDamage, Window, walk
 

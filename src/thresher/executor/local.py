@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from thresher.errors import InputError
-from thresher.executor.process import Gone, Silent, Worker
+from thresher.executor.process import Worker, WorkerDied, WorkerTimedOut
 from thresher.executor.worker import call, prepare, result_of
 
 Task = TypeVar("Task")
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class TaskFailed:
     """Stands in place of a result: every worker that was given the task died of it or hung on it."""
 
     reason: str
@@ -77,7 +77,7 @@ class WorkerPool:
             threading.Thread(target=self._start_ahead, name="worker-start", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the workers at once; tasks under way end as `Death`."""
+        """Stop the workers at once; tasks under way end as `TaskFailed`."""
         with self._lock:
             self._closed = True
             alive = list(self._alive)
@@ -97,7 +97,7 @@ class WorkerPool:
             return sorted(worker.pid for worker in self._alive)
 
     def map(self, tasks: Iterable[Task], *, ahead: int) -> Iterator[tuple[Task, Any]]:
-        """Each task with its result or `Death`, in the order of `tasks`, of which at most `ahead` are held.
+        """Each task with its result or `TaskFailed`, in the order of `tasks`; at most `ahead` are held.
 
         Raises:
             InputError: the function raised it, or its settings cannot be used.
@@ -129,11 +129,11 @@ class WorkerPool:
             reason = ""
             for _ in range(TRIES):
                 if self._closed:
-                    return "done", Death("the run was stopped")
+                    return "done", TaskFailed("the run was stopped")
                 try:
                     worker = worker or self._start()
                     answer = worker.ask(task, self._timeout_s)
-                except Gone as gone:
+                except WorkerDied as gone:
                     reason = str(gone)
                     dead, worker = worker, None
                     if dead is not None:
@@ -141,7 +141,7 @@ class WorkerPool:
                 else:
                     self._in_a_row = 0
                     return answer
-            return "done", Death(reason)
+            return "done", TaskFailed(reason)
         finally:
             with self._lock:
                 closed = self._closed
@@ -157,7 +157,7 @@ class WorkerPool:
         try:
             if worker is None and not self._closed:
                 # a start that fails here is told by the first task, which tries again
-                with contextlib.suppress(RuntimeError, OSError, InputError, Gone):
+                with contextlib.suppress(RuntimeError, OSError, InputError, WorkerDied):
                     worker = self._start()
         finally:
             with self._lock:
@@ -171,7 +171,7 @@ class WorkerPool:
         for _ in range(TRIES):
             try:
                 return self._start_once()
-            except Silent as silent:
+            except WorkerTimedOut as silent:
                 reason = str(silent)
                 _log.warning("%s while it started", reason)
         raise RuntimeError(f"a worker process for {self._function} did not start: {reason}")
@@ -182,9 +182,9 @@ class WorkerPool:
             self._alive.add(worker)
         try:
             worker.wait_ready()
-        except Gone as gone:
+        except WorkerDied as gone:
             self._forget(worker)
-            if self._closed or isinstance(gone, Silent):
+            if self._closed or isinstance(gone, WorkerTimedOut):
                 raise
             raise RuntimeError(f"a worker process for {self._function} did not start: {gone}") from gone
         except BaseException:

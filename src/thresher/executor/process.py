@@ -1,12 +1,17 @@
-"""One worker process and the pipes to it."""
+"""One worker process and the pipes to it.
+
+Worker processes that do not outlive the process that started them.
+"""
 
 import contextlib
 import fcntl
+import multiprocessing
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -16,11 +21,11 @@ PIPE_BYTES = 2**20
 START_TIMEOUT_S = 120.0
 
 
-class Gone(Exception):
+class WorkerDied(Exception):
     """A worker process ended or was stopped; the text names it and the cause."""
 
 
-class Silent(Gone):
+class WorkerTimedOut(WorkerDied):
     """A worker process gave no answer in time, on a machine that stood still, maybe, and was stopped."""
 
 
@@ -111,13 +116,29 @@ class Worker:
         left = deadline - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             self.stop()
-            raise Silent(f"worker process {self.pid} gave no answer in time and was stopped")
+            raise WorkerTimedOut(f"worker process {self.pid} gave no answer in time and was stopped")
 
-    def _gone(self) -> Gone:
+    def _gone(self) -> WorkerDied:
         code = self._process.wait()
         if code >= 0:
-            return Gone(f"worker process {self.pid} ended with exit code {code}")
+            return WorkerDied(f"worker process {self.pid} ended with exit code {code}")
         names = {number.value: number.name for number in signal.Signals}
         name = names.get(-code, f"signal {-code}")
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return Gone(f"worker process {self.pid} was killed by {name}{hint}")
+        return WorkerDied(f"worker process {self.pid} was killed by {name}{hint}")
+
+
+def end_with_parent() -> None:
+    """End this process, a child of `multiprocessing`, as soon as its parent is gone, even by kill -9.
+
+    Otherwise it would go on with its task, and write where the next run of the parent writes.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from thresher.errors import InputError
 from thresher.executor.cluster import Connection, connect, load_ray
-from thresher.executor.local import Death
+from thresher.executor.local import TaskFailed
 from thresher.executor.worker import call, prepare, result_of
 
 Task = TypeVar("Task")
@@ -134,7 +134,7 @@ class RayPool:
         self._connection.close()
 
     def map(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Any]]:
-        """Each task with its result or `Death`, as they get done; no more are taken than there are workers.
+        """Each task with its result or `TaskFailed`, as they get done; at most one a worker is taken.
 
         Raises:
             InputError: the function raised it, its settings cannot be used, or the cluster has no room.
@@ -170,7 +170,7 @@ class RayPool:
                 elif attempt.deaths < TRIES:
                     waiting.appendleft(attempt)
                 else:
-                    yield attempt.task, Death(f"{attempt.deaths} workers died of it")
+                    yield attempt.task, TaskFailed(f"{attempt.deaths} workers died of it")
 
     def _under_way(self) -> int:
         return sum(attempt is not None for _, attempt in self._busy.values())

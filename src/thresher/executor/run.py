@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from thresher.errors import InputError
-from thresher.executor.local import Death, WorkerPool
+from thresher.executor.local import TaskFailed, WorkerPool
 
-__all__ = ["EXECUTORS", "Apply", "Death", "check_executor", "open_workers", "run_shards"]
+__all__ = ["EXECUTORS", "Apply", "TaskFailed", "check_executor", "open_workers", "run_shards"]
 
 Task = TypeVar("Task")
 Apply = Callable[[Iterable[Any]], Iterator[tuple[Any, Any]]]
@@ -86,9 +86,9 @@ def run_shards(
     gpu: bool = False,
     deaths: list[str] | None = None,
 ) -> Iterator[tuple[Task, Any]]:
-    """Each task with what `function` makes of it, in any order, or with a `Death` whose `reason` says why.
+    """Each task with what `function` makes of it, in any order, or with a `TaskFailed` that says why.
 
-    A worker that dies is replaced and its task given to another, a few times; then its result is a `Death`.
+    A worker that dies is replaced and its task given to another, a few times; then that gives a `TaskFailed`.
     Few tasks are taken before they can be worked on. Tasks, settings and results are data that can be
     pickled; on Ray they travel between machines, so files are to be named by paths that every node has, or
     sent as bytes.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from thresher.data.writer import atomic_path
+from thresher.data.files.atomic import atomic_path
 from thresher.models.towers import Towers, model_config
 
 CONFIG_FILE = "open_clip_config.json"

@@ -20,7 +20,7 @@ import open_clip
 import torch
 from open_clip.factory import load_state_dict
 
-from thresher.data.images import ImageSpec
+from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
 

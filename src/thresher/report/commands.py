@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from thresher.budget import format_count
-from thresher.laws.store import read_record
-from thresher.plans import Plan
+from thresher.planning.laws.laws_file import read_record
+from thresher.planning.plans.plan import Plan
 from thresher.report.wording import number_text
 
 

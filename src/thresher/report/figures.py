@@ -1,16 +1,16 @@
 """All figures about a workdir, by name and in the order of the page."""
 
+from thresher.planning.runs.record import Run
 from thresher.report.chart import Chart
 from thresher.report.histogram import score_chart
 from thresher.report.law_charts import error_chart, residual_chart, utility_chart
 from thresher.report.marks import Marks, marks_for, ranks_of
 from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_chart
-from thresher.report.tally import Tally, labels_of
+from thresher.report.pool_stats import Tally, labels_of
 from thresher.report.training_charts import training_charts
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale, scale_of
 from thresher.report.workdir import Workdir
-from thresher.runs import Run
 
 
 def figures(workdir: Workdir, counted: Tally | None) -> dict[str, Chart]:

@@ -3,8 +3,8 @@
 import dataclasses
 
 from thresher.budget import format_count
-from thresher.laws import LAWS
-from thresher.laws.result import Fit, Laws, LawScore, PoolLaw
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.result import Fit, Laws, LawScore, PoolLaw
 from thresher.report.wording import ABSENT, Scale, interval_text, number_text
 
 PARAMETERS = {

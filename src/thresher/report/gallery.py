@@ -9,11 +9,11 @@ from pathlib import PurePath
 
 from PIL import Image
 
-from thresher.data.images import BadImage, open_rgb
+from thresher.data.images.decode import BadImage, open_rgb
 from thresher.data.index import Index, build_index
-from thresher.data.shards import expand
+from thresher.data.patterns import expand
 from thresher.errors import InputError
-from thresher.report.tally import Shown
+from thresher.report.pool_stats import Shown
 from thresher.report.wording import cut_caption, number_text
 
 LONGER_SIDE = 192

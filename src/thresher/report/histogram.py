@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from thresher.budget import format_count
-from thresher.pools.record import Pool
+from thresher.curate.pools.record import Pool
 from thresher.report.chart import Axis, Bars, Chart, Label, Mark, label_mark, pool_mark
-from thresher.report.tally import LEFT_OUT, Counts, Tally
+from thresher.report.pool_stats import LEFT_OUT, Counts, Tally
 
 NARROW = 0.16  # below this share of the axis a name does not fit across on a phone
 LEFT_OUT_MARK = Mark(colour="@none")

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from thresher.laws.result import Laws
-from thresher.plans import Plan
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.plan import Plan
+from thresher.planning.runs.record import Run, mix_weights
 from thresher.report.chart import INK, Mark, mix_mark, pool_mark
 from thresher.report.wording import mix_text
-from thresher.runs import Run, mix_weights
 
 FREE_WEIGHTS = "free weights, which change with the budget"
 

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 
 import thresher
-from thresher.data.writer import atomic_path
-from thresher.laws.result import Laws
+from thresher.data.files.atomic import atomic_path
+from thresher.planning.laws.result import Laws
 from thresher.report.chart import SYMBOLS
 from thresher.report.commands import read_commands
 from thresher.report.figures import (
@@ -23,7 +23,7 @@ from thresher.report.figures import (
 )
 from thresher.report.fitted import fitted
 from thresher.report.plotly_spec import spec_json
-from thresher.report.rejects import rejects
+from thresher.report.pool_stats import NUM_SHOWN, rejects, tally
 from thresher.report.sections import (
     error_section,
     gallery_section,
@@ -31,7 +31,6 @@ from thresher.report.sections import (
     score_section,
     trained_section,
 )
-from thresher.report.tally import NUM_SHOWN, tally
 from thresher.report.training_section import training_section
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale

@@ -5,23 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from thresher.laws.result import Laws
-from thresher.plans import Candidate, FrontierPoint, Plan, Policy, find_candidate, winner
-from thresher.report.chart import (
-    Axis,
-    Band,
-    Chart,
-    Line,
-    Mark,
-    Points,
-    Series,
-    count_axis,
-    floats,
-    open_mark,
-)
-from thresher.report.law_charts import CURVE_POINTS, hover_text, note_mark
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.result import Candidate, FrontierPoint, Policy, find_candidate, winner
+from thresher.report.chart import Axis, Band, Chart, Line, Mark, Points, Series, count_axis, floats, open_mark
+from thresher.report.law_charts import CURVE_POINTS, hover_text, note_mark, predict_weights
 from thresher.report.marks import Marks, front_names, mark_of
-from thresher.report.predicted import predict_weights
 from thresher.report.verdict import Trained, crossover_text
 from thresher.report.wording import Scale
 

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thresher.budget import format_count
-from thresher.laws.fit import predict_runs
-from thresher.laws.result import Laws
-from thresher.plans import Plan, weighting_sentence
+from thresher.planning.laws.fit import predict_runs
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.wording import weighting_sentence
+from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.report.chart import pool_mark
 from thresher.report.fitted import check_sentence
 from thresher.report.gallery import cards
-from thresher.report.tally import LEFT_OUT, Tally, labels_of
+from thresher.report.pool_stats import LEFT_OUT, Tally, labels_of
 from thresher.report.verdict import Trained, budgets, order_sentences, summary
 from thresher.report.wording import ABSENT, Scale, mix_text, number_text, share_text
-from thresher.runs import Run, is_loss, mix_unique, mix_weights
 
 MAX_RUNS = 400
 MAX_POLICIES = 8

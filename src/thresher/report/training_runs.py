@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.errors import InputError
-from thresher.metrics import ERRORS
+from thresher.models.evaluation.metrics import ERRORS
 from thresher.train import picks
 
 RESULT_FILE = "result.json"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from thresher.budget import format_count
 from thresher.report.gallery import cards, png_uri
-from thresher.report.tally import Shown, batches
+from thresher.report.pool_stats import Shown, batches
 from thresher.report.training_charts import by_method
 from thresher.report.training_runs import TrainingRun
 from thresher.report.wording import ABSENT, Scale

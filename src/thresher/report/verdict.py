@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from thresher.budget import format_count
-from thresher.plans import BudgetPlan, Candidate, Crossover, Plan, find_candidate, winner
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.result import BudgetPlan, Candidate, Crossover, find_candidate, winner
+from thresher.planning.runs.record import Run, mix_weights
 from thresher.report.wording import Scale, about_text, chance_text, mix_text, times_text
-from thresher.runs import Run, mix_weights
 
 SAME_BUDGET = 0.02  # measured budgets are whole batches, so they miss the planned one by a little
 SAME_WEIGHT = 0.01

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from thresher.budget import format_count
-from thresher.runs import is_loss
+from thresher.planning.runs.record import is_loss
 
 MINUS = "−"
 ABSENT = "–"

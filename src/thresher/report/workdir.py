@@ -8,15 +8,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from thresher.curate.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
 from thresher.errors import InputError
-from thresher.laws.result import Laws
-from thresher.laws.store import load_laws
-from thresher.plans import Plan
-from thresher.plans.store import load_plan
-from thresher.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
+from thresher.planning.laws.laws_file import load_laws
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.runs.ledger import read_runs
+from thresher.planning.runs.record import Run
 from thresher.report.training_runs import TrainingRun, read_training_runs
-from thresher.runs import Run, read_runs
-from thresher.scores.parts import list_quarantines
+from thresher.sharded.parts import list_quarantines
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from thresher.scores.scorer import Images, Pending, Scorer
+from thresher.sharded.scorer import Images, Pending, Scorer
 
 VERSION = "caption-1"
 SATURATION_WORDS = 5.0

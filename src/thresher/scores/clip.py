@@ -1,23 +1,33 @@
 """Cosine similarity of image and caption under an open_clip model.
 
 Shapes: B pairs, D embedding dimensions, T tokens.
+
+Cosine similarity under a data filtering network: a small model trained on curated pairs.
+
+arXiv 2309.17425: what a model filters well has little to do with its accuracy; a small one trained on few
+good pairs filters better than a large one trained on many. `thresher filter-network` trains one.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from thresher.scores.model import open_model
-from thresher.scores.scorer import Images, Pending, Scorer
-from thresher.scores.sharing import shared
+from thresher.errors import InputError
+from thresher.models.open import open_model
+from thresher.scores.spec import cached
+from thresher.sharded.scorer import Images, Pending, Scorer
 
 if TYPE_CHECKING:
     import torch
 
     from thresher.models.towers import Towers
+
+CONFIG_FILE = "open_clip_config.json"  # as open_clip looks for it
 
 
 def clip_similarity(
@@ -43,7 +53,7 @@ def clip_similarity(
         MissingExtra: torch or open_clip is not installed.
     """
     options = (model, pretrained, device, batch_size, precision)
-    opened = shared(("clip", *options), lambda: _opened(*options))
+    opened = cached(("clip", *options), lambda: _opened(*options))
     digest = hashlib.blake2b(
         f"clip-1 {opened.towers.fingerprint} {opened.precision}".encode(), digest_size=16
     )
@@ -130,3 +140,30 @@ class _Similarity:
         return [
             slice(start, start + self._batch_size) for start in range(0, len(tokens_BT), self._batch_size)
         ]
+
+
+def network_similarity(
+    *, network: str, device: str = "auto", batch_size: int = 64, precision: str = "auto"
+) -> Scorer:
+    """Scores pairs by their cosine under a filter network, from -1 to 1.
+
+    Args:
+        network: Folder that `thresher filter-network` wrote, or `thresher train`.
+        device: As for `clip_similarity`.
+        batch_size: As for `clip_similarity`.
+        precision: As for `clip_similarity`.
+
+    Raises:
+        InputError: the folder holds no network, or an option cannot be had.
+        MissingExtra: torch or open_clip is not installed.
+    """
+    folder = Path(network.removeprefix("local-dir:"))
+    if not (folder / CONFIG_FILE).is_file():
+        raise InputError(
+            f"{folder} holds no filter network ({CONFIG_FILE} is absent); train one with `thresher "
+            f"filter-network CURATED --out {folder}`, or score by another model with clip:model=NAME"
+        )
+    scorer = clip_similarity(
+        model=f"local-dir:{folder}", device=device, batch_size=batch_size, precision=precision
+    )
+    return replace(scorer, fingerprint=f"dfn {scorer.fingerprint}")

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thresher.errors import InputError
-from thresher.scores.measure import Measure
-from thresher.scores.row import Row
-from thresher.scores.scorer import Images, Pending, Scorer
-from thresher.scores.spec import nearest
+from thresher.errors import InputError, nearest
+from thresher.sharded.forms.measure import Measure
+from thresher.sharded.row import Row
+from thresher.sharded.scorer import Images, Pending, Scorer
 
 VERSION = "image-2"
 BATCH_SIZE = 32

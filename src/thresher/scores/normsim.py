@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from thresher.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
 from thresher.errors import InputError
+from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
 from thresher.scores.vectors import TILE_ROWS, Scores, Step, VectorScorer, made_by, tiles
 
 TARGET_ROWS = 32_768

@@ -9,27 +9,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.quarantine import read_quarantine, write_quarantine
-from thresher.data.writer import append_jsonl, write_json
-from thresher.embeddings.parts import EMBED
-from thresher.embeddings.stored import Places, StoredEmbeddings, open_embeddings
+from thresher.data.files.atomic import append_jsonl, write_json
+from thresher.data.files.lock import folder_lock
+from thresher.data.files.quarantine import read_quarantine, write_quarantine
 from thresher.errors import InputError
-from thresher.executor.lock import folder_lock
+from thresher.scores.embeddings.parts import EMBED
+from thresher.scores.embeddings.stored import Places, StoredEmbeddings, open_embeddings
 from thresher.scores.normsim import normsim
-from thresher.scores.parts import (
-    PARTS_FOLDER,
-    SCORE,
-    Stamp,
-    check_stamp,
-    list_parts,
-    quarantine_path,
-    read_stamp,
-    write_part,
-)
+from thresher.scores.parts import SCORE, write_part
 from thresher.scores.s_clip_loss import s_clip_loss
-from thresher.scores.spec import ROW_COLUMNS, ScorerSpec, arguments, check_columns, parse_spec
-from thresher.scores.summary import FolderSummary, count_folder, status_of, summary_json
+from thresher.scores.spec import ScorerSpec, arguments, check_columns, parse_spec, summary_json
 from thresher.scores.vectors import VectorScorer, VectorScorerFactory, clip_of_embeddings
+from thresher.sharded.parts import PARTS_FOLDER, Stamp, check_stamp, list_parts, quarantine_path, read_stamp
+from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.summary import FolderSummary, count_folder, status_of
 
 __all__ = ["VECTOR_SCORERS", "EmbeddingProgress", "parse_vector_scorer", "score_embeddings"]
 
@@ -163,7 +156,7 @@ def _plan(embeddings: StoredEmbeddings, scores: Path, fingerprints: dict[str, st
         stamp = Stamp(found.shard, found.state, fingerprints, found.exclude)
         out = scores / PARTS_FOLDER / source.name
         if out.exists():
-            check_stamp(out, read_stamp(out), stamp)
+            check_stamp(out, read_stamp(out, SCORE), stamp, SCORE)
         parts.append(_Part(source, out, np.arange(start, end, dtype=np.int64), stamp))
         start = end
     return parts

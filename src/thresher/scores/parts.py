@@ -1,87 +1,14 @@
-"""The files of a folder that is filled shard by shard: one table a shard, stamped with what it was made of.
+"""The parts of a scores folder, one a shard, and what two runs must have in common to share them."""
 
-Scores lie in such folders, and embeddings; a `Stage` says which. A part is named `NNNNN-STEM.parquet` by the
-shard's number and name; what was refused of the shard stands beside it in `NNNNN-STEM.quarantine.parquet`,
-written first. So a part that exists is a finished shard.
-"""
-
-import hashlib
-import json
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from thresher.data.pairs import Reject
-from thresher.data.quarantine import write_quarantine
-from thresher.data.writer import write_table
-from thresher.errors import InputError
-from thresher.scores.spec import ROW_COLUMNS
-
-SUMMARY_FILE = "scores.json"
-PARTS_FOLDER = "parts"
-QUARANTINE_SUFFIX = ".quarantine.parquet"
-
-_NAME = re.compile(r"(\d{5,})-.+\.parquet")
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a part was made of.
-
-    Attributes:
-        shard: The shard, as it was named.
-        state: Its size and modification time (or what stands for them).
-        scorers: Column -> fingerprint of the scorer that filled it; for embeddings what they depend on.
-        exclude: Digest of the exclude list; empty without one.
-    """
-
-    shard: str
-    state: str
-    scorers: Mapping[str, str]
-    exclude: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A stage that makes one part a shard, in the words that its errors are made of.
-
-    Attributes:
-        name: Its command, which stands as `stage` in the quarantine.
-        done: What it did to a shard.
-        noun: What its folder holds.
-        differs: (what made a part, what this run makes parts with) -> how they differ, to stand after the
-            part's path; None where they are the same.
-        exclude_remedy: What to do about another exclude list.
-    """
-
-    name: str
-    done: str
-    noun: str
-    differs: Callable[[Mapping[str, str], Mapping[str, str]], str | None]
-    exclude_remedy: str
-
-    @property
-    def summary_file(self) -> str:
-        """Name of the file that says what the folder holds."""
-        return f"{self.noun}.json"
-
-    @property
-    def log_file(self) -> str:
-        """Name of the file of times and rates."""
-        return f"{self.noun}.log.jsonl"
-
-    @property
-    def stamp(self) -> bytes:
-        """Key of the stamp in the metadata of a part."""
-        return f"thresher.{self.noun}.part".encode()
+from thresher.sharded.parts import Stage, Stamp, write_stamped
+from thresher.sharded.row import ROW_COLUMNS
 
 
 def _other_scorers(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
@@ -109,38 +36,6 @@ SCORE = Stage(
 )
 
 
-def part_path(folder: Path, number: int, shard: str) -> Path:
-    """Path of the part of shard `number`, which is called `shard`.
-
-    >>> part_path(Path("scores"), 7, "s3://bucket/00007.tar").as_posix()
-    'scores/parts/00007-00007.parquet'
-    """
-    name = shard.rstrip("/").rpartition("/")[2]
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", name.removesuffix(".tar"))[:100].strip(".") or "shard"
-    return folder / PARTS_FOLDER / f"{number:05d}-{stem}.parquet"
-
-
-def quarantine_path(part: Path) -> Path:
-    """Path of the quarantine table that belongs to a part."""
-    return part.with_name(part.name.removesuffix(".parquet") + QUARANTINE_SUFFIX)
-
-
-def list_parts(folder: str | os.PathLike[str]) -> list[Path]:
-    """The parts of a folder, in the order of their shards."""
-    return [Path(folder, PARTS_FOLDER, name) for name in part_names(folder)]
-
-
-def part_names(folder: str | os.PathLike[str]) -> list[str]:
-    """The names of the files that `list_parts` gives, which take a tenth of the memory."""
-    return [name for name in _numbered(folder) if not name.endswith(QUARANTINE_SUFFIX)]
-
-
-def list_quarantines(folder: str | os.PathLike[str]) -> list[Path]:
-    """The quarantine tables of a folder, in the order of their shards."""
-    names = (name for name in _numbered(folder) if name.endswith(QUARANTINE_SUFFIX))
-    return [Path(folder, PARTS_FOLDER, name) for name in names]
-
-
 def write_part(
     path: Path,
     columns: Mapping[str, Sequence[str]],
@@ -151,73 +46,3 @@ def write_part(
     arrays = [pa.array(columns[name], pa.string()) for name in ROW_COLUMNS]
     arrays += [pa.array(np.asarray(values, dtype=np.float32)) for values in scores.values()]
     write_stamped(path, pa.table(arrays, names=[*ROW_COLUMNS, *scores]), stamp, SCORE)
-
-
-def write_stamped(path: Path, table: pa.Table, stamp: Stamp, stage: Stage) -> None:
-    """Write the table of a finished shard with what it was made of in its metadata."""
-    metadata = {stage.stamp: json.dumps({"version": 1, **asdict(stamp)}, sort_keys=True)}
-    write_table(path, table.replace_schema_metadata(metadata))
-
-
-def write_rejects(part: Path, rejects: Iterable[Reject]) -> None:
-    """Write what was refused of a shard beside its part; no file when nothing was."""
-    found = list(rejects)
-    if found:
-        write_quarantine(quarantine_path(part), found)
-    else:
-        quarantine_path(part).unlink(missing_ok=True)
-
-
-def read_stamp(path: Path, stage: Stage = SCORE) -> Stamp:
-    """What the part at `path` was made of.
-
-    Raises:
-        InputError: the file is no part of a folder of this stage.
-    """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        fields: dict[str, Any] = json.loads(metadata[stage.stamp])
-        fields.pop("version")
-        return Stamp(**fields)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path} is no part of a {stage.noun} folder; move it away or name another folder"
-        ) from error
-
-
-def check_stamp(path: Path, found: Stamp, now: Stamp, stage: Stage = SCORE) -> None:
-    """Refuse to go on from a part that was made of something else.
-
-    Raises:
-        InputError: the text names what differs, and the remedy.
-    """
-    if found.shard != now.shard:
-        raise InputError(
-            f"{path} holds the {stage.noun} of {found.shard}, but this run has {now.shard} in its place; "
-            "give the shards in the same order (new ones last), or name another folder"
-        )
-    if found.state != now.state:
-        raise InputError(
-            f"{now.shard} changed since it was {stage.done} (size and time were {found.state}, are "
-            f"{now.state}); delete {path} to {stage.name} it again"
-        )
-    difference = stage.differs(found.scorers, now.scorers)
-    if difference is not None:
-        raise InputError(f"{path} {difference}")
-    if found.exclude != now.exclude:
-        raise InputError(f"{path} was {stage.done} with another exclude list; {stage.exclude_remedy}")
-
-
-def digest_of(uids: frozenset[str]) -> str:
-    """Sixteen hexadecimal digits that stand for a set of uids; empty for the empty set."""
-    if not uids:
-        return ""
-    return hashlib.blake2b("\n".join(sorted(uids)).encode(), digest_size=8).hexdigest()
-
-
-def _numbered(folder: str | os.PathLike[str]) -> list[str]:
-    parts = Path(folder, PARTS_FOLDER)
-    if not parts.is_dir():
-        return []
-    found = [(int(match[1]), match[0]) for path in parts.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return [name for _, name in sorted(found)]

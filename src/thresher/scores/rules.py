@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from thresher.errors import InputError
+from thresher.errors import InputError, nearest
 from thresher.scores.language import is_english, open_identifier
-from thresher.scores.spec import nearest
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # decode workers load this package, and should not wait for it
+    import pyarrow as pa
 
 MORE_THAN_WORDS = 2
 MORE_THAN_CHARACTERS = 5

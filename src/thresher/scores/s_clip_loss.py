@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.uids import scrambled
-from thresher.embeddings.stored import Places, StoredEmbeddings, Vectors
 from thresher.errors import InputError
+from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors
 from thresher.scores.vectors import Scores, Step, VectorScorer, cosines, made_by, tiles
 
 Words = npt.NDArray[np.uint64]

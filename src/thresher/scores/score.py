@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy.typing as npt
 
+from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
-from thresher.executor.lock import folder_lock
 from thresher.executor.run import check_executor
-from thresher.scores import SCORERS, open_scorers
-from thresher.scores.feed import Row
-from thresher.scores.fill import Filling, Progress, fill_folder
-from thresher.scores.making import Making
 from thresher.scores.parts import SCORE, write_part
-from thresher.scores.resume import Job
-from thresher.scores.spec import ROW_COLUMNS, ScorerSpec, check_columns
-from thresher.scores.summary import FolderSummary, summary_json
+from thresher.scores.registry import SCORERS, open_scorers
+from thresher.scores.spec import ScorerSpec, check_columns, summary_json
+from thresher.sharded.resume import Job
+from thresher.sharded.row import ROW_COLUMNS, Row
+from thresher.sharded.shard import OpenScorers
+from thresher.sharded.stage import Progress, StageJob, run_stage
+from thresher.sharded.summary import FolderSummary
 
 __all__ = ["Progress", "score_shards"]
 
@@ -63,7 +63,7 @@ def score_shards(
     if not shards:
         raise InputError("no shards are given to score; name tar files, tables or folders of images")
     folder = Path(out)
-    filling = Filling(
+    filling = StageJob(
         stage=SCORE,
         open=open_scoring,
         options=tuple(specs),
@@ -76,10 +76,10 @@ def score_shards(
         progress=progress,
     )
     with folder_lock(folder):
-        return fill_folder(folder, shards, filling)
+        return run_stage(folder, shards, filling)
 
 
-def open_scoring(specs: Sequence[ScorerSpec]) -> Making:
+def open_scoring(specs: Sequence[ScorerSpec]) -> OpenScorers:
     """The scorers of the specs, ready to fill the columns of parts."""
     scorers = open_scorers(specs)
 
@@ -87,7 +87,7 @@ def open_scoring(specs: Sequence[ScorerSpec]) -> Making:
         columns = {name: [getattr(row, name) for row in rows] for name in ROW_COLUMNS}
         write_part(job.part, columns, dict(zip(scorers, scores, strict=True)), job.stamp)
 
-    return Making(
+    return OpenScorers(
         scorers=list(scorers.values()),
         made_by={column: scorer.fingerprint for column, scorer in scorers.items()},
         write=write,

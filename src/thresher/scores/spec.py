@@ -1,16 +1,19 @@
-"""A scorer as people write it: `clip:model=ViT-B-32,pretrained=weights.pt,as=clip_b32`."""
+"""A scorer as people write it: `clip:model=ViT-B-32,pretrained=weights.pt,as=clip_b32`.
 
-import difflib
+Opening several scorers with what they have in common opened once.
+"""
+
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from thresher.errors import InputError
-from thresher.scores.scorer import Scorer
-
-ROW_COLUMNS = ("uid", "key", "shard", "caption")
-"""Columns of a score table that are no scores."""
+from thresher.errors import InputError, nearest
+from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.scorer import Scorer
+from thresher.sharded.summary import FolderSummary
 
 OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
 """Options that say how to compute and not what: a run may go on with others."""
@@ -21,6 +24,10 @@ WITH_MODEL = frozenset({"clip", "laion", "tmars"})
 ScorerFactory = Callable[..., Scorer]
 Factory = Callable[..., object]
 """Any function whose keyword arguments are the options of a scorer."""
+
+Thing = TypeVar("Thing")
+
+_opened: ContextVar[dict[Hashable, object] | None] = ContextVar("opened", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +133,6 @@ def is_random(spec: ScorerSpec) -> bool:
     return spec.name in WITH_MODEL and "pretrained" not in options and not own_weights
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """`did you mean X? known: ...`, for the end of an error's text."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    question = f"did you mean {near[0]!r}? " if near else ""
-    return f"{question}known: {', '.join(known)}"
-
-
 def _factory(name: str, scorers: Mapping[str, Factory]) -> Factory:
     if name not in scorers:
         raise InputError(f"there is no scorer {name!r}; {nearest(name, list(scorers))}")
@@ -150,3 +150,54 @@ def _check_column(column: str) -> None:
             f"{column!r} cannot be the name of a score column; take letters, digits and _, "
             f"and none of {', '.join(ROW_COLUMNS)}"
         )
+
+
+def summary_json(
+    summary: FolderSummary, specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]
+) -> dict[str, Any]:
+    """The content of `scores.json`: nothing in it depends on when or how often the run was stopped."""
+    return {
+        "schema": "thresher.scores",
+        "version": 1,
+        "scorers": [
+            {
+                "column": spec.column,
+                "name": spec.name,
+                "options": {key: value for key, value in spec.options if key not in OUTSIDE_FINGERPRINT},
+                "fingerprint": fingerprints[spec.column],
+            }
+            for spec in specs
+        ],
+        "shards": summary.num_shards,
+        "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
+        "quarantine": dict(summary.quarantine),
+        "unreadable": [{"shard": shard, "reason": reason} for shard, reason in summary.unreadable.items()],
+    }
+
+
+@contextlib.contextmanager
+def model_cache() -> Iterator[None]:
+    """Within it, `cached` gives the same thing for the same key; nothing is kept after it."""
+    token = _opened.set({})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+def cached(key: Hashable, make: Callable[[], Thing]) -> Thing:
+    """What `make` gives, or what it gave for this key before; outside `model_cache` always a new one.
+
+    `key` has to name all that `make` depends on, the kind of thing among it.
+
+    >>> with sharing():
+    ...     shared("list", list) is shared("list", list)
+    True
+    """
+    opened = _opened.get()
+    if opened is None:
+        return make()
+    if key not in opened:
+        opened[key] = make()
+    thing: Thing = opened[key]  # type: ignore[assignment]
+    return thing

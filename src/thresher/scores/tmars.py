@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from thresher.data.images import ImageSpec
+from thresher.data.images.decode import ImageSpec
 from thresher.scores.clip import clip_similarity
-from thresher.scores.lettering import TextFinder, made_by
-from thresher.scores.masking import Masked, TextFree
-from thresher.scores.scorer import Images, Pending, Scorer
+from thresher.sharded.forms.masking import Masked, TextFree
+from thresher.sharded.forms.text_detection import TextFinder, made_by
+from thresher.sharded.scorer import Images, Pending, Scorer
 
 VERSION = "tmars-1"
 FREE_VERSION = "text_free-1"

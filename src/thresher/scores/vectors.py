@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thresher.embeddings.stored import Places, StoredEmbeddings
+from thresher.scores.embeddings.stored import Places, StoredEmbeddings
 
 TILE_ROWS = 256
 """Pairs whose vectors are held at once; always cut alike, so that sums do not depend on the run."""

@@ -1,16 +1,23 @@
-"""Ways to compute the sums of pair losses; they differ in speed only."""
+"""Ways to compute the sums of pair losses; they differ in speed only.
+
+Sums over the rows of a tile, each by one kernel that torch.compile makes.
+"""
 
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
+from torch.nn.functional import softplus
 
 from thresher.selection import pairwise
 from thresher.selection.criteria import Weighted
 from thresher.selection.embeddings import Embeddings
+from thresher.selection.folding import LOG2E, Affine
 from thresher.selection.threads import Workers
+
+_Sum = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +36,7 @@ def _tiles(device: torch.device) -> Backend:
 
 def _compile(device: torch.device) -> Backend:
     """The same tiles, reduced by one compiled kernel; needs a C++ compiler on a CPU."""
-    from thresher.selection.compiled import exp_sum, softplus_sum
+    pass  # SELFIMPORT
 
     del device
     return Backend(
@@ -66,3 +73,31 @@ def make_backend(name: str, device: torch.device) -> Backend:
         fused = device.type == "cuda" and importlib.util.find_spec("triton") is not None
         name = "triton" if fused else "tiles"
     return BACKENDS[name](device)
+
+
+def softplus_sum(buffer_CT: torch.Tensor, count: int, affine: Affine) -> torch.Tensor:
+    """As `thresher.selection.folding.softplus_sum`."""
+    return _kernels()[0](buffer_CT[:count], *_natural(buffer_CT, affine))
+
+
+def exp_sum(products_CT: torch.Tensor, affine: Affine) -> torch.Tensor:
+    """As `thresher.selection.folding.exp_sum`."""
+    return _kernels()[1](products_CT, *_natural(products_CT, affine))
+
+
+@cache
+def _kernels() -> tuple[_Sum, _Sum]:
+    return torch.compile(_softplus_sum, dynamic=True), torch.compile(_exp_sum, dynamic=True)
+
+
+def _softplus_sum(products_CT: torch.Tensor, factor: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return softplus(products_CT * factor + bias).sum(0)
+
+
+def _exp_sum(products_CT: torch.Tensor, factor: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return torch.logsumexp(products_CT * factor + bias, 0)
+
+
+def _natural(like: torch.Tensor, affine: Affine) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factor and bias in natural units; as tensors, since a new number would be compiled again."""
+    return like.new_tensor(affine.factor / LOG2E), like.new_tensor(affine.bias / LOG2E)

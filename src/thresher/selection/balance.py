@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from thresher.selection.across_ranks import SelectionAcross
 from thresher.selection.exchange import move_rows
-from thresher.selection.ranks import SelectionAcross
 
 
 def balance(rows: Sequence[torch.Tensor], chosen: SelectionAcross) -> list[torch.Tensor]:

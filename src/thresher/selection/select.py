@@ -12,9 +12,8 @@ from thresher.selection.backends import BACKENDS, make_backend
 from thresher.selection.criteria import CRITERIA, LOSSES, Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
-from thresher.selection.noise import gumbel
-from thresher.selection.sampling import drawn_order, perturb, top_places
-from thresher.selection.sizes import TooFewCandidates, chunk_sizes
+from thresher.selection.keys import TooFewCandidates, chunk_sizes
+from thresher.selection.noise import drawn_order, gumbel, perturb, top_places
 from thresher.selection.threads import tile_workers
 
 METHODS = ("joint", "independent", "uniform")

@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from thresher.data.images import ImageSpec
+from thresher.data.files.atomic import atomic_path
+from thresher.data.files.quarantine import from_rejects
+from thresher.data.images.decode import ImageSpec
+from thresher.data.images.pixels import Images, open_images
 from thresher.data.index import Index, build_index
-from thresher.data.pixels import Images, open_images
-from thresher.data.quarantine import from_rejects
-from thresher.data.shards import Reject
+from thresher.data.pairs import Reject
 from thresher.data.uids import UidRows, uid_bytes
-from thresher.data.writer import atomic_path
 from thresher.errors import InputError
 from thresher.models.towers import Towers
 from thresher.train.pairs import tokenize

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thresher.data.writer import append_jsonl
+from thresher.data.files.atomic import append_jsonl
 from thresher.errors import InputError
-from thresher.selection import Embeddings
+from thresher.selection.embeddings import Embeddings
 from thresher.train import ledger, picks, telemetry, trace
-from thresher.train.choice import Choice, Chooser
+from thresher.train.chooser import Chooser, ChosenBatch
 from thresher.train.ledger import Costs
 from thresher.train.pairs import Batch
 from thresher.train.schedule import Branch
@@ -76,7 +76,7 @@ class Journal:
         """Start the clock of a stretch of steps."""
         self._since = (time.monotonic(), self.state.ledger.samples_seen, self.state.ledger.total)
 
-    def add(self, loss: torch.Tensor, choice: Choice) -> None:
+    def add(self, loss: torch.Tensor, choice: ChosenBatch) -> None:
         """Take note of a step that was just made."""
         recipe, state = self.chooser.recipe, self.state
         self.losses.append(loss)
@@ -96,7 +96,7 @@ class Journal:
         """Whether a line is full."""
         return len(self.losses) >= trace.EVERY
 
-    def write(self, choice: Choice, branch: Branch | None) -> None:
+    def write(self, choice: ChosenBatch, branch: Branch | None) -> None:
         """Write the lines of the steps since the last; `choice` is that of the last step.
 
         Raises:
@@ -123,7 +123,7 @@ class Journal:
             self._show(values, line)
         self.losses, self.picked = [], []
 
-    def _about_choice(self, choice: Choice) -> dict[str, Any]:
+    def _about_choice(self, choice: ChosenBatch) -> dict[str, Any]:
         assert self.state.telemetry is not None
         line = self.state.telemetry.take()
         if choice.scored is None or not len(choice.scored.places_b):

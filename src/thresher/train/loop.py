@@ -14,20 +14,20 @@ import torch
 
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import Towers, autocast, load_towers
-from thresher.train import checkpoint, picks
+from thresher.train import picks
+from thresher.train import state as checkpoint
 from thresher.train.augment import augment
-from thresher.train.choice import Chooser
+from thresher.train.chooser import Chooser
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
 from thresher.train.journal import Journal, Outlet
 from thresher.train.ledger import measure_costs, num_low, peak_of
 from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
 from thresher.train.pairs import Batch, Pairs
 from thresher.train.recipe import Recipe
-from thresher.train.reference import Source, uids_of
-from thresher.train.schedule import Branch, branches, learning_rate
+from thresher.train.reference import ReferenceSource, uids_of
+from thresher.train.schedule import Branch, branches, learning_rate, num_candidates
 from thresher.train.start import check_low, check_recipe, check_reuse, make_chooser, start_state
 from thresher.train.state import State
-from thresher.train.super_batch import num_candidates
 
 STATE_FILE = "state.pt"
 Evaluate = Callable[[Towers], dict[str, float]]
@@ -63,7 +63,7 @@ def train(
     ranks: Ranks,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
-    reference: Source | None = None,
+    reference: ReferenceSource | None = None,
     reference_flops: float = 0.0,
     outlets: Sequence[Outlet] = (),
 ) -> tuple[Towers, list[Measurement]]:
@@ -117,7 +117,7 @@ def train(
         peak_flops=peak_of(towers.device, ranks.world),
         outlets=outlets,
     )
-    run = Run(recipe, pairs, points[-1], ranks, state, chooser, journal, checkpoint_seconds)
+    run = TrainingRun(recipe, pairs, points[-1], ranks, state, chooser, journal, checkpoint_seconds)
     run.resume(device)
     if recipe.selects and ranks.is_main:
         picks.write_uids(folder, uids_of(pairs))
@@ -144,7 +144,7 @@ def clear(folder: Path) -> None:
     (folder / STATE_FILE).unlink(missing_ok=True)
 
 
-def _measurement(run: "Run", branch: Branch, metrics: dict[str, float]) -> Measurement:
+def _measurement(run: "TrainingRun", branch: Branch, metrics: dict[str, float]) -> Measurement:
     ledger = run.state.ledger
     return Measurement(
         samples_seen=branch.end * run.recipe.batch_size,
@@ -156,7 +156,7 @@ def _measurement(run: "Run", branch: Branch, metrics: dict[str, float]) -> Measu
 
 
 @dataclass(slots=True)
-class Run:
+class TrainingRun:
     """One run between its checkpoints; `trunk` is where it goes on after the branch that it is in."""
 
     recipe: Recipe

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from thresher.data.pixels import Images
+from thresher.data.images.pixels import Images
 from thresher.models.towers import Towers
 from thresher.train.stream import Stream
 

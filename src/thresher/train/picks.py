@@ -3,6 +3,8 @@
 `picks.bin` holds one record a step: three little-endian int32 (number of the step, from 1; last step of the
 cool-down branch that it belongs to, or -1 in the trunk; number of pairs), then the rows of the pairs as int32
 in the order in which they were chosen. `picks.uids.parquet` holds the uid of each row.
+
+The pairs that a run trained on, as a weighted subset: online choices become an offline one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.writer import write_table
+from thresher.curate.subset.write import SubsetSummary, write_subset
+from thresher.data.files.atomic import write_table
 from thresher.errors import InputError
 
 FILE = "picks.bin"
@@ -22,6 +25,8 @@ UIDS_FILE = "picks.uids.parquet"
 NUMBER = np.dtype("<i4")
 HEADER = 3
 Rows = npt.NDArray[np.int64]
+
+POOL = "picked"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,3 +92,34 @@ def counts(folder: Path, num_rows: int) -> npt.NDArray[np.int64]:
     last = max((pick.cooldown for pick in found if pick.cooldown is not None), default=None)
     chosen = [pick.rows for pick in found if pick.cooldown in (None, last)]
     return np.bincount(np.concatenate([np.empty(0, dtype=np.int64), *chosen]), minlength=num_rows)
+
+
+def picked_pairs(run: str | Path) -> pa.Table:
+    """How often a finished run trained on each pair: columns `uid`, `pool`, `repeats`, most often first.
+
+    Of several measuring points, those that the last one's model was trained on.
+
+    Raises:
+        InputError: the folder holds no picks.
+    """
+    uids = read_uids(Path(run))
+    times = counts(Path(run), len(uids))
+    if not times.any():
+        raise InputError(f"{run} has picked no pairs yet; train on")
+    order = np.argsort(-times, kind="stable")[: int((times > 0).sum())]
+    repeats = pa.array(times[order], pa.int32())
+    return pa.table({"uid": uids.take(order), "pool": [POOL] * len(order), "repeats": repeats})
+
+
+def export_picks(run: str | Path, out: str | Path, *, format: str = "npy") -> SubsetSummary:
+    """Write the pairs of a run as `thresher subset` does, each as often as it was trained on.
+
+    Raises:
+        InputError: the folder holds no picks, the format is none of those that need no shards, or `out` holds
+            something else.
+    """
+    if format == "shards":
+        raise InputError("picks are written as npy or parquet; reshard these with another tool")
+    table = picked_pairs(run)
+    seen = int(table.column("repeats").to_numpy().sum())
+    return write_subset(table, out, format=format, samples_seen=seen)

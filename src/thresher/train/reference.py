@@ -13,15 +13,15 @@ import pyarrow as pa
 import torch
 
 from thresher.errors import InputError
-from thresher.selection import Embeddings
+from thresher.selection.embeddings import Embeddings
 from thresher.train.pairs import Pairs
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
 
-class Source(Protocol):
-    """Embeddings by uid; `thresher.embeddings.open_embeddings` gives one, `InMemory` is another."""
+class ReferenceSource(Protocol):
+    """Embeddings by uid; `open_embeddings` of `thresher.scores.embeddings.stored` or `InMemory`."""
 
     @property
     def scale(self) -> float:
@@ -82,7 +82,7 @@ class InMemory:
 class Reference:
     """Reference embeddings by the rows of `Pairs`."""
 
-    source: Source
+    source: ReferenceSource
     places_n: Rows  # -1 for pairs that are never drawn
 
     def embeddings(self, rows: Rows, device: torch.device) -> Embeddings:
@@ -96,7 +96,7 @@ class Reference:
         )
 
 
-def join(source: Source, pairs: Pairs) -> Reference:
+def join(source: ReferenceSource, pairs: Pairs) -> Reference:
     """The embeddings of every pair that is drawn.
 
     Raises:

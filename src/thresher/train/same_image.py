@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thresher.data.pixels import DecodedImages, Images, MappedImages
-from thresher.selection import uid_keys
+from thresher.data.images.pixels import DecodedImages, Images, MappedImages
+from thresher.selection.keys import uid_keys
 from thresher.train.pairs import Pairs
 from thresher.train.reference import uids_of
 

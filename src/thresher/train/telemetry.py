@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import softplus
 
-from thresher.data.writer import atomic_path
-from thresher.selection import Embeddings, select
+from thresher.data.files.atomic import atomic_path
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
-from thresher.train.choice import Choice, Chooser, Scored
+from thresher.selection.embeddings import Embeddings
+from thresher.selection.select import select
+from thresher.train.chooser import Chooser, ChosenBatch, Scored
 from thresher.train.pairs import Batch
 from thresher.train.scoring import embed, scoring_loss
 
@@ -40,7 +41,7 @@ class Telemetry:
     times_n: npt.NDArray[np.int32]
     line: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, choice: Choice) -> None:
+    def add(self, choice: ChosenBatch) -> None:
         """Take note of one step: mean score of the chosen and of all, share of pairs seen before."""
         seen = float((self.times_n[choice.rows_b] > 0).mean())
         np.add.at(self.times_n, choice.rows_b, 1)

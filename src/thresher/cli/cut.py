@@ -1,0 +1,107 @@
+"""`thresher cut`: scores to pools."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Exclude, Json, as_tuple, numbers
+from thresher.cli.progress import bar
+from thresher.cli.text import show, show_json, warn
+from thresher.tables import columns, number
+
+
+def cut(
+    scores: Annotated[
+        Path, typer.Argument(metavar="SCORES", help="Folder that `thresher score` has filled.")
+    ],
+    by: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Column to rank by, higher is better; or the name of a scorer."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="POOLS", help="Folder for the pools.")],
+    edges: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARES",
+            help="Where to cut, as rising shares of the pairs: 0.1,0.2 makes the pools 0-10% and 10-20%.",
+        ),
+    ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCORES", help="Lowest score of each pool, falling, in place of --edges: 0.30,0.28."
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN>=NUMBER",
+            help="Cut only the pairs that meet this, such as 'basic>=1' (also <=, > and <; in quotes); "
+            "repeat it for several columns.",
+        ),
+    ] = None,
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="Cut only the pairs that are in these shards, where the scores come from metadata that "
+            "names more; says how many are not there.",
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
+    ] = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Cut the scored pairs into quality pools, best first.
+
+    Every pair lands in exactly one pool or in none (below the last edge, excluded, or a uid that stood
+    before); ties keep the order of the input. A score that is NaN is refused, with its row.
+
+    One column ranks (--by), others can choose (--keep): with --keep 'basic>=1' the pairs that fail it are in
+    no pool, and --edges are shares of those that meet it. With --shards, pools are sized by the pairs that
+    are there, and a warning for each pool says how many the scores name besides.
+
+    Reads the score table, and the shards where they are named. Writes POOLS/pools.parquet (a row a pair: uid,
+    score, pool, key, shard, caption), POOLS/pools.json (names, sizes and score ranges of the pools) and
+    POOLS/quarantine.parquet. Pools that were cut otherwise before are replaced.
+
+    Examples:
+        thresher cut scores --by clip --edges 0.1,0.2,0.3,0.4 --out pools
+        thresher cut scores --by clip --thresholds 0.30,0.28,0.25 --exclude optouts.txt --out pools
+        thresher cut scores --by clip --keep 'basic>=1' --edges 0.3 --shards 'shards/*.tar' --out pools
+    """
+    from thresher.curate.pools.cut import cut as cut_pools
+    from thresher.curate.pools.record import POOLS_FILE
+    from thresher.data.exclude import read_exclude
+    from thresher.data.patterns import expand
+
+    with bar("cut") as step:
+        made = cut_pools(
+            scores,
+            by=by,
+            out=out,
+            edges=numbers(edges, "--edges") if edges is not None else (),
+            thresholds=numbers(thresholds, "--thresholds") if thresholds is not None else (),
+            keep=as_tuple(keep),
+            exclude=read_exclude(exclude),
+            shards=expand(shards) if shards else (),
+            index_cache=index,
+            workers=2,
+            progress=lambda done, total: step(done, total, "shards looked through"),
+        )
+    warn(made.missing)
+    if as_json:
+        show_json(json.loads((made.folder / POOLS_FILE).read_bytes()))
+        return
+    rows = [
+        (pool.name, f"{pool.num_samples:,}", number(pool.score_min), number(pool.score_max))
+        for pool in made.pools
+    ]
+    show(columns(("pool", "pairs", f"lowest {made.by}", "highest"), rows))
+    for reason, count in made.dropped:
+        show(f"{count:,} pairs in no pool: {reason}")

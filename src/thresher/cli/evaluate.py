@@ -1,0 +1,107 @@
+"""`thresher evaluate`, and the options that say what to measure on."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.options import Device, Json, LabelKey, Template, as_tuple, evaluation
+from thresher.cli.text import percent, show, show_json
+from thresher.errors import InputError
+from thresher.tables import columns
+
+if TYPE_CHECKING:
+    pass
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Folder with open_clip_config.json, or a file of weights with --model."
+        ),
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARDS", help="Shards to measure on; repeat it for several."),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK",
+            help="What the shards are for: zeroshot (labelled images) or retrieval (images with captions); "
+            "repeat it for both.  [default: zeroshot]",
+        ),
+    ] = None,
+    label_key: LabelKey = None,
+    template: Template = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG.toml", help="Measure as its section [evaluate] says; options go first."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="open_clip model of a CHECKPOINT that is a file of weights."),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that keeps the decoded images for the next time."),
+    ] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a checkpoint: zero-shot and retrieval.
+
+    zeroshot_acc1 and zeroshot_acc5 are the shares of images whose class is the nearest, or among the five
+    nearest, caption. image_to_text_R@k and text_to_image_R@k are the shares of queries with a true match
+    among the k nearest; retrieval_mrr is the mean reciprocal rank, retrieval_loss the softmax loss in nats.
+
+    Reads the checkpoint and the evaluation shards, which have to be whole: a pair that cannot be used ends
+    the command, and none can be left out (to leave pairs out, write shards without them). Writes nothing but
+    what --work keeps.
+
+    Examples:
+        thresher evaluate work/train --config config.toml
+        thresher evaluate weights.pt --model ViT-B-32 --data 'eval/{00000..00001}.tar' --json
+        thresher evaluate work/train --data flickr.tar --task retrieval
+    """
+    from thresher.pipeline.load import load_config
+
+    settings = load_config(config) if config is not None else None
+    tasks = as_tuple(task) or ("zeroshot",)
+    unknown = [name for name in tasks if name not in ("zeroshot", "retrieval")]
+    if unknown:
+        raise InputError(f"there is no task {unknown[0]!r}; take zeroshot or retrieval")
+    if not data and settings is None:
+        raise InputError("name the shards to measure on with --data, or a config with --config")
+    if not checkpoint.exists():
+        raise InputError(f"there is no checkpoint {checkpoint}; check the path")
+    measure = evaluation(
+        settings,
+        data if "zeroshot" in tasks else None,
+        data if "retrieval" in tasks else None,
+        label_key,
+        template,
+        None,
+    )
+
+    from thresher.train.stage import evaluate_checkpoint
+
+    with tempfile.TemporaryDirectory() as scratch:
+        metrics = evaluate_checkpoint(
+            checkpoint,
+            evaluate=measure,
+            device=device or (settings.device if settings is not None else "auto"),
+            work=work or Path(scratch),
+            model=model,
+        )
+    if as_json:
+        show_json(metrics)
+    else:
+        rows = [(name, percent(value, loss=not _is_share(name))) for name, value in metrics.items()]
+        show(columns(("metric", "value"), rows))
+
+
+def _is_share(metric: str) -> bool:
+    return "_acc" in metric or "_R@" in metric

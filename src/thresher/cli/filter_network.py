@@ -1,0 +1,98 @@
+"""`thresher filter-network`: a small model of what good pairs look like."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Device, Exclude, Json
+from thresher.cli.progress import is_first_rank, sentences
+from thresher.cli.text import show, show_json
+
+
+def filter_network(
+    curated: Annotated[
+        list[str],
+        typer.Argument(metavar="CURATED", help="Shards of pairs known to be good; patterns in quotes."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="NETWORK", help="Folder for the network.")],
+    samples_seen: Annotated[
+        str, typer.Option(metavar="SAMPLES", help="Samples seen in training, repeats counted.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model: an open_clip name, or local-dir:PATH to start from.  [default: ViT-S-32]",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, metavar="PAIRS", help="Pairs a step.  [default: 256]")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Peak learning rate.  [default: 0.001]")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip", help="Mirror half of the images (captions must not name sides)."),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="PIXELS", help="Largest random shift of an image.  [default: 0]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of weights and order.  [default: 0]")
+    ] = None,
+    device: Device = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Train a data filtering network on curated pairs.
+
+    A model trained on few pairs that are known to be good tells good pairs from bad ones better than a
+    larger one trained on everything. The network is an ordinary open_clip checkpoint; the scorer `dfn` ranks
+    a pool by it (`thresher score SHARDS --scorer dfn:network=NETWORK`). The section [filter] of a config
+    does the same as a stage of `thresher run`.
+
+    Reads the shards. Writes NETWORK, with decoded images in NETWORK/cache. A run that was stopped goes on
+    from its last checkpoint; a network that was trained otherwise is refused.
+
+    Examples:
+        thresher filter-network 'curated/*.tar' --samples-seen 12.8M --out dfn
+        thresher filter-network hq.parquet --samples-seen 4M --model local-dir:dfn --out tuned
+    """
+    from thresher.budget import parse_count
+    from thresher.cli.options import override
+    from thresher.data.exclude import read_exclude
+    from thresher.train.settings import Filter
+
+    section = override(
+        Filter,
+        None,
+        shards=tuple(curated),
+        samples_seen=parse_count(samples_seen),
+        model=model,
+        batch_size=batch_size,
+        lr=lr,
+        flip=flip,
+        crop=crop,
+        seed=seed,
+    )
+    excluded = read_exclude(exclude)
+
+    from thresher.models.device import resolve_device
+    from thresher.train.stage import train_network
+
+    with sentences("filter-network"):
+        folder = train_network(
+            section, out, device=resolve_device(device or "auto"), cache=out / "cache", exclude=excluded
+        )
+    if not is_first_rank():
+        return
+    if as_json:
+        show_json({"network": str(folder)})
+    else:
+        show(f"network: {folder}\nto rank pairs by it: thresher score SHARDS --scorer dfn:network={folder}")
+
+
+filter_network.__name__ = "filter-network"

@@ -1,0 +1,124 @@
+"""`thresher fit` and `subset`: runs to laws, a plan to its pairs; none of it loads torch."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from thresher.cli.options import Json, as_tuple, assignments
+from thresher.cli.text import show, show_json, warn
+
+
+def fit(
+    runs: Annotated[
+        Path,
+        typer.Argument(metavar="RUNS", help="Finished runs: a .jsonl or .csv file, a row a measurement."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="LAWS.json", help="File for the laws.")],
+    law: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto (weigh the laws by how well they predict the longest runs), utility, harmful, "
+            "effective-data, data-constrained, saturating, bounded or power.",
+        ),
+    ] = "auto",
+    pools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="POOLS", help="Folder of the pools; their order, best first, is the laws' order."
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Fit the runs of this metric; needed where RUNS hold several."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Fit the runs of this training recipe; likewise.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Fit the runs of this model; likewise.")
+    ] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER", help="Hold a shared parameter, such as d; repeat it for several."
+        ),
+    ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Give every pool its own d or A, near the shared one, where curves level off or meet at "
+            "different errors; repeat it for both.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(min=0, metavar="FITS", help="Refits that the intervals come from; 0 leaves them out."),
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    intervals: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="bootstrap (from the refits) or profile (likelihood: how far a parameter can move before "
+            "the others cannot make up for it).",
+        ),
+    ] = "bootstrap",
+    error_column: Annotated[
+        str, typer.Option(metavar="NAME", help="Column or key of RUNS that holds the error.")
+    ] = "error",
+    as_json: Json = False,
+) -> None:
+    """Fit laws to runs: how fast each pool wears out.
+
+    Reads RUNS with at least pool (or weights, pool to weight, for a mix), unique_samples (that the run drew
+    from), samples_seen and error (in 0 to 1, or a loss); role tells the runs to fit (fit, when left out)
+    from those to test on (check). All pools share d, the irreducible error, and the point where their curves
+    meet; each has a b (initial utility) or a quality, and a tau (half-life in passes over the pool).
+
+    With --law auto, every law is fitted to the shorter runs and judged by the longest ones; those that
+    predict them well make the plan together. A law that is named stands alone, with the power law beside it.
+
+    Writes LAWS.json and prints every parameter with its interval from 5% to 95%, and a sentence for each that
+    the runs do not determine. The check runs take no part in the fit; how well it predicts them stands last.
+
+    Examples:
+        thresher fit runs.jsonl --pools pools --out laws.json
+        thresher fit runs.csv --error-column imagenet_error --fix d=0.1 --out laws.json
+    """
+    from thresher.curate.pools.record import load_pools
+    from thresher.planning.laws.fit import fit as fit_law
+    from thresher.planning.laws.laws_file import laws_to_record, save_laws
+    from thresher.planning.laws.result import laws_text
+    from thresher.planning.runs.ledger import read_runs
+
+    fitted = fit_law(
+        read_runs(runs, error_column=error_column),
+        law=law,
+        metric=metric,
+        recipe=recipe,
+        model=model,
+        pool_order=load_pools(pools).names if pools is not None else None,
+        fixed=assignments(as_tuple(fix), "--fix"),
+        own=as_tuple(own),
+        num_draws=bootstrap,
+        seed=seed,
+        intervals=intervals,
+    )
+    save_laws(out, fitted)
+    warn(fitted.warnings)
+    if as_json:
+        show_json(_without_draws(laws_to_record(fitted)))
+    else:
+        show(laws_text(fitted))
+
+
+def _without_draws(record: dict[str, Any]) -> dict[str, Any]:
+    """The laws without the draws, which are many numbers and stand in the file."""
+    fits = [
+        {key: value for key, value in fitted.items() if key not in ("draws", "draw_names")}
+        for fitted in record["fits"]
+    ]
+    return {**record, "fits": fits}

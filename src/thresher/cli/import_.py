@@ -1,0 +1,205 @@
+"""`thresher import`: finished runs of other tools into our ledger; it never loads torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Json, as_tuple
+from thresher.cli.text import show, show_json
+from thresher.errors import InputError
+
+PATTERN_OF_ALL = "*"
+
+
+def import_(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCES", help="Folders of runs (open_clip, datacomp), or files."),
+    ],
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="open_clip, datacomp, wandb or table (CSV, JSONL).")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="RUNS.jsonl", help="Ledger to write; runs that it lacks are added to it.")
+    ],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What becomes the error: a loss as val_loss, an accuracy as 1-acc1 (100-acc1 in per cent); "
+            "datacomp: a task, average-18 or average-38. Repeat it for the first that a row has.  [default: "
+            "open_clip and datacomp: ImageNet zero-shot]",
+        ),
+    ] = None,
+    metric_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the error in the ledger.  [default: acc1_error for 1-acc1]"
+        ),
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[RUN=]NAME", help="Pool of all runs, or of those with that name (* and ? work)."
+        ),
+    ] = None,
+    unique: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[POOL=]SAMPLES", help="Distinct samples that runs on the pool drew from."),
+    ] = None,
+    pool_samples: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[POOL=]SAMPLES", help="Size of the whole pool, where runs used a part of it."),
+    ] = None,
+    samples_seen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[RUN=]SAMPLES", help="Samples that the runs have seen, repeats counted."),
+    ] = None,
+    samples_per_epoch: Annotated[
+        str | None,
+        typer.Option(metavar="SAMPLES", help="Samples in an epoch, where the source counts epochs only."),
+    ] = None,
+    samples_per_step: Annotated[
+        str | None,
+        typer.Option(metavar="SAMPLES", help="Samples in a step (the global batch), where it counts steps."),
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="[RUN=]NAME", help="Model of the runs.")] = None,
+    params: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[MODEL=]NUMBER", help="Parameters of the model, such as ViT-B-32=151M."),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(metavar="[RUN=]NAME", help="Label of the training recipe.")
+    ] = None,
+    seed: Annotated[list[str] | None, typer.Option(metavar="[RUN=]N", help="Seed of the runs.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[RUN=]ROLE", help="fit, check (tests the fit) or verify (a final training)."),
+    ] = None,
+    final: Annotated[
+        bool | None,
+        typer.Option(
+            "--final/--mid-run",
+            help="The learning rate had come down, or not, where the source does not say.",
+        ),
+    ] = None,
+    replacement: Annotated[
+        bool | None,
+        typer.Option(
+            "--replacement/--exact-epochs", help="Samples were drawn with replacement, or in passes."
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="Table with the column run and fields of RUNS, such as weights of a mix."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COLUMN", help="Column that holds a field, such as samples_seen=tokens."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Take these rows of a table only; != leaves rows out."),
+    ] = None,
+    average_over: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Average the error of a run over the tasks that this column names."
+        ),
+    ] = None,
+    all_points: Annotated[
+        bool, typer.Option("--all-points", help="Every measurement of a run, not only its last.")
+    ] = False,
+    number_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--number-seeds", help="Runs alike in all but the error are repeats; number their seeds."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring runs that other tools finished into a ledger.
+
+    Reads results of open_clip (checkpoints/results.jsonl and params.txt), of DataComp (eval_results.jsonl),
+    CSV exports of Weights & Biases (a chart, or the table of runs) and any CSV or JSONL table. What the
+    source does not tell has to be said: a run needs its pool, the distinct samples that it drew from, the
+    samples seen and the error.
+
+    Adds the runs to RUNS.jsonl, for `thresher fit`; runs that it holds already are left alone. By default the
+    last measurement of each run counts, since the law is about finished runs. A value that is missing is an
+    error that names the row, never an accuracy of zero.
+
+    Examples:
+        thresher import logs --format open_clip --pool 'top*=0-10%' --unique 12.8M --out runs.jsonl
+        thresher import evals --format datacomp --metric average-38 --facts facts.csv --out runs.jsonl
+        thresher import chart.csv --format wandb --metric 1-acc1 --facts facts.csv --out runs.jsonl
+        thresher import t.csv --format table --metric loss --column samples_seen=tokens --out runs.jsonl
+    """
+    from thresher.budget import parse_count
+    from thresher.cli.text import runs_text
+    from thresher.planning.runs.importers.formats import import_runs
+    from thresher.planning.runs.ledger import append_runs
+    from thresher.planning.runs.record import run_to_record
+
+    supply = {
+        "pool": _by_name(pool, "--pool"),
+        "unique_samples": _by_name(unique, "--unique"),
+        "pool_samples": _by_name(pool_samples, "--pool-samples"),
+        "samples_seen": _by_name(samples_seen, "--samples-seen"),
+        "model": _by_name(model, "--model"),
+        "params": _by_name(params, "--params"),
+        "recipe": _by_name(recipe, "--recipe"),
+        "seed": _by_name(seed, "--seed"),
+        "role": _by_name(role, "--role"),
+        "final": final,
+        "replacement": replacement,
+    }
+    runs = import_runs(
+        sources,
+        format=format,
+        metric=as_tuple(metric),
+        metric_name=metric_name,
+        supply={name: value for name, value in supply.items() if value is not None},
+        facts=facts,
+        columns=dict(_pair(text, "--column", "FIELD=COLUMN") for text in as_tuple(column)),
+        where=as_tuple(where),
+        average_over=average_over,
+        all_points=all_points,
+        samples_per_step=parse_count(samples_per_step) if samples_per_step else None,
+        samples_per_epoch=parse_count(samples_per_epoch) if samples_per_epoch else None,
+        number_seeds=number_seeds,
+    )
+    num_new = append_runs(out, runs)
+    if as_json:
+        show_json([run_to_record(run) for run in runs])
+    else:
+        show(f"{runs_text(runs)}\n\n{len(runs):,} runs, {num_new:,} of them new in {out}")
+
+
+import_.__name__ = "import"  # a keyword of Python, and the name of the command
+
+
+def _by_name(texts: Sequence[str] | None, option: str) -> str | dict[str, str] | None:
+    """The one value for everything, or values by name; a value without a name serves the names left over."""
+    if not texts:
+        return None
+    plain = [text for text in texts if "=" not in text]
+    named = dict(_pair(text, option, "NAME=VALUE") for text in texts if "=" in text)
+    if len(plain) > 1:
+        raise InputError(
+            f"{option} {plain[0]!r} and {plain[1]!r} both stand for all; write NAME=VALUE for one"
+        )
+    if not named:
+        return plain[0].strip()
+    return {**named, PATTERN_OF_ALL: plain[0].strip()} if plain else named
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, mark, value = (part.strip() for part in text.partition("="))
+    if not (name and mark and value):
+        raise InputError(f"{option} {text!r} is not of the form {form}")
+    return name, value

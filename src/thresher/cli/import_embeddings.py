@@ -1,0 +1,102 @@
+"""`thresher import-embeddings`: vectors that others computed; it never loads torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.guard import UNDONE
+from thresher.cli.import_scores import Key, PairShards, Uid, _record, _text
+from thresher.cli.options import Json
+from thresher.cli.progress import bar
+from thresher.cli.text import show, show_json, warn
+
+
+def import_embeddings(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCES",
+            help="DataComp's metadata (.parquet with .npz beside), or output folders of clip-retrieval.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="EMBEDDINGS", help="Folder for the embeddings.")],
+    vectors: Annotated[
+        str,
+        typer.Option(
+            metavar="l14|b32|NAME", help="Which of DataComp's vectors; NAME stands for NAME_img and NAME_txt."
+        ),
+    ] = "l14",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Model that made the vectors.  [default: known for l14 and b32]"),
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="Weights of the model.")] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(metavar="fp16|int8", help="Form of the stored vectors; int8 takes half the space."),
+    ] = "fp16",
+    scale: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR",
+            help="Factor of the cosines in the model's loss; 100 for OpenAI's and LAION's.",
+        ),
+    ] = 100.0,
+    bias: Annotated[
+        float, typer.Option(metavar="NUMBER", help="What the loss adds to them; 0 but for sigmoid losses.")
+    ] = 0.0,
+    uid: Uid = None,
+    key: Key = None,
+    shards: PairShards = None,
+    as_json: Json = False,
+) -> None:
+    """Import embeddings that others computed.
+
+    Reads the vectors of DataComp, and those of clip-retrieval. DataComp's metadata has an .npz beside each
+    .parquet, and row n of one is row n of the other: files whose numbers of rows differ are named and not
+    taken. clip-retrieval names its pairs by image_path, which only the shards resolve to uids: give --shards,
+    and --model, since its files do not say which one it was.
+
+    Writes a folder of embeddings as `thresher embed` does, for the selection while training, deduplication
+    and balancing. Pickles are not read. Called again, it goes on with what is not finished.
+
+    A row without a uid, about a pair that the shards do not hold, whose uid stood in the file before, or with
+    a vector of zeros or NaN goes to the quarantine with its reason. A file that cannot be read is named, and
+    the exit code is 1.
+
+    Examples:
+        thresher import-embeddings metadata --out l14
+        thresher import-embeddings metadata --vectors b32 --dtype int8 --out b32
+        thresher import-embeddings embeddings --model ViT-B-32 --shards 'shards/{00000..00099}.tar' --out b32
+    """
+    from thresher.data.patterns import expand
+    from thresher.scores.imported.embeddings import import_embeddings as run
+
+    with bar("import") as step:
+        made = run(
+            sources,
+            out,
+            vectors=vectors,
+            model=model,
+            pretrained=pretrained,
+            dtype=dtype,
+            scale=scale,
+            bias=bias,
+            uid=uid,
+            key=key,
+            shards=expand(shards) if shards else (),
+            progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
+        )
+    warn(made.status)
+    if as_json:
+        record = _record(out, made.filled, made.status)
+        facts = {"model": made.model, "fingerprint": made.fingerprint, "dim": made.dim}
+        show_json(record | facts | {"pairs_without_a_row": made.filled.missing})
+    else:
+        show(_text(out, made.filled, f"embeddings of {made.dim} dimensions by {made.model}"))
+    if made.filled.incomplete:
+        raise typer.Exit(UNDONE)
+
+
+import_embeddings.__name__ = "import-embeddings"  # the name of the command

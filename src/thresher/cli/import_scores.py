@@ -1,0 +1,147 @@
+"""`thresher import-scores` and `thresher import-embeddings`: what others computed; they never load torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.guard import UNDONE
+from thresher.cli.options import Json, as_tuple
+from thresher.cli.progress import bar
+from thresher.cli.text import quarantine_lines, show, show_json, warn
+
+if TYPE_CHECKING:
+    from thresher.scores.imported.row_chunks import Filled
+
+Uid = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of the uids (32 hexadecimal digits).  [default: uid]"),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of keys or image paths, in place of uids; needs --shards.  [default: key or image_path, "
+        "where there is no uid]",
+    ),
+]
+PairShards = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SHARDS",
+        help="Shards of the pairs: rows about other pairs are left out, and pairs without a row are counted.",
+    ),
+]
+
+
+def import_scores(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCES", help="Parquet files, or folders of them; patterns in quotes."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]COLUMN",
+            help="A column of scores, and what to call it. Repeat it.  [default: DataComp's CLIP scores "
+            "where they are there, else every column of floating-point numbers]",
+        ),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="basic|laion",
+            help="A published filter applied to the columns that are there: a column of 1 (kept) and 0.",
+        ),
+    ] = None,
+    carry: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Another column to keep as it is, such as sha256."),
+    ] = None,
+    uid: Uid = None,
+    key: Key = None,
+    shards: PairShards = None,
+    first: Annotated[
+        bool,
+        typer.Option(
+            "--first",
+            help="Of rows of one uid with other scores take the first; else they are refused.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import scores that others computed, from Parquet files.
+
+    Nobody should compute a published score again. Reads DataComp's metadata (uid, text,
+    clip_l14_similarity_score, ...), the tables that img2dataset leaves beside its shards, and any Parquet
+    file with a column of uids. Rows find their pair by uid, or by a key that the shards resolve; their order
+    means nothing.
+
+    Writes a folder of scores as `thresher score` does: one or several Parquet tables a file into
+    SCORES/parts, and SCORES/scores.json. Called again, it goes on with what is not finished; files that
+    changed and other columns are refused.
+
+    A row without a uid or a score, about a pair that the shards do not hold, or whose uid stood in the file
+    before goes to the quarantine with its reason. A file that cannot be read is named, and the exit code
+    is 1.
+
+    Examples:
+        thresher import-scores metadata --out scores
+        thresher import-scores metadata --column clip=clip_l14_similarity_score --shards shards --out scores
+        thresher import-scores 'metadata/*.parquet' --rule basic --carry sha256 --out scores
+    """
+    from thresher.data.patterns import expand
+    from thresher.scores.imported.scores import import_scores as run
+
+    with bar("import") as step:
+        made = run(
+            sources,
+            out,
+            columns=as_tuple(column),
+            rules=as_tuple(rule),
+            carry=as_tuple(carry),
+            uid=uid,
+            key=key,
+            shards=expand(shards) if shards else (),
+            first=first,
+            progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
+        )
+    warn(made.status)
+    if as_json:
+        record = _record(out, made.filled, made.status)
+        show_json(record | {"columns": list(made.columns), "pairs_without_a_row": made.filled.missing})
+    else:
+        show(_text(out, made.filled, f"scores ({', '.join(made.columns)})"))
+    if made.filled.incomplete:
+        raise typer.Exit(UNDONE)
+
+
+import_scores.__name__ = "import-scores"  # the name of the command
+
+
+def _record(out: Path, filled: "Filled", status: tuple[str, ...]) -> dict[str, object]:
+    """The summary for programs."""
+    return {
+        "out": str(out),
+        "files": filled.files,
+        "rows": filled.rows,
+        "pairs": filled.pairs,
+        "quarantined": filled.quarantined,
+        "quarantine": dict(filled.quarantine),
+        "unreadable": dict(filled.unreadable),
+        "this_run": {"pairs": filled.new_pairs, "seconds": round(filled.seconds, 3)},
+        "status": list(status),
+    }
+
+
+def _text(out: Path, filled: "Filled", what: str) -> str:
+    """The summary for people."""
+    lines = [f"{filled.pairs:,} pairs of {filled.files:,} files have {what} in {out}"]
+    if filled.new_pairs:
+        rate = filled.new_pairs / max(filled.seconds, 1e-9)
+        lines.append(
+            f"this run imported {filled.new_pairs:,} pairs in {filled.seconds:.1f} s ({rate:,.0f} pairs/s)"
+        )
+    lines += quarantine_lines(filled.quarantined, filled.quarantine)
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""`thresher init`: a config to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.text import show
+from thresher.errors import InputError
+
+
+def init(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="File to write.")] = Path(
+        "config.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+) -> None:
+    """Write a config to start from, with every key explained.
+
+    Every key of every section is there with its meaning and its default. Three sections have to be filled in:
+    the shards in [shards], what to measure on in [evaluate], the budgets in [plan]. The rest may stay as it
+    is.
+
+    Examples:
+        thresher init
+        thresher init runs/config.toml
+    """
+    from thresher.data.files.atomic import atomic_path
+    from thresher.pipeline.template import commented_config
+
+    if config.exists() and not force:
+        raise InputError(f"{config} exists already; name another file, or replace it with --force")
+    with atomic_path(config) as temporary:
+        temporary.write_text(commented_config(), encoding="utf-8")
+    show(f"{config}\nfill in [shards], [evaluate] and [plan], then: thresher run {config} --dry-run")

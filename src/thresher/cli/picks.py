@@ -1,0 +1,38 @@
+"""`thresher picks`: the pairs that a run chose, as a subset."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Json
+from thresher.cli.text import show, show_json
+
+
+def picks(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `thresher train` wrote.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")],
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="npy (as DataComp reads it) or parquet.")
+    ] = "npy",
+    as_json: Json = False,
+) -> None:
+    """Turn the pairs that a run chose into a subset.
+
+    Every pair stands in the subset as often as the run trained on it, so that another model, trained on it
+    without any selection, sees the same pairs equally often.
+
+    Reads RUN/picks.bin and RUN/picks.uids.parquet, which training with --select joint or independent leaves.
+    Writes DIR as `thresher subset` does.
+
+    Examples:
+        thresher picks work/train --out chosen
+        thresher picks work/train --out chosen --format parquet
+    """
+    from thresher.train.picks import export_picks
+
+    summary = export_picks(run, out, format=format)
+    if as_json:
+        show_json({"folder": str(summary.folder), "unique": summary.num_unique, "rows": summary.num_rows})
+    else:
+        show(f"{summary.num_unique} pairs, {summary.num_rows} draws, in {summary.folder}")

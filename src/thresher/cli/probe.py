@@ -1,0 +1,233 @@
+"""`thresher probe`: small training runs on the pools, and which of them to make next."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.options import (
+    Device,
+    Exclude,
+    Json,
+    LabelKey,
+    Retrieval,
+    Template,
+    Zeroshot,
+    as_tuple,
+    evaluation,
+    one_exclude_list,
+)
+from thresher.cli.progress import is_first_rank, sentences
+from thresher.cli.text import show, show_json
+from thresher.errors import InputError
+
+if TYPE_CHECKING:
+    from thresher.pipeline.config import Config
+
+Shards = Annotated[list[str] | None, typer.Option(metavar="SHARDS", help="Where the pairs are.")]
+
+
+def probe(
+    pools: Annotated[Path, typer.Argument(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUNS.jsonl", help="Ledger to which finished runs are added; needed to train."),
+    ] = None,
+    shards: Shards = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CONFIG.toml",
+            help="Take what no option says from its sections [probe] and [evaluate], the targets from "
+            "[plan], shards and exclude list from [shards] (which --exclude may not be given beside).",
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SAMPLES",
+            help="Budget of a real run whose repetition the probes copy; repeat it for several.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Length of the probes, as a share of every target.  [default: 0.0625]",
+        ),
+    ] = None,
+    fraction: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Share of every pool that probes draw from; repeat it for several.  [default: that of "
+            "--scale, where pairs come back as often as at the target, and 1, where they are fresh]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Model: an open_clip name or local-dir:PATH.  [default: ViT-S-32]"),
+    ] = None,
+    zeroshot: Zeroshot = None,
+    retrieval: Retrieval = None,
+    label_key: LabelKey = None,
+    template: Template = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Error to record: zeroshot_error, retrieval_error, recall_error, mrr_error, retrieval_loss "
+            "or average_error.  [default: zeroshot_error, or retrieval_error without --zeroshot]",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Probes at the same time.  [default: one a core, or one a GPU]"
+        ),
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0, metavar="N", help="Seed; repeat it to learn how much runs differ by chance.  [default: 0]"
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for trials/ (checkpoints, results) and cache/ (decoded images).  [default: that of "
+            "RUNS.jsonl]",
+        ),
+    ] = None,
+    device: Device = None,
+    exclude: Exclude = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Train nothing; rank the runs that could be made next.")
+    ] = False,
+    laws: Annotated[
+        Path | None,
+        typer.Option(metavar="LAWS.json", help="Laws of the runs so far, with --suggest."),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SAMPLES",
+            help="Budget to plan for, with --suggest; repeat it for several.  [default: [plan] of CONFIG]",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train small models on each pool to learn its worth.
+
+    Every pool is trained on alone, and a few mixes besides; these are for checking the laws and take no part
+    in their fit. A probe at a sixteenth of a target's samples draws once from a sixteenth of the pool, so
+    that every pair comes back as often as it will in the real run, and once from the whole pool, to learn
+    what fresh pairs are worth. The learning rate warms up, stays, and comes down in a short branch before
+    each measurement, so one run gives several finished points.
+
+    With --suggest nothing is trained: the runs that would lower the doubt about the plan most for what they
+    cost are ranked, from LAWS.json and the budgets, or it is said that none is worth its cost.
+
+    Reads POOLS and the shards; adds a line to RUNS.jsonl for every measurement. Lines that are there are
+    not made again, and a run that was stopped goes on from its last checkpoint.
+
+    Batch size, learning rate and the other settings of training are keys of [probe] in a config; without
+    one they have the defaults that `thresher init` shows.
+
+    Examples:
+        thresher probe pools --config config.toml --out runs.jsonl
+        thresher probe pools --shards 'shards/*.tar' --target 128M --zeroshot eval.tar --out runs.jsonl
+        thresher probe pools --config config.toml --seed 0 --seed 1 --seed 2 --jobs 1 --out runs.jsonl
+        thresher probe pools --suggest --laws laws.json --budget 32M --budget 128M
+    """
+    from thresher.budget import parse_count
+    from thresher.cli.options import override
+    from thresher.data.exclude import read_exclude
+    from thresher.data.patterns import expand
+    from thresher.pipeline.load import load_config
+    from thresher.train.settings import Probe
+
+    settings = load_config(config) if config is not None else None
+    if suggest:
+        _suggest(pools, laws, as_tuple(budget), settings, as_json=as_json)
+        return
+    if laws is not None or budget:
+        raise InputError("--laws and --budget go with --suggest; to train, give --target")
+    if out is None:
+        raise InputError("name the ledger of finished runs with --out, such as --out runs.jsonl")
+    sources = as_tuple(shards) or (settings.shards.paths if settings is not None else ())
+    if not sources:
+        raise InputError("name the shards of the pairs with --shards, or a config with --config")
+    section = override(
+        Probe,
+        settings.probe if settings is not None else None,
+        model=model,
+        targets=tuple(parse_count(text) for text in as_tuple(target)),
+        scale=scale,
+        fractions=as_tuple(fraction),
+        jobs=jobs,
+        seeds=as_tuple(seed),
+    )
+    targets = section.targets or (settings.plan.budgets if settings is not None else ())
+    if not targets and section.samples is None:
+        raise InputError("say which budgets the probes stand for, such as --target 32M --target 128M")
+    measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
+    left_out = one_exclude_list(config, settings, exclude)
+
+    from thresher.planning.runs.record import run_to_record
+    from thresher.train.probe.stage import run_probes
+
+    with sentences("probe") as progress:
+        runs = run_probes(
+            pools,
+            expand(sources),
+            out,
+            probe=section,
+            evaluate=measure,
+            targets=targets,
+            work=work or out.parent,
+            device=device or (settings.device if settings is not None else "auto"),
+            exclude=read_exclude(left_out),
+            progress=progress,
+        )
+    if not is_first_rank():
+        return
+    if as_json:
+        show_json([run_to_record(run) for run in runs])
+    else:
+        best = min(runs, key=lambda run: run.error)
+        show(f"{len(runs)} measurements in {out}; the lowest {best.metric} is {best.error:.4g} ({best.run})")
+
+
+def _suggest(
+    pools: Path, laws: Path | None, budget: Sequence[str], settings: "Config | None", *, as_json: bool
+) -> None:
+    """Rank the runs that could be made next."""
+    from thresher.budget import parse_count
+    from thresher.planning.laws.laws_file import load_laws
+    from thresher.planning.plans.costs import costs_of_runs
+    from thresher.planning.plans.mixes import read_pool_sizes
+    from thresher.planning.plans.next_run import candidate_runs, suggest
+    from thresher.planning.plans.suggestions import suggestions_text
+    from thresher.planning.runs.record import is_loss
+
+    if laws is None:
+        raise InputError("--suggest ranks runs by what is known so far; name the laws with --laws laws.json")
+    budgets = [parse_count(text) for text in budget] or list(settings.plan.budgets if settings else ())
+    if not budgets:
+        raise InputError("say what to plan for with --budget, such as --budget 32M --budget 128M")
+    fitted, sizes = load_laws(laws), read_pool_sizes(pools)
+    price = costs_of_runs([point.run for point in fitted.points]).flops_per_sample or 1.0
+    candidates = candidate_runs(fitted, budgets, sizes=sizes, flops_per_sample=price)
+    found = suggest(fitted, candidates, budgets, sizes=sizes, flops_per_sample=price)
+    if as_json:
+        show_json([asdict(suggestion) for suggestion in found])
+    else:
+        show(suggestions_text(found, loss=is_loss(fitted.metric)))

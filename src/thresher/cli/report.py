@@ -1,0 +1,71 @@
+"""`thresher report`: the page about a workdir."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Json
+from thresher.cli.text import show, show_json
+from thresher.errors import InputError
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Workdir of a run, finished or not.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="REPORT.html", help="Page to write.  [default: report.html in DIR]"),
+    ] = None,
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARDS", help="Where the pairs are now, if the shards were moved."),
+    ] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Thresher report",
+    gallery: Annotated[int, typer.Option(min=0, metavar="PAIRS", help="Pairs shown of each pool.")] = 12,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the figures as files, too; needs matplotlib."),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Format of --pictures: svg or png.  [default: svg]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one page about a workdir that needs nothing else.
+
+    The page opens without a network. It shows the plan for each budget and where it changes, measured and
+    predicted errors with residuals, what a repeated sample is worth, the scores with their cuts, real pairs
+    of each pool, what went to the quarantine, the commands that reproduce the subset, and the laws side by
+    side. A part whose files are not there says so.
+
+    Reads what DIR holds of scores/, pools/, runs.jsonl, laws.json, plan.json, subset/ and quarantine.parquet,
+    and the images of the pairs shown. With --pictures, each figure becomes a file of its own as well:
+    plan.svg, frontier.svg, crossovers.svg, errors.svg, residuals.svg, utility.svg, scores.svg.
+
+    Examples:
+        thresher report work
+        thresher report work --out page.html --gallery 24
+        thresher report work --pictures figures --format png
+    """
+    from thresher.data.patterns import expand
+    from thresher.report.page import write_report
+
+    if format is not None and pictures is None:
+        raise InputError("--format is that of the picture files; name their folder with --pictures FOLDER")
+    drawn: list[Path] = []
+    if pictures is not None:
+        from thresher.report.pictures.workdir import write_pictures
+
+        drawn = write_pictures(folder, pictures, format=format or "svg")
+    page = write_report(
+        folder,
+        out or folder / "report.html",
+        shards=expand(shards) if shards else None,
+        title=title,
+        gallery=gallery,
+    )
+    if as_json:
+        show_json({"report": str(page), "pictures": [str(path) for path in drawn]})
+    else:
+        show("\n".join(str(path) for path in (page, *drawn)))

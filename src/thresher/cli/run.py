@@ -1,0 +1,76 @@
+"""`thresher demo`, `init`, `run` and `report`: the commands about the whole way."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli.guard import UNDONE
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, read_config
+from thresher.cli.progress import sentences
+from thresher.cli.text import show, show_json
+
+if TYPE_CHECKING:
+    from thresher.pipeline.run import Outcome
+
+
+def run(
+    config: ConfigFile,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what each stage costs in time, disk and FLOPs, and stop."),
+    ] = False,
+    device: Device = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Walk all stages of a config, in order.
+
+    The stages are score, cut, probe, fit, plan, subset, train (where the config has [train]) and report; with
+    [filter], a filter network is trained first. Reads the config (see `thresher init`) and the shards it
+    names. Writes into its workdir: scores/, pools/, runs.jsonl, laws.json, plan.json, subset/, train/,
+    report.html, and quarantine.parquet with every pair that was dropped and the reason. A stage whose results
+    are there is not run again; one that was stopped goes on. After a change of the config, what a stage made
+    before is set aside as WORKDIR/old-..., and the stage is run anew.
+
+    --dry-run counts the pairs, for which it builds the index of the shards (kept in WORKDIR/cache/index, the
+    run needs it too), and times a few steps of each model; it writes nothing else.
+
+    Prints the plan and the path of the report.
+
+    Examples:
+        thresher run config.toml --dry-run
+        thresher run config.toml
+    """
+    from thresher.cli.text import estimate_text
+    from thresher.planning.plans.plan import plan_text
+
+    settings = read_config(config, device=device, exclude=exclude)
+    if dry_run:
+        from thresher.pipeline.estimate import estimate
+
+        with sentences("dry run"):
+            rows = [asdict(row) for row in estimate(settings)]
+        show_json(rows) if as_json else show(estimate_text(rows))
+        return
+
+    from thresher.pipeline.run import run as walk
+
+    with sentences("run") as progress:
+        outcome = walk(settings, progress=progress)
+    if as_json:
+        show_json(_record(outcome))
+    else:
+        show(f"{plan_text(outcome.plan)}\n\nreport: {outcome.report}")
+    if outcome.scores.unreadable:
+        raise typer.Exit(UNDONE)
+
+
+def _record(outcome: "Outcome") -> dict[str, object]:
+    from thresher.planning.plans.plan_file import plan_to_record
+
+    return {
+        "workdir": str(outcome.workdir),
+        "plan": plan_to_record(outcome.plan) if outcome.plan is not None else None,
+        "report": str(outcome.report),
+    }

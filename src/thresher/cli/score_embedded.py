@@ -1,0 +1,64 @@
+"""`thresher score-embedded`: scores of pairs whose embeddings are there already."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Json
+from thresher.cli.progress import bar
+from thresher.cli.text import folder_record, folder_text, show, show_json, warn
+
+
+def score_embedded(
+    embeddings: Annotated[
+        Path, typer.Argument(metavar="EMBEDDINGS", help="Folder that `thresher embed` has filled.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    scorer: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[:key=value,...]",
+            help="A scorer with its options: clip; s-clip-loss with batch, repeats, temperature and seed; "
+            "normsim with target and p. as=COLUMN renames its column. Repeat it for more columns.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Score pairs by their embeddings.
+
+    `clip` is the cosine of image and caption, as `thresher score` gives it. `s-clip-loss` takes from it how
+    well image and caption fit other pairs, in 10 random batches of 32,768. `normsim` is how near the image
+    is to any of a target's images (p=inf), or to the directions in which they vary (p=2); `target` is an
+    embeddings folder by the same model. In all, higher is better. No model is loaded and no image is read.
+
+    Reads EMBEDDINGS, and the target. Writes a scores folder as `thresher score` does, for `thresher cut` and
+    `thresher combine`. Called again, it goes on with the parts that are not finished; scores that were made
+    of other embeddings or with other options are refused.
+
+    Examples:
+        thresher score-embedded b32 --scorer clip --scorer s-clip-loss --out scores
+        thresher score-embedded b32 --scorer normsim:target=imagenet-b32 --out scores
+    """
+    from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
+
+    specs = [parse_vector_scorer(text) for text in scorer]
+    with bar("score-embedded") as step:
+        summary = score_embeddings(
+            embeddings,
+            out,
+            specs,
+            progress=lambda at: step(
+                round(at.pairs),
+                at.num_pairs,
+                f"{at.pairs:,.0f} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
+            ),
+        )
+    warn(summary.status)
+    if as_json:
+        show_json(folder_record(out, summary))
+    else:
+        show(folder_text(out, summary, have="scores", did="scored"))
+
+
+score_embedded.__name__ = "score-embedded"

@@ -1,0 +1,108 @@
+"""`thresher subset`: a plan to its pairs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import Exclude, Executor, Json, RayAddress
+from thresher.cli.progress import bar
+from thresher.cli.text import show, show_json, warn
+
+
+def subset(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="Plan that `thresher plan` wrote.")],
+    budget: Annotated[
+        str, typer.Option(metavar="SAMPLES", help="One of the plan's budgets, in samples seen.")
+    ],
+    pools: Annotated[Path, typer.Option(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder for the subset, or its address (s3://bucket/subset).")
+    ],
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="npy (uids, as DataComp's resharder reads them), parquet (uid, pool, repeats) or shards "
+            "(new tar files).",
+        ),
+    ] = "npy",
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARDS", help="Where the pairs are; needed for --format shards."),
+    ] = None,
+    candidate: Annotated[
+        str | None,
+        typer.Option(metavar="MIX", help="Another candidate of that budget, such as '0-10% + 10-20%'."),
+    ] = None,
+    pairs_per_shard: Annotated[
+        str, typer.Option(metavar="PAIRS", help="Pairs in each tar file that is written.")
+    ] = "10000",
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="PROCESSES",
+            help="Processes that index and write shards; 0 does it one after another here.  [default: 2, "
+            "on Ray as many as fit]",
+        ),
+    ] = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
+    exclude: Exclude = None,
+    as_json: Json = False,
+) -> None:
+    """Write the pairs that the plan chose for a budget.
+
+    Each pair stands there as often as it is to be drawn. Its bytes are copied untouched into new shards (with
+    sizes.json and sample_ids.npy); the formats npy and parquet are lists, for training from the shards where
+    they are. DIR/meta.json says what the subset is and how to train on it with open_clip, which is printed as
+    well.
+
+    Reads PLAN.json, POOLS and, for --format shards, the shards. A run that was stopped goes on; a folder with
+    another subset is refused. At an address of a store every file is uploaded whole, and what is there as
+    it was uploaded is kept. With --executor ray the workers of a cluster write the shards; every node needs
+    the shards and DIR by the same paths or addresses.
+
+    Examples:
+        thresher subset plan.json --budget 128M --pools pools --out subset
+        thresher subset plan.json --budget 128M --pools pools --out new --format shards --shards 'old/*.tar'
+        thresher subset plan.json --budget 128M --pools pools --out s3://b/new --format shards --shards s3://b/old
+    """
+    from thresher.budget import parse_count
+    from thresher.curate.pools.record import load_pools
+    from thresher.curate.subset.from_plan import subset_from_plan
+    from thresher.data.exclude import read_exclude
+    from thresher.data.patterns import expand
+
+    with bar("subset") as step:
+        written = subset_from_plan(
+            plan,
+            budget,
+            pools=pools,
+            out=out,
+            format=format,
+            shards=expand(shards) if shards else (),
+            candidate=candidate,
+            exclude=read_exclude(exclude),
+            pairs_per_shard=parse_count(pairs_per_shard),
+            index_cache=index,
+            progress=lambda done, total: step(done, total, "shards"),
+            executor=executor,
+            ray_address=ray_address,
+            workers=workers,
+        )
+    warn(load_pools(pools).missing)
+    if as_json:
+        show_json(asdict(written))
+        return
+    show(
+        f"{written.num_unique:,} pairs, {written.num_rows:,} samples a pass, as {written.format} in "
+        f"{written.folder}\n"
+    )
+    show("\n".join(written.how_to_train))

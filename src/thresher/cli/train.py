@@ -1,0 +1,119 @@
+"""`thresher train`: a model from the subset, or from all pairs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, with_options
+from thresher.cli.progress import is_first_rank, sentences
+from thresher.cli.text import show, show_json
+
+
+def train(
+    config: ConfigFile,
+    device: Device = None,
+    exclude: Exclude = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the checkpoint.  [default: train in the workdir]"),
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            help="How batches are chosen: uniform, independent or joint.  [default: uniform]",
+        ),
+    ] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Score of a pair: learnability, easy-reference or hard-learner.  [default: learnability]",
+        ),
+    ] = None,
+    filter_ratio: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of a super-batch that is not trained on.  [default: 0.8]"),
+    ] = None,
+    chunks: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Chunks in which a batch is drawn jointly.  [default: 16]"),
+    ] = None,
+    gain: Annotated[
+        float | None,
+        typer.Option(metavar="FACTOR", help="Factor of the scores before pairs are drawn.  [default: 1]"),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMBEDDINGS|MODEL",
+            help="Folder that `thresher embed` wrote, or a model to embed first: local-dir:FOLDER or "
+            "NAME,pretrained=TAG.",
+        ),
+    ] = None,
+    flexi: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", help="Larger patch size at which pairs are scored; 0 has none."),
+    ] = None,
+    low_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of a batch trained at that patch size.  [default: 0.5]"),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="siglip, clip, or rho, which a reference steers."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on the subset in a config's workdir.
+
+    Where there is no subset, all pairs of the shards are used. The loss is contrastive (sigmoid, softmax, or
+    softmax steered by a reference); pairs come straight from the original shards, and no uid stands twice in
+    a batch. A run that was stopped goes on from its last checkpoint with the same batches. Under torchrun,
+    the batch is shared out over the processes.
+
+    With --select joint, every step scores a super-batch by the model as it is and by a reference model, and
+    trains on the pairs that together have most to teach. What a step costs then is said before the run. The
+    options replace keys of [train]; the others, such as a schedule, are in the config alone.
+
+    Reads the sections [train], [shards] and [evaluate] of the config and WORKDIR/subset. Writes
+    WORKDIR/train: the weights as an open_clip checkpoint with its configuration, losses, FLOPs by kind
+    (ledger.jsonl), which pairs each step chose, a log, and what the model reaches on the evaluation shards.
+
+    Examples:
+        thresher train config.toml
+        thresher train config.toml --select joint --reference reference --filter-ratio 0.9 --out joint
+        torchrun --nproc-per-node 8 -m thresher.cli train config.toml
+    """
+    from thresher.cli.options import override
+    from thresher.pipeline.load import load_training_config
+    from thresher.train.settings import Train
+
+    settings = with_options(load_training_config(config), config, device=device, exclude=exclude)
+    if settings.train is not None:
+        section = override(
+            Train,
+            settings.train,
+            select=select,
+            criterion=criterion,
+            filter_ratio=filter_ratio,
+            chunks=chunks,
+            gain=gain,
+            reference=reference,
+            flexi=flexi,
+            low_share=low_share,
+            loss=loss,
+        )
+        settings = settings.model_copy(update={"train": section})
+
+    from thresher.train.stage import train_from_config
+
+    with sentences("train") as progress:
+        folder = train_from_config(settings, progress=progress, out=out)
+    if not is_first_rank():
+        return
+    if as_json:
+        show_json({"checkpoint": str(folder)})
+    else:
+        show(f"checkpoint: {folder}\nin open_clip: create_model('local-dir:{folder}')")

@@ -1,0 +1,1 @@
+"""From scores to the pairs that are trained on: pools, duplicates, balance, subsets, shards."""

@@ -1,0 +1,295 @@
+"""Hashing the images of shards: one table a shard, and a run that was stopped goes on with the next one."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thresher.curate.duplicates.hashes import THUMBNAIL_BYTES, VERSION, Hashed, HashTask
+from thresher.data.pairs import Pair, Reject
+from thresher.data.shards import read_pairs
+from thresher.data.uids import uid_bytes
+from thresher.executor.local import TaskFailed, WorkerPool
+from thresher.executor.run import run_shards
+from thresher.sharded.parts import Stage, digest_of, list_parts, write_rejects, write_stamped
+from thresher.sharded.remote import RemotePart, receive, remote_part
+from thresher.sharded.resume import Job, plan_work, why_changed
+from thresher.sharded.shard import Done
+
+HASH = "thresher.curate.duplicates.hashes:hash_images"
+HASHER = "thresher.curate.duplicates.hashing:hasher"
+CHUNK_PAIRS = 64
+CHUNK_BYTES = 16 * 2**20
+
+Progress = Callable[[int, int, int], None]
+"""Called with (shards done, of how many, pairs so far)."""
+
+
+def _other_hashes(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    if dict(found) == dict(now):
+        return None
+    return "holds hashes of another release; name another folder, or delete this one to hash again"
+
+
+HASHES = Stage(
+    name="dedup",
+    done="hashed",
+    noun="hashes",
+    differs=_other_hashes,
+    exclude_remedy="give the same list, or name another folder",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Hashes of the images of a pool, sorted by uid, each uid once.
+
+    Attributes:
+        uid_n: 16 bytes each, `S16`.
+        sha256_n: Digest of the image's bytes, `S32`.
+        bits_n: Perceptual hash, uint64.
+        thumbnail_nT: uint8 [n, 96].
+        pixels_n: Width times height, int64.
+        repeated: Rows left out because their uid stood already.
+    """
+
+    uid_n: npt.NDArray[np.bytes_]
+    sha256_n: npt.NDArray[np.bytes_]
+    bits_n: npt.NDArray[np.uint64]
+    thumbnail_nT: npt.NDArray[np.uint8]
+    pixels_n: npt.NDArray[np.int64]
+    repeated: int
+
+    def __len__(self) -> int:
+        return len(self.uid_n)
+
+
+@dataclass(frozen=True, slots=True)
+class HashSettings:
+    """uids to leave out, whether a pair without a caption is one, and how many processes decode images."""
+
+    exclude: frozenset[str]
+    need_caption: bool
+    workers: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Neighbouring pairs of a shard."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    num_bytes: int = 0
+
+
+def hash_folder(
+    folder: Path,
+    shards: Sequence[str],
+    *,
+    exclude: frozenset[str] = frozenset(),
+    need_caption: bool = True,
+    workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """Hash every shard that has no part in `folder` yet; the caller holds the folder's lock.
+
+    The options are those of `thresher.scores.score.score_shards`; on Ray every worker takes whole shards.
+
+    Returns:
+        Shard -> why nothing of it could be read. Such a shard has no part and is tried again by the next run.
+
+    Raises:
+        InputError: the folder holds hashes of other shards, of one that changed, or of another release.
+    """
+    work = plan_work(folder, shards, {"hashes": VERSION}, digest_of(exclude), HASHES)
+    unreadable = dict(work.absent.values())
+    for part, (shard, reason) in work.absent.items():
+        write_rejects(part, [Reject(shard, "", None, HASHES.name, reason, 0)])
+    pairs = 0
+    settings = HashSettings(exclude, need_caption, workers)
+    with closing(_done(work.jobs, settings, executor, ray_address)) as all_done:
+        for number, done in enumerate(all_done):
+            pairs += done.pairs
+            if done.failure is not None:
+                unreadable[done.job.stamp.shard] = done.failure
+            if progress is not None:
+                progress(number + 1, len(work.jobs), pairs)
+    return {shard: unreadable[shard] for shard in shards if shard in unreadable}
+
+
+def _done(
+    jobs: Sequence[Job], settings: HashSettings, executor: str, ray_address: str | None
+) -> Generator[Done]:
+    """Each shard once its part is written."""
+    if executor == "ray":
+        cpus = max(settings.workers, 1)
+        results = run_shards(
+            HASHER, jobs, settings=settings, executor=executor, address=ray_address, cpus=cpus
+        )
+        for job, found in results:
+            yield receive(job, found, HASHES)
+        return
+    with WorkerPool(HASH, workers=settings.workers) as pool:
+        for job in jobs:
+            yield _hash_shard(job, pool, settings)
+
+
+def hasher(settings: HashSettings) -> Callable[[Job], RemotePart]:
+    """The function that a worker on Ray applies to shards."""
+    pool = WorkerPool(HASH, workers=settings.workers)
+    return lambda job: remote_part(job, lambda here: _hash_shard(here, pool, settings), {}, pool)
+
+
+def read_hashes(folder: Path) -> Images:
+    """The hashes of all parts of a folder, sorted by uid: about 160 bytes a pair in memory.
+
+    Of rows with one uid the one with the smallest digest stays, so the order of the shards does not matter.
+    """
+    parts = list_parts(folder)
+    tables = [pq.read_table(part, partitioning=None) for part in parts]
+    if not tables:
+        return no_images()
+    table = pa.concat_tables(tables)
+    uids = uid_bytes(table.column("uid"))
+    hashed = Hashed(
+        _fixed(table, "sha256", 32).view("S32").reshape(-1),
+        table.column("phash").to_numpy(),
+        _fixed(table, "thumbnail", THUMBNAIL_BYTES),
+        table.column("pixels").to_numpy(),
+        (),
+    )
+    order = np.lexsort((hashed.sha256_n, uids))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = uids[order[1:]] != uids[order[:-1]]
+    rows = order[first]
+    chosen = Hashed(
+        hashed.sha256_n[rows], hashed.bits_n[rows], hashed.thumbnail_nT[rows], hashed.pixels_n[rows], ()
+    )
+    return _images(uids[rows], chosen, len(order) - len(rows))
+
+
+def no_images() -> Images:
+    """The hashes of nothing."""
+    return _images(np.empty(0, "S16"), _empty(), 0)
+
+
+def _hash_shard(job: Job, pool: WorkerPool, settings: HashSettings) -> Done:
+    """Write the part of a shard, unless it cannot be read or changes meanwhile."""
+    rejects: list[Reject] = []
+    waiting: list[list[Pair]] = []
+
+    def tasks() -> Iterator[HashTask]:
+        for chunk in _chunks(job.stamp.shard, settings, rejects):
+            waiting.append(chunk)
+            yield HashTask(tuple(pair.image_bytes or b"" for pair in chunk))
+
+    pairs: list[Pair] = []
+    done: list[Hashed] = []
+    failure: str | None = None
+    try:
+        for task, result in pool.map(tasks(), ahead=2 * settings.workers + 2):
+            hashed = _one_by_one(task, pool) if isinstance(result, TaskFailed) else [result]
+            chunk = waiting.pop(0)
+            reasons = [reason for part in hashed for reason in part.reasons]
+            for pair, reason in zip(chunk, reasons, strict=True):
+                if reason is None:
+                    pairs.append(_without_image(pair))
+                else:
+                    place = pair.image.offset
+                    rejects.append(Reject(pair.shard, pair.key, pair.uid, HASHES.name, reason, place))
+            done += [_good(part) for part in hashed]
+    except OSError as error:
+        failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
+    failure = failure or why_changed(job.stamp)
+    if failure is not None:
+        rejects = [Reject(job.stamp.shard, "", None, HASHES.name, failure, 0)]
+    elif not pairs:
+        failure = next((reject.reason for reject in rejects if not reject.key), None)
+    write_rejects(job.part, rejects)
+    if failure is not None:
+        return Done(job, 0, len(rejects), failure)
+    write_stamped(job.part, _table(pairs, done), job.stamp, HASHES)
+    return Done(job, len(pairs), len(rejects), None)
+
+
+def _chunks(shard: str, settings: HashSettings, rejects: list[Reject]) -> Iterator[list[Pair]]:
+    chunk = _Chunk()
+    for item in read_pairs(shard, exclude=settings.exclude, need_caption=settings.need_caption):
+        if isinstance(item, Reject):
+            rejects.append(item)
+            continue
+        chunk.pairs.append(item)
+        chunk.num_bytes += len(item.image_bytes or b"")
+        if len(chunk.pairs) >= CHUNK_PAIRS or chunk.num_bytes >= CHUNK_BYTES:
+            yield chunk.pairs
+            chunk = _Chunk()
+    if chunk.pairs:
+        yield chunk.pairs
+
+
+def _one_by_one(task: HashTask, pool: WorkerPool) -> list[Hashed]:
+    """The chunk that killed its workers, image by image: only those that kill a worker again are lost."""
+    found = []
+    for _, result in pool.map((HashTask((image,)) for image in task.images), ahead=1):
+        if isinstance(result, TaskFailed):
+            result = _empty(1, ("decoding this image kills the worker process or never ends",))
+        found.append(result)
+    return found
+
+
+def _without_image(pair: Pair) -> Pair:
+    return Pair(pair.uid, pair.key, pair.caption, pair.shard, pair.image, (), None, {})
+
+
+def _good(hashed: Hashed) -> Hashed:
+    good = np.array([reason is None for reason in hashed.reasons], dtype=bool)
+    return Hashed(
+        *(hashed.sha256_n[good], hashed.bits_n[good], hashed.thumbnail_nT[good], hashed.pixels_n[good], ())
+    )
+
+
+def _table(pairs: Sequence[Pair], done: Sequence[Hashed]) -> pa.Table:
+    parts = [_empty(), *done]
+    sha256 = np.concatenate([part.sha256_n for part in parts])
+    thumbnails = np.concatenate([part.thumbnail_nT for part in parts])
+    return pa.table(
+        {
+            "uid": pa.array([pair.uid for pair in pairs], pa.string()),
+            "key": pa.array([pair.key for pair in pairs], pa.string()),
+            "shard": pa.array([pair.shard for pair in pairs], pa.string()),
+            "sha256": _binary(sha256.tobytes(), 32),
+            "phash": pa.array(np.concatenate([part.bits_n for part in parts])),
+            "thumbnail": _binary(thumbnails.tobytes(), THUMBNAIL_BYTES),
+            "pixels": pa.array(np.concatenate([part.pixels_n for part in parts])),
+        }
+    )
+
+
+def _binary(data: bytes, width: int) -> pa.Array:
+    return pa.Array.from_buffers(pa.binary(width), len(data) // width, [None, pa.py_buffer(data)])
+
+
+def _fixed(table: pa.Table, column: str, width: int) -> npt.NDArray[np.uint8]:
+    """The bytes [n, width] of a column of fixed size."""
+    data = b"".join(b"".join(chunk.to_pylist()) for chunk in table.column(column).chunks)
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
+
+
+def _empty(count: int = 0, reasons: tuple[str | None, ...] = ()) -> Hashed:
+    return Hashed(
+        np.zeros(count, "S32"),
+        np.zeros(count, np.uint64),
+        np.zeros((count, THUMBNAIL_BYTES), np.uint8),
+        np.zeros(count, np.int64),
+        reasons,
+    )
+
+
+def _images(uid_n: npt.NDArray[np.bytes_], hashed: Hashed, repeated: int) -> Images:
+    return Images(*(uid_n, hashed.sha256_n, hashed.bits_n, hashed.thumbnail_nT, hashed.pixels_n, repeated))

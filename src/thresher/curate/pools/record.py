@@ -1,0 +1,157 @@
+"""Pools on disk: `pools.json` says what they are, `pools.parquet` which pair is in which."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from thresher.errors import InputError, nearest
+
+TABLE_FILE = "pools.parquet"
+POOLS_FILE = "pools.json"
+QUARANTINE_FILE = "quarantine.parquet"
+
+TABLE_SCHEMA = pa.schema(
+    [
+        ("uid", pa.string()),
+        ("score", pa.float32()),
+        ("pool", pa.int16()),
+        ("key", pa.string()),
+        ("shard", pa.string()),
+        ("caption", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One pool: its name, its rank (0 is the best), how many pairs it has and the range of their scores.
+
+    `absent` is how many rows of the score table would be in it but for their pair, which is in no shard; None
+    where the pools were cut without looking at the shards.
+    """
+
+    name: str
+    rank: int
+    num_samples: int
+    score_min: float
+    score_max: float
+    absent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """Pools on disk, best first.
+
+    `edges` are the quantiles that were cut at, or `thresholds` the lowest scores; the other one is empty.
+    `dropped` says how many rows are in no pool, by reason.
+    """
+
+    folder: Path
+    by: str
+    edges: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    pools: tuple[Pool, ...]
+    dropped: tuple[tuple[str, int], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, best pool first."""
+        return tuple(pool.name for pool in self.pools)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Name -> number of pairs, best pool first."""
+        return {pool.name: pool.num_samples for pool in self.pools}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """A sentence for each pool of which the shards lack pairs that the score table names."""
+        return _missing((pool.name, pool.num_samples, pool.absent or 0) for pool in self.pools)
+
+    def find(self, which: int | str) -> Pool:
+        """The pool of a rank or a name.
+
+        Raises:
+            InputError: there is none; the text names the nearest.
+        """
+        for pool in self.pools:
+            if which in (pool.rank, pool.name):
+                return pool
+        if isinstance(which, int):
+            raise InputError(f"there is no pool of rank {which} in {self.folder}; it has {len(self.pools)}")
+        raise InputError(f"there is no pool {which!r} in {self.folder}; {nearest(which, self.names)}")
+
+    def uids(self, which: int | str) -> pa.ChunkedArray:
+        """The uids of a pool by rank or name, in input order; `.to_pylist()` makes them texts."""
+        rank = self.find(which).rank
+        return self.table(["uid"], rank=rank).column("uid")
+
+    def table(self, columns: Sequence[str] | None = None, *, rank: int | None = None) -> pa.Table:
+        """Columns of the pool table (all without `columns`), of one pool or of all, in input order."""
+        wanted = list(columns) if columns is not None else TABLE_SCHEMA.names
+        schema = pa.schema([TABLE_SCHEMA.field(name) for name in wanted])
+        return pa.Table.from_batches(self.batches(wanted, rank=rank), schema)
+
+    def batches(self, columns: Sequence[str], *, rank: int | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of `table`, some thousand at a time."""
+        with pq.ParquetFile(self.folder / TABLE_FILE, pre_buffer=False) as file:  # else all of it is held
+            for batch in file.iter_batches(columns=list(dict.fromkeys([*columns, "pool"]))):
+                chosen = batch if rank is None else batch.filter(pc.equal(batch.column("pool"), rank))
+                yield chosen.select(columns)
+
+
+def missing_pairs(path: str | Path) -> tuple[str, ...]:
+    """`Pools.missing` of a `pools.json` (or its folder), which may be made by hand and tell sizes alone."""
+    file = Path(path) / POOLS_FILE if Path(path).is_dir() else Path(path)
+    pools = json.loads(file.read_bytes())["pools"]
+    return _missing((pool["name"], pool["num_samples"], pool.get("absent") or 0) for pool in pools)
+
+
+def _missing(pools: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:
+    return tuple(
+        f"{absent:,} of the {absent + there:,} pairs that the scores name for pool {name} "
+        f"({100 * absent / (absent + there):.1f}%) are in no shard; the pool is the other {there:,}"
+        for name, there, absent in pools
+        if absent
+    )
+
+
+def load_pools(path: str | Path) -> Pools:
+    """The pools in a folder that `cut` wrote; `path` is the folder or its `pools.json`.
+
+    Raises:
+        InputError: there are no pools, or the file is not of this kind.
+    """
+    folder = Path(path)
+    folder = folder.parent if folder.name == POOLS_FILE else folder
+    file = folder / POOLS_FILE
+    try:
+        content: dict[str, Any] = json.loads(file.read_bytes())
+        if (content["schema"], content["version"]) != ("thresher.pools", 1):
+            raise InputError(f"{file} says schema {content['schema']!r}; run `cut` again with this release")
+        return _from_json(folder, content)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"there are no pools in {folder}; run `cut` first, or check the path") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is not a pools file ({error!r}); run `cut` again") from error
+
+
+def _from_json(folder: Path, content: dict[str, Any]) -> Pools:
+    fields = ("name", "rank", "num_samples", "score_min", "score_max")
+    return Pools(
+        folder=folder,
+        by=str(content["by"]),
+        edges=tuple(content["edges"]),
+        thresholds=tuple(content.get("thresholds", ())),
+        pools=tuple(
+            Pool(**{name: pool[name] for name in fields}, absent=pool.get("absent"))
+            for pool in content["pools"]
+        ),
+        dropped=tuple((drop["reason"], drop["count"]) for drop in content["dropped"]),
+    )

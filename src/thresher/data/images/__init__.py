@@ -1,0 +1,1 @@
+"""Image bytes to pixels, and the pixels of a whole pool."""

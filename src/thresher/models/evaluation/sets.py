@@ -1,0 +1,195 @@
+"""Evaluation sets: from shards to decoded images with labels, prompts and captions, kept in a file.
+
+Shapes: N images, M captions, C classes, P prompts a class, T tokens.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thresher.data.files.atomic import atomic_path
+from thresher.data.files.location import fingerprint
+from thresher.data.folder import fingerprint_folder
+from thresher.data.images.decode import BadImage, decode
+from thresher.data.pairs import Pair
+from thresher.data.patterns import expand, kind_of
+from thresher.data.shards import read_pairs
+from thresher.errors import InputError
+from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask
+from thresher.models.evaluation.settings import Evaluate
+from thresher.models.towers import Towers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Which shards to measure on, and how.
+
+    Attributes:
+        zeroshot: shards of labelled images; they need no captions.
+        label_key: key of the label in the json of a pair (or its `.cls` member, as `cls`).
+        classes: class names in the order of number labels; empty takes the names found, sorted.
+        templates: prompts with {} for the class name.
+        retrieval: shards of images with captions; several an image under `captions` in the json.
+    """
+
+    zeroshot: tuple[str, ...] = ()
+    label_key: str = "class"
+    classes: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    retrieval: tuple[str, ...] = ()
+
+
+def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
+    """Decode and tokenise the evaluation sets into one .npz under `cache`; its path.
+
+    Raises:
+        InputError: a label is missing or not among the classes, or an image cannot be decoded.
+    """
+    context = getattr(towers.tokenize, "context_length", None)
+    key = json.dumps([towers.name, asdict(settings), asdict(towers.spec), context, _states(settings)])
+    path = cache / f"eval-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
+    if path.exists():
+        return path
+    arrays: dict[str, Any] = {}
+    if settings.zeroshot:
+        arrays |= _zero_shot_arrays(settings, towers)
+    if settings.retrieval:
+        arrays |= _retrieval_arrays(settings, towers)
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.shape}".encode() + np.ascontiguousarray(array).data)
+    arrays["digest"] = np.asarray(digest.hexdigest())
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    return path
+
+
+def tasks_digest(path: Path) -> str:
+    """What differs when anything in the tasks that `prepare_tasks` wrote differs, wherever they lie."""
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["digest"])
+
+
+def smallest_error(path: Path) -> float:
+    """Half a sample of the tasks that `prepare_tasks` wrote: what a perfect model's error is taken for."""
+    with np.load(path, allow_pickle=False) as stored:
+        count = sum(len(stored[name]) for name in ("labels", "image_of") if name in stored)
+    return 1 / (2 * max(1, count))
+
+
+def load_tasks(path: Path) -> list[Task]:
+    """The tasks that `prepare_tasks` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        content = dict(stored)
+    tasks: list[Task] = []
+    if "labels" in content:
+        prompts = torch.from_numpy(content["prompts"])
+        tasks.append(ZeroShotTask(pixels=content["pixels"], labels=content["labels"], prompts=prompts))
+    if "captions" in content:
+        captions = torch.from_numpy(content["captions"])
+        tasks.append(
+            RetrievalTask(pixels=content["photos"], captions=captions, image_of_caption=content["image_of"])
+        )
+    return tasks
+
+
+def _states(settings: EvalSettings) -> list[str]:
+    """Sizes and times of the files, so that a changed evaluation set is decoded anew."""
+    states = []
+    for name in (*settings.zeroshot, *settings.retrieval):
+        look = fingerprint_folder if kind_of(name) == "folder" else fingerprint
+        try:
+            states.append(look(name))
+        except OSError as error:
+            raise InputError(f"evaluation shard {name} cannot be read: {error.strerror or error}") from error
+    return states
+
+
+def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+    pairs = _pairs(settings.zeroshot, need_caption=False)
+    labels = [_label(pair, settings) for pair in pairs]
+    if not settings.classes and any(isinstance(label, int) for label in labels):
+        raise InputError(
+            f"the labels of {', '.join(settings.zeroshot)} are numbers, and nothing tells their names; list "
+            "them in `classes`, in the order of the numbers"
+        )
+    classes = list(settings.classes) or sorted({str(label) for label in labels})
+    number = {name: place for place, name in enumerate(classes)}
+    numbers = []
+    for pair, label in zip(pairs, labels, strict=True):
+        found = number.get(str(label), label if isinstance(label, int) else None)
+        if found is None or not 0 <= found < len(classes):
+            raise InputError(
+                f"label {label!r} of pair {pair.key} in {pair.shard} is none of the {len(classes)} classes; "
+                "name it in `classes` or correct the label"
+            )
+        numbers.append(found)
+    prompts = torch.stack(
+        [towers.tokenize([template.format(name) for template in settings.templates]) for name in classes]
+    )
+    pixels = _decoded(pairs, towers)
+    return {"pixels": pixels, "labels": np.asarray(numbers, dtype=np.int64), "prompts": prompts.int().numpy()}
+
+
+def _label(pair: Pair, settings: EvalSettings) -> Any:
+    label = pair.meta.get(settings.label_key, pair.meta.get("cls"))
+    if label is None:
+        raise InputError(
+            f"pair {pair.key} in {pair.shard} has no label {settings.label_key!r} in its json; "
+            "set `label_key` to the key that holds the class"
+        )
+    return int(label) if isinstance(label, str) and label.isdigit() else label
+
+
+def _retrieval_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+    pairs = _pairs(settings.retrieval)
+    captions = [list(pair.meta.get("captions") or [pair.caption]) for pair in pairs]
+    flat = [caption for several in captions for caption in several]
+    image_of = np.repeat(np.arange(len(pairs)), [len(several) for several in captions])
+    tokens = towers.tokenize(flat).int().numpy()
+    return {"photos": _decoded(pairs, towers), "captions": tokens, "image_of": image_of}
+
+
+def _pairs(shards: Sequence[str], *, need_caption: bool = True) -> list[Pair]:
+    pairs = []
+    for shard in shards:
+        for item in read_pairs(shard, need_caption=need_caption):
+            if not isinstance(item, Pair):
+                raise InputError(
+                    f"evaluation pair {item.key or '?'} in {item.shard} cannot be used ({item.reason}); "
+                    "an evaluation set has to be whole"
+                )
+            pairs.append(item)
+    if not pairs:
+        raise InputError(f"no pairs in the evaluation shards {', '.join(shards)}")
+    return pairs
+
+
+def _decoded(pairs: Sequence[Pair], towers: Towers) -> Any:
+    images = []
+    for pair in pairs:
+        assert pair.image_bytes is not None
+        try:
+            images.append(decode(pair.image_bytes, towers.spec))
+        except BadImage as error:
+            raise InputError(
+                f"evaluation image {pair.key} in {pair.shard} does not decode: {error}"
+            ) from error
+    return np.stack(images)
+
+
+def eval_settings(evaluate: Evaluate) -> EvalSettings:
+    """The evaluation sets that a config names."""
+    return EvalSettings(
+        zeroshot=tuple(expand(evaluate.zeroshot)) if evaluate.zeroshot else (),
+        label_key=evaluate.label_key,
+        classes=evaluate.classes,
+        templates=evaluate.templates,
+        retrieval=tuple(expand(evaluate.retrieval)) if evaluate.retrieval else (),
+    )

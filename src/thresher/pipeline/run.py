@@ -1,0 +1,336 @@
+"""The whole way of a config: filter, score, cut, probe, fit, plan, verify, subset, train, report."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from thresher.curate.pools.cut import cut
+from thresher.curate.pools.record import Pools
+from thresher.curate.subset.from_plan import subset_from_plan
+from thresher.data.exclude import read_exclude
+from thresher.data.files.atomic import atomic_path, write_json
+from thresher.data.files.lock import folder_lock
+from thresher.data.files.provenance import digest_of_settings, make_room
+from thresher.data.files.quarantine import merge_quarantine
+from thresher.data.index import build_index
+from thresher.data.patterns import expand
+from thresher.models.device import resolve_device
+from thresher.models.evaluation.settings import Evaluate
+from thresher.models.saved import WEIGHTS_FILE
+from thresher.pipeline.config import Config
+from thresher.pipeline.preflight import check_config, check_probes
+from thresher.pipeline.verify import run_verification
+from thresher.planning.laws.fit import fit
+from thresher.planning.laws.laws_file import save_laws
+from thresher.planning.laws.result import Laws
+from thresher.planning.plans.costs import costs_of_runs
+from thresher.planning.plans.make_plan import make_plan
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.result import winner
+from thresher.planning.runs.ledger import read_runs
+from thresher.planning.runs.record import Run
+from thresher.report.page import write_report
+from thresher.report.workdir import comparable
+from thresher.scores.registry import parse_scorer
+from thresher.scores.score import score_shards
+from thresher.scores.spec import OUTSIDE_FINGERPRINT
+from thresher.sharded.parts import digest_of, list_quarantines
+from thresher.sharded.resume import shard_state
+from thresher.sharded.stage import Progress
+from thresher.sharded.summary import FolderSummary
+from thresher.train.probe.stage import plan_trials, recipe_of, run_probes
+from thresher.train.settings import Filter
+from thresher.train.stage import train_filter, train_from_config
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a finished run left behind; `runs` are those of the fit's metric, recipe and model."""
+
+    workdir: Path
+    scores: FolderSummary
+    pools: Pools
+    runs: tuple[Run, ...]
+    laws: Laws
+    plan: Plan
+    report: Path
+
+
+def run(config: Config, *, progress: Say) -> Outcome:
+    """Walk all stages of a config; finished ones are not run again, half-finished ones go on.
+
+    Args:
+        config: from `load_config`.
+        progress: called with a sentence for whatever is finished.
+
+    Raises:
+        InputError: what a stage cannot use, named.
+    """
+    work = config.workdir
+    work.mkdir(parents=True, exist_ok=True)
+    with folder_lock(work):
+        shards = expand(config.shards.paths)
+        device = resolve_device(config.device)
+        exclude = read_exclude(config.shards.exclude)
+        check_config(config, len(build_index(shards, cache=_index_cache(work), exclude=exclude)))
+        scores = _score(config, shards, exclude, device, progress)
+        pools = cut(
+            work / "scores",
+            by=config.cut.by,
+            out=work / "pools",
+            edges=() if config.cut.thresholds else config.cut.edges,
+            thresholds=config.cut.thresholds or (),
+            exclude=exclude,
+        )
+        progress("cut: " + ", ".join(f"{name} has {size} pairs" for name, size in pools.sizes.items()))
+        _merge_quarantine(work)
+        check_probes(config, pools.sizes)
+        _probe(config, shards, exclude, device, progress)
+        laws, plan = _plan(config, pools, progress)
+        if config.probe.verify:
+            _verify(config, plan, shards, exclude, device, progress)
+        subset = _subset(config, plan, shards, exclude, progress)
+        if config.train is not None:
+            _make_room_to_train(config, subset, shards, exclude, progress)
+            train_from_config(config, progress=progress)
+        report = write_report(
+            work, work / "report.html", title=config.report.title, gallery=config.report.gallery
+        )
+        progress(f"report: {report}")
+    return Outcome(
+        workdir=work,
+        scores=scores,
+        pools=pools,
+        runs=tuple(comparable(read_runs(work / "runs.jsonl"), laws)),
+        laws=laws,
+        plan=plan,
+        report=report,
+    )
+
+
+def _score(
+    config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say
+) -> FolderSummary:
+    defaults = {"batch_size": str(config.score.batch_size), "device": device}
+    filter_made_of = None
+    if config.filter is not None:
+        folder, filter_made_of = _filter(config, config.filter, exclude, device, progress)
+        defaults |= {"model": config.filter.model, "pretrained": str(folder / WEIGHTS_FILE)}
+    specs = [parse_scorer(text, defaults) for text in config.score.scorers]
+    asked = [
+        (spec.column, spec.name, [option for option in spec.options if option[0] not in OUTSIDE_FINGERPRINT])
+        for spec in map(parse_scorer, config.score.scorers)
+    ]
+    _make_room(config.workdir / "scores", digest_of_settings(asked, filter_made_of), progress)
+
+    def tell(state: Progress) -> None:
+        if state.shards_done == state.num_shards:
+            progress(f"score: {state.pairs} pairs, {state.pairs / max(state.seconds, 1e-9):.0f} pairs/s")
+
+    summary = score_shards(
+        shards,
+        config.workdir / "scores",
+        specs,
+        workers=config.score.workers,
+        progress=tell,
+    )
+    for sentence in summary.status:
+        progress(f"score: {sentence}")
+    return summary
+
+
+def _filter(
+    config: Config, section: Filter, exclude: frozenset[str], device: str, progress: Say
+) -> tuple[Path, str]:
+    """The folder of the filter network, and a digest of what it was made of.
+
+    Only the part of the exclude list that is curated counts, so that the network outlives a list that grows.
+    """
+    curated = expand(section.shards)
+    index = build_index(curated, cache=_index_cache(config.workdir))
+    listed = sorted(exclude.intersection(index.table.column("uid").to_pylist())) if exclude else []
+    path = config.workdir / "cache" / "filter-exclude.txt"
+    if listed:
+        with atomic_path(path) as temporary:
+            temporary.write_text("\n".join(listed) + "\n")
+    made_of = digest_of_settings(section.model_dump(mode="json"), curated, listed)
+    _make_room(config.workdir / "filter", made_of, progress)
+    own = config.shards.model_copy(update={"exclude": path if listed else None})
+    folder = train_filter(config.model_copy(update={"shards": own}), section, device=device)
+    progress(f"filter: {section.model} trained on {section.samples_seen} samples")
+    return folder, made_of
+
+
+def _index_cache(work: Path) -> Path:
+    return work / "cache" / "index"
+
+
+def _make_room(folder: Path, made_of: str, progress: Say) -> None:
+    old = make_room(folder, made_of)
+    if old is not None:
+        progress(f"{folder.name}: what was made by other settings or of other pairs is in {old}")
+
+
+def _merge_quarantine(work: Path) -> None:
+    parts = [*list_quarantines(work / "scores"), *work.glob("pools/quarantine.parquet")]
+    if parts:
+        merge_quarantine(parts, work / "quarantine.parquet")
+
+
+def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say) -> None:
+    work = config.workdir
+    _forget_other_probes(work, config.evaluate)
+    run_probes(
+        work / "pools",
+        shards,
+        work / "runs.jsonl",
+        probe=config.probe,
+        evaluate=config.evaluate,
+        targets=config.plan.budgets,
+        work=work,
+        device=device,
+        exclude=exclude,
+        progress=lambda sentence: progress(f"probe: {sentence}"),
+    )
+
+
+def _forget_other_probes(work: Path, evaluate: Evaluate) -> None:
+    """Set aside the runs of pools that were cut, or models that were measured, otherwise.
+
+    The ledger could not tell them from new ones: names of pools may be equal where their pairs are not.
+    """
+    digest = hashlib.blake2b(evaluate.model_dump_json(exclude={"metric"}).encode(), digest_size=8)
+    digest.update(_pools_bytes(work))
+    mark = work / "trials" / "pools.json"
+    now = {"schema": "thresher.trials", "version": 1, "pools": digest.hexdigest()}
+    then = json.loads(mark.read_text()) if mark.exists() else None
+    if then == now:
+        return
+    if then is not None:
+        old = work / f"old-runs-{then['pools']}"
+        old.mkdir(exist_ok=True)
+        if (work / "runs.jsonl").exists():
+            (work / "runs.jsonl").replace(old / "runs.jsonl")
+        # The mark goes last, so that a run killed in between does this again.
+        shutil.rmtree(old / "trials", ignore_errors=True)
+        (work / "trials").rename(old / "trials")
+    write_json(mark, now)
+
+
+def _pools_bytes(work: Path) -> bytes:
+    """What stands for the pools of a workdir."""
+    digest = hashlib.blake2b((work / "pools" / "pools.json").read_bytes())
+    digest.update((work / "pools" / "pools.parquet").read_bytes())
+    return digest.digest()
+
+
+def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
+    work = config.workdir
+    probes = plan_trials(pools.names, config.probe, config.plan.budgets, pools.sizes)
+    runs = read_runs(work / "runs.jsonl")
+    fitted = fit(
+        runs,
+        law=config.fit.law,
+        metric=config.evaluate.metric,
+        recipe=recipe_of(probes, config.probe).label,
+        pool_order=pools.names,
+        num_draws=config.fit.bootstrap,
+        seed=config.fit.seed,
+    )
+    save_laws(work / "laws.json", fitted)
+    for sentence in (*fitted.status, *fitted.warnings):
+        progress(f"fit: {sentence}")
+    if fitted.check.mae is not None:
+        progress(
+            f"fit: mean absolute error {fitted.check.mae:.3f} on check mixes that it never saw "
+            f"({fitted.check.mae_of_mean:.3f} by predicting their mean)"
+        )
+    plan = make_plan(
+        fitted,
+        config.plan.budgets,
+        pools.sizes,
+        weights=config.plan.weights,
+        spent=costs_of_runs(runs),
+    )
+    save_plan(work / "plan.json", plan)
+    for budget in plan.budgets:
+        progress(f"plan: {budget.decision}")
+    if plan.payback is not None:
+        progress(f"plan: {plan.payback.sentence}")
+    return fitted, plan
+
+
+def _verify(
+    config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], device: str, progress: Say
+) -> None:
+    work = config.workdir
+    run_verification(
+        plan,
+        work / "pools",
+        shards,
+        work / "runs.jsonl",
+        probe=config.probe,
+        evaluate=config.evaluate,
+        work=work,
+        device=device,
+        exclude=exclude,
+        progress=lambda sentence: progress(f"verify: {sentence}"),
+    )
+
+
+def _subset(config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], progress: Say) -> str:
+    """Write the subset; a digest of what it was made of."""
+    work = config.workdir
+    budget = config.subset.budget or max(config.plan.budgets)
+    chosen = next(winner(planned) for planned in plan.budgets if planned.samples_seen == budget)
+    states = [(shard, shard_state(shard)) for shard in shards] if config.subset.format == "shards" else []
+    made_of = digest_of_settings(
+        dict(chosen.weights),
+        budget,
+        config.subset.format,
+        states,
+        digest_of(exclude),
+        _pools_bytes(work).hex(),
+    )
+    _make_room(work / "subset", made_of, progress)
+    summary = subset_from_plan(
+        work / "plan.json",
+        budget,
+        pools=work / "pools",
+        out=work / "subset",
+        format=config.subset.format,
+        shards=shards,
+        exclude=exclude,
+        index_cache=_index_cache(work),
+        workers=None,
+    )
+    progress(f"subset: {summary.num_unique} pairs for {budget} samples, in {summary.folder}")
+    return made_of
+
+
+def _make_room_to_train(
+    config: Config, subset: str, shards: list[str], exclude: frozenset[str], progress: Say
+) -> None:
+    assert config.train is not None
+    how = config.train.model_dump(
+        mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds", "log"}
+    )
+    made_of = digest_of_settings(how, subset, shards, digest_of(exclude))
+    _make_room(config.workdir / "train", made_of, progress)
+
+
+def measured_order(runs: tuple[Run, ...], plan: Plan) -> Mapping[int, list[Run]]:
+    """The verification runs at each budget, best first."""
+    ends = {budget.samples_seen for budget in plan.budgets}
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        if run.role == "verify":
+            nearest = min(ends, key=lambda end: abs(end - run.samples_seen))
+            found.setdefault(nearest, []).append(run)
+    return {end: sorted(found[end], key=lambda run: run.error) for end in sorted(found)}

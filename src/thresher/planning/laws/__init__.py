@@ -1,0 +1,7 @@
+"""Laws of what a pool is worth when it is repeated, and their fits.
+
+`LAWS` holds every law by the name that `thresher fit --law` takes.
+
+>>> list(LAWS)
+['utility', 'harmful', 'effective-data', 'data-constrained', 'saturating', 'bounded', 'power']
+"""

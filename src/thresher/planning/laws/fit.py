@@ -1,0 +1,252 @@
+"""The joint fit of laws to the runs of all pools: nonlinear least squares in the log of the error.
+
+Meeting point (n0, A + d) and d are shared unless pools get their own A or d, b and tau are each pool's own,
+gamma is fitted where a pool was repeated at two subsample sizes. The loss is Huber's, the Jacobian analytic,
+the starts deterministic, and weak priors (`limits.py`) settle what few noisy runs leave open. With
+`law="auto"` several laws are fitted and weighed by how well they predict the longest runs (`choice.py`).
+
+Which runs a fit takes, whether they are enough, and which parameters are held.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from thresher.budget import format_count
+from thresher.errors import InputError
+from thresher.planning.laws.fitted import DRAW_DIGITS, made_from, score, solved_or_none, with_profiles
+from thresher.planning.laws.law import Floats, Law, shared_names
+from thresher.planning.laws.law_weights import (
+    AUTO,
+    drift_of,
+    hold_out,
+    log_evidence,
+    registered,
+    stacked_weights,
+    try_law,
+    weights_of,
+)
+from thresher.planning.laws.layout import layout_of
+from thresher.planning.laws.limits import check_own, hold
+from thresher.planning.laws.predict import predict_designs
+from thresher.planning.laws.problem import build_problem, design_of
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.result import Check, Laws, Point
+from thresher.planning.laws.solve import solve
+from thresher.planning.laws.stacking import most_repeated
+from thresher.planning.laws.status import (
+    choice_status,
+    order_warnings,
+    outlier_warnings,
+    run_warnings,
+    structure_warnings,
+)
+from thresher.planning.runs.record import Run, mix_weights
+
+BASELINE = "power"
+INTERVALS = ("bootstrap", "profile")
+
+_LENGTHS_ALONE = 3
+
+
+def fit(
+    runs: Sequence[Run],
+    *,
+    law: str = "auto",
+    metric: str | None = None,
+    recipe: str | None = None,
+    model: str | None = None,
+    pool_order: Sequence[str] | None = None,
+    fixed: Mapping[str, float] | None = None,
+    own: Sequence[str] = (),
+    num_draws: int = 200,
+    seed: int = 0,
+    intervals: str = "bootstrap",
+) -> Laws:
+    """The laws that fit the runs of role "fit" best, tested on those of role "check".
+
+    Args:
+        runs: As `read_runs` gives them; other roles are left out.
+        law: "auto", or a name in `LAWS`.
+        metric: Which metric's runs to use; needed where the runs hold several, like `recipe` and `model`.
+        recipe: Which training recipe's runs to use.
+        model: Which model's runs to use.
+        pool_order: Pools by score, best first; the order of first appearance where absent.
+        fixed: Values at which to hold shared parameters, such as d.
+        own: "d", "A" or both: every pool has its own, near a shared one. Laws without A share their start.
+        num_draws: Bootstrap refits, shared out among the laws by weight; 0 for none.
+        seed: Of the bootstrap. The same runs and seed give the same fit.
+        intervals: Of the parameters: "bootstrap", from the draws, or "profile" likelihood. Predictions and
+            plans take their doubt from the draws either way.
+
+    Raises:
+        InputError: where the runs cannot be fitted: none with role "fit", several metrics, recipes or
+            models, fewer runs than parameters.
+    """
+    if intervals not in INTERVALS:
+        raise InputError(f"there are no {intervals!r} intervals; choose {' or '.join(INTERVALS)}")
+    fixed = {} if fixed is None else fixed
+    names = AUTO if law == "auto" else (registered(law).name,)
+    used = comparable(runs, metric=metric, recipe=recipe, model=model)
+    fit_runs = [run for run in used if run.role == "fit"]
+    if not fit_runs:
+        raise InputError("no run has the role `fit`; probe the pools, or set the role of the runs to fit")
+    check_held(fixed, names, min(run.error for run in fit_runs))
+    pools = ordered_pools(fit_runs, pool_order)
+    check_own(own, fixed, [registered(name) for name in names], len(pools))
+    check_lengths(fit_runs, pools)
+    tried = dict.fromkeys((*names, BASELINE))
+    held = {name: held_of(registered(name), fixed) for name in tried}
+    trials = {name: try_law(registered(name), fit_runs, pools, held[name], own) for name in tried}
+    solved = {name: solved_or_none(registered(name), fit_runs, pools, held[name], own) for name in tried}
+    weights = {law: 1.0}
+    if law == "auto":
+        fitted = {name: found for name in tried if (found := solved[name]) is not None}
+        if not any(problem.free_X[problem.layout.half_lives].any() for problem, _ in fitted.values()):
+            fitted.pop(BASELINE, None)  # without repetition it agrees with the others and would deny all wear
+        evidence = {name: log_evidence(*found) for name, found in fitted.items()}
+        fitted_trials = {name: trials[name] for name in fitted}
+        stacked = stacked_weights(fitted_trials, fit_runs)
+        weights = stacked or (weights_of(trials, evidence) if evidence else {AUTO[0]: 1.0})
+    ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
+    made = {}
+    for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
+        problem_and_solution = solved[name] or solve(
+            build_problem(registered(name), fit_runs, pools, held[name], own)
+        )
+        made[name] = made_from(problem_and_solution, fit_runs, held[name], count, seed)
+        if intervals == "profile":
+            made[name] = with_profiles(made[name])
+    best = made[next(iter(weights))]
+    laws = Laws(
+        metric=used[0].metric,
+        recipe=next((run.recipe for run in used if run.recipe is not None), None),
+        model=next((run.model for run in used if run.model is not None), None),
+        fits=tuple(one.fit for one in made.values()),
+        weights=tuple(weights.values()),
+        comparison=tuple(
+            score(name, trials[name], solved[name], len(hold_out(fit_runs)[1]), weights.get(name, 0.0))
+            for name in tried
+        ),
+        warnings=(
+            *run_warnings(fit_runs),
+            *outlier_warnings(best.problem, best.solution, fit_runs),
+            *structure_warnings(best.problem, best.solution),
+            *order_warnings(best.problem, best.solution, best.draws_SX),
+        ),
+        longest=float(max(run.samples_seen for run in fit_runs)),
+        drift=float(f"{drift_of(trials, weights):.{DRAW_DIGITS}g}"),
+        replacement=all(run.replacement is True for run in fit_runs),
+        params=max((run.params for run in fit_runs if run.params is not None), default=None),
+    )
+    repeated = most_repeated(fit_runs) is not None
+    status = choice_status(laws, automatic=law == "auto", most_repeated=repeated)
+    laws = replace(laws, status=tuple(status))
+    return _with_points(laws, fit_runs, [run for run in used if run.role == "check"])
+
+
+def predict_runs(laws: Laws, runs: Sequence[Run]) -> Floats:
+    """Predicted error of each run, the mean over the draws of all laws, [R].
+
+    Raises:
+        InputError: naming a pool that has no law.
+    """
+    return np.asarray(
+        predict_designs(
+            laws, lambda one: design_of(runs, laws.pool_names, sized=one.num_params is not None)
+        ).mean(0)
+    )
+
+
+def _with_points(laws: Laws, fit_runs: Sequence[Run], check_runs: Sequence[Run]) -> Laws:
+    known = set(laws.pool_names)
+    strange = [run for run in check_runs if not set(mix_weights(run)) <= known]
+    checked = [run for run in check_runs if run not in strange]
+    warnings = [
+        f"Check run {run.run or run.samples_seen} was left out: no fit run holds "
+        f"{', '.join(sorted(set(mix_weights(run)) - known))}; probe that pool."
+        for run in strange
+    ]
+    check = Check()
+    if checked:
+        points = _points(laws, checked)
+        errors = np.array([run.error for run in checked])
+        check = Check(
+            mae=float(np.mean([abs(point.residual) for point in points])),
+            mae_of_mean=float(np.abs(errors - errors.mean()).mean()),
+            points=points,
+        )
+    return replace(laws, points=_points(laws, fit_runs), check=check, warnings=(*laws.warnings, *warnings))
+
+
+def _points(laws: Laws, runs: Sequence[Run]) -> tuple[Point, ...]:
+    return tuple(
+        Point(run=run, predicted=float(predicted), residual=run.error - float(predicted))
+        for run, predicted in zip(runs, predict_runs(laws, runs), strict=True)
+    )
+
+
+def held_of(law: Law, fixed: Mapping[str, float]) -> dict[str, float]:
+    """What of `fixed` this law has."""
+    return {name: value for name, value in fixed.items() if name in shared_names(law, sized=True)}
+
+
+def check_held(fixed: Mapping[str, float], names: Sequence[str], least_error: float) -> None:
+    """Refuse a parameter that none of these laws has, or a value that one of them cannot take."""
+    known = dict.fromkeys(held for name in names for held in shared_names(LAWS[name], sized=True))
+    for held in fixed:
+        if held not in known:
+            raise InputError(f"cannot hold {held!r}; one of {', '.join(known)} can be held")
+    for name in names:
+        layout = layout_of(LAWS[name], (), sized=True)
+        free_X = np.ones(layout.size, bool)
+        hold(held_of(LAWS[name], fixed), layout, np.zeros(layout.size), free_X, least_error)
+
+
+def comparable(runs: Sequence[Run], **wanted: str | None) -> list[Run]:
+    """Runs of one metric, recipe and model, roles "fit" and "check"; refuses to mix them."""
+    used = [run for run in runs if run.role in ("fit", "check")]
+    for name, value in wanted.items():
+        found = sorted({str(getattr(run, name)) for run in used if getattr(run, name) is not None})
+        if value is not None:
+            used = [run for run in used if getattr(run, name) == value]
+            if not used:
+                raise InputError(
+                    f"no run has the {name} {value!r}; the runs have {', '.join(found) or 'none'}"
+                )
+        elif len(found) > 1:
+            raise InputError(
+                f"the runs mix {len(found)} {name}s ({', '.join(found)}), which one law cannot describe; "
+                f"choose one with {name}={found[0]!r}"
+            )
+    return used
+
+
+def check_lengths(runs: Sequence[Run], pools: Sequence[str]) -> None:
+    """A pool needs runs of two lengths, a pool that is alone runs of four.
+
+    Raises:
+        InputError: naming the pool and the run that would help.
+    """
+    for pool in pools:
+        lengths = sorted({run.samples_seen for run in runs if pool in mix_weights(run)})
+        if len(lengths) == 1:
+            raise InputError(
+                f"pool {pool!r} has runs of one length ({format_count(lengths[0])} samples seen), and a law "
+                f"needs two; add a run on it of another length, such as {format_count(4 * lengths[0])}, or "
+                f"leave it out"
+            )
+        if len(pools) == 1 and len(lengths) < _LENGTHS_ALONE:
+            raise InputError(
+                f"all {len(runs)} runs are on pool {pool!r}, which has to identify the law alone; add runs "
+                f"of {_LENGTHS_ALONE} lengths on it, or runs on a second pool"
+            )
+
+
+def ordered_pools(runs: Sequence[Run], pool_order: Sequence[str] | None) -> list[str]:
+    """Pools of the runs in the given order, those that it leaves out last."""
+    seen = list(dict.fromkeys(pool for run in runs for pool in mix_weights(run)))
+    if pool_order is None:
+        return seen
+    return [pool for pool in pool_order if pool in seen] + [pool for pool in seen if pool not in pool_order]

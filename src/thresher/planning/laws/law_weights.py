@@ -1,0 +1,231 @@
+"""Which law: every law fitted to the shorter runs and judged by the longest ones, which it has not seen.
+
+In-sample residuals favour the law that bends most. What a plan needs is a law that predicts a larger budget,
+so the longest runs of each pool (or mix) are held out, and a law gains the factor `(noise^2 + mean square
+error there)^(-G/2)`, the likelihood of G pools' errors whose common scale is unknown, one for each pool or
+mix as runs on the same pool err together. The density under the law's own doubt would not do: a wrong law is
+often a sure one.
+
+The other factor is the evidence of all runs, which pays for every parameter; with few runs a pool, as probes
+are, it tells laws apart that the longest runs alone cannot. Laws with a negligible share are left out.
+Measured on planted worlds in `benchmarks/regret.py`.
+
+In a table of models of many sizes the runs that repeat most take the place of the longest, and laws share
+the predictions as they predict those runs best together (`stacking.py`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thresher.errors import InputError
+from thresher.planning.laws.law import Floats, Law
+from thresher.planning.laws.problem import (
+    Problem,
+    TooFewRuns,
+    build_problem,
+    design_of,
+    posterior,
+    predictions,
+    residuals,
+)
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.solve import Solution, solve
+from thresher.planning.laws.stacking import most_repeated, stacked
+from thresher.planning.runs.record import Run, is_loss, mix_weights
+
+AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
+"""The laws that are weighed against each other; the power law joins where some pool was repeated."""
+_LEAST_WEIGHT = 0.03
+_LEAST_NOISE = 1e-4
+_ENOUGH_LENGTHS = 3
+_SAME_LENGTH = 1.1
+"""Lengths within this factor count as one: 12.8B and 13.2B samples seen are the same budget."""
+_WIDE_SD = 1.0
+_RUNS_PER_POOL = 4.0
+_PRIOR_RUNS, _PRIOR_NOISE = 2.0, 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawTrial:
+    """What a law made of the longest runs.
+
+    Attributes:
+        mae: Mean absolute error on them, units of the error.
+        mean_square: Of the residuals on them.
+        noise: Standard deviation of a residual of the shorter runs.
+        num_groups: Pools and mixes with held-out runs.
+        ratio_H: Predicted over measured error of each of them, H runs.
+        drift: Standard deviation of the log error, for each factor e beyond the longest run that was fitted,
+            that neither noise nor the doubt about the parameters explains.
+    """
+
+    mae: float
+    mean_square: float
+    noise: float
+    num_groups: int
+    ratio_H: Floats
+    drift: float = 0.0
+
+
+def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs to fit and runs to judge by: the longest of every pool or mix that has runs of three lengths.
+
+    Runs on subsamples of different size are different runs: what repeats most is held out with them. In a
+    table of models of many sizes it is the quarter that repeats most (`stacking.py`).
+    """
+    repeated = most_repeated(runs)
+    if repeated is not None:
+        return repeated
+    longest: dict[tuple[str, ...], int] = {}
+    for group, lengths in _lengths(runs).items():
+        budgets = _budgets(lengths)
+        if len(budgets) >= _ENOUGH_LENGTHS:
+            longest[group] = budgets[-1]
+    held = [run.samples_seen >= longest.get(_group(run), math.inf) for run in runs]
+    return (
+        [run for run, out in zip(runs, held, strict=True) if not out],
+        [run for run, out in zip(runs, held, strict=True) if out],
+    )
+
+
+def try_law(
+    law: Law,
+    runs: Sequence[Run],
+    pools: Sequence[str],
+    fixed: Mapping[str, float],
+    own: Sequence[str] = (),
+) -> LawTrial | None:
+    """Fit a law to the shorter runs and judge it by the longest; None where the runs are too few."""
+    shorter, longest = hold_out(runs)
+    if not longest or {pool for run in shorter for pool in mix_weights(run)} != set(pools):
+        return None
+    try:
+        problem, solution = solve(build_problem(law, shorter, pools, fixed, own))
+    except TooFewRuns:
+        return None
+    return _judge(problem, solution, shorter, longest)
+
+
+def weights_of(trials: Mapping[str, LawTrial | None], evidence: Mapping[str, float]) -> dict[str, float]:
+    """Share of each law in the predictions, largest first; those below 3% are left out.
+
+    Args:
+        trials: What each law made of the longest runs; None where it could not be tried.
+        evidence: `log_evidence` of each law that can be fitted to all runs.
+    """
+    tried = {name: trial for name in evidence if (trial := trials[name]) is not None}
+    logs = dict(evidence)
+    if len(tried) == len(evidence):
+        noise = max(_LEAST_NOISE, min(trial.noise for trial in tried.values()))
+        for name, trial in tried.items():
+            logs[name] -= trial.num_groups / 2 * math.log(noise**2 + trial.mean_square)
+    most = max(logs.values())
+    return _sorted_shares({name: math.exp(value - most) for name, value in logs.items()})
+
+
+def stacked_weights(trials: Mapping[str, LawTrial | None], runs: Sequence[Run]) -> dict[str, float] | None:
+    """As `weights_of`, for a table of models of many sizes; None for any other, or where no law was tried."""
+    split = most_repeated(runs)
+    ratios = {name: trial.ratio_H for name, trial in trials.items() if trial is not None}
+    return None if split is None or not ratios else _sorted_shares(stacked(ratios, split[1]))
+
+
+def _sorted_shares(shares: Mapping[str, float]) -> dict[str, float]:
+    """Shares that sum to 1, largest first, without those below 3%."""
+    total = sum(shares.values())
+    kept = {name: share / total for name, share in shares.items() if share / total >= _LEAST_WEIGHT}
+    total = sum(kept.values())
+    return {name: kept[name] / total for name in sorted(kept, key=lambda name: -kept[name])}
+
+
+def log_evidence(problem: Problem, solution: Solution) -> float:
+    """Log of the density that a law gave to the runs before any was seen, by Laplace's approximation.
+
+    The noise is integrated out under an inverse-gamma prior worth two runs of three parts in a thousand;
+    parameters without a prior of their own get a wide one here, the same in all laws. Many runs on a pool
+    count as four do: what a wrong law misses it misses in all of them alike.
+    """
+    found = residuals(problem, solution.coordinates_X[None])
+    free = problem.free_X
+    sd_F, about_XX = problem.limits.prior_sd_X[free], problem.limits.about_XX
+    off_F = (about_XX @ solution.coordinates_X - problem.limits.prior_mean_X)[
+        free
+    ] / sd_F  # 0 without a prior
+    wide_F = np.where(np.isfinite(sd_F), sd_F, _WIDE_SD)
+    count = found.runs.size
+    squares = float((found.runs**2).sum()) + _PRIOR_RUNS * _PRIOR_NOISE**2
+    variance = squares / (count + _PRIOR_RUNS)
+    about_FF = about_XX[free][:, free]
+    prior_FF = about_FF.T * wide_F**-2.0 @ about_FF  # its determinant is that of its diagonal part
+    precision_FF = found.by_free[0].T @ found.by_free[0] / variance + prior_FF
+    _, log_volume = np.linalg.slogdet(precision_FF * np.outer(wide_F, wide_F))
+    likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
+    evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)
+    return evidence * min(1.0, _RUNS_PER_POOL * len(problem.pools) / count)
+
+
+def _lengths(runs: Sequence[Run]) -> dict[tuple[str, ...], set[int]]:
+    lengths: dict[tuple[str, ...], set[int]] = {}
+    for run in runs:
+        lengths.setdefault(_group(run), set()).add(run.samples_seen)
+    return lengths
+
+
+def _budgets(lengths: Iterable[int]) -> list[int]:
+    """The shortest of each lot of lengths that are about the same, rising."""
+    budgets: list[int] = []
+    for length in sorted(lengths):
+        if not budgets or length > _SAME_LENGTH * budgets[-1]:
+            budgets.append(length)
+    return budgets
+
+
+def _group(run: Run) -> tuple[str, ...]:
+    return tuple(sorted(mix_weights(run)))
+
+
+def drift_of(trials: Mapping[str, LawTrial | None], weights: Mapping[str, float]) -> float:
+    """`Laws.drift`: that of the laws, by their shares; 0 where none could be tried."""
+    tried = [(weight, trial) for name, weight in weights.items() if (trial := trials[name]) is not None]
+    total = sum(weight for weight, _ in tried)
+    return math.sqrt(sum(weight * trial.drift**2 for weight, trial in tried) / total) if tried else 0.0
+
+
+def _judge(problem: Problem, solution: Solution, shorter: Sequence[Run], longest: Sequence[Run]) -> LawTrial:
+    of = design_of(longest, problem.pools, sized=problem.num_params is not None)
+    error_H = np.array([run.error for run in longest], float)
+    held = replace(problem, design=of)
+    (predicted_H,), (jacobian_HX,) = predictions(held, solution.coordinates_X[None])
+    mean = float(np.exp(problem.log_error_R.mean()))
+    scale_H = np.ones_like(error_H) if is_loss(longest[0].metric) else error_H / mean
+    log_off_H = np.log(predicted_H / error_H)
+    slope_HF = (jacobian_HX / predicted_H[:, None])[:, problem.free_X]
+    covariance_FF = problem.noise**2 * posterior(residuals(problem, solution.coordinates_X[None]))
+    explained_H = ((slope_HF @ covariance_FF) * slope_HF).sum(1) + (problem.noise / scale_H) ** 2
+    unexplained = max(0.0, float((log_off_H**2 - explained_H).mean()))
+    fitted = {
+        _group(run): max(r.samples_seen for r in shorter if _group(r) == _group(run)) for run in longest
+    }
+    beyond = float(np.mean([math.log(run.samples_seen / fitted[_group(run)]) for run in longest]))
+    return LawTrial(
+        mae=float(np.abs(predicted_H - error_H).mean()),
+        mean_square=float(((log_off_H * scale_H) ** 2).mean()),
+        noise=problem.noise,
+        num_groups=len({_group(run) for run in longest}),
+        ratio_H=predicted_H / error_H,
+        drift=math.sqrt(unexplained) / beyond if beyond > 0 else 0.0,
+    )
+
+
+def registered(name: str) -> Law:
+    """The law of that name.
+
+    Raises:
+        InputError: where there is none.
+    """
+    if name not in LAWS:
+        raise InputError(f"there is no law {name!r}; choose one of auto, {', '.join(LAWS)}")
+    return LAWS[name]

@@ -1,0 +1,109 @@
+"""Coordinates of a fit: every free or held parameter of a law as one vector.
+
+First the shared parameters, then the worth and then the half-life of each pool, then what of `OWN` each pool
+has of its own; those that must stay positive as natural logs. Axes: P pools, X = S + 2P + OP coordinates.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law, Parameters, shared_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where each parameter stands in the vector."""
+
+    shared: tuple[str, ...]
+    worth: str
+    pools: tuple[str, ...]
+    own: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates X."""
+        return len(self.shared) + (2 + len(self.own)) * len(self.pools)
+
+    @cached_property
+    def worths(self) -> slice:
+        """The worth of each pool."""
+        return slice(len(self.shared), len(self.shared) + len(self.pools))
+
+    @cached_property
+    def half_lives(self) -> slice:
+        """The half-life of each pool."""
+        return slice(self.worths.stop, self.worths.stop + len(self.pools))
+
+    @cached_property
+    def owned(self) -> dict[str, slice]:
+        """By name, what each pool has of its own in place of a shared parameter."""
+        first, count = self.half_lives.stop, len(self.pools)
+        return {
+            name: slice(first + number * count, first + (number + 1) * count)
+            for number, name in enumerate(self.own)
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all coordinates: "d", "b:0-10%", "tau:0-10%", "d:0-10%"."""
+        pools = (f"{kind}:{pool}" for kind in (self.worth, "tau", *self.own) for pool in self.pools)
+        return (*self.shared, *pools)
+
+    @cached_property
+    def logs(self) -> NDArray[np.bool_]:
+        """Which coordinates are logs, [X]."""
+        kinds = [*self.shared]
+        for kind in (self.worth, "tau", *self.own):
+            kinds += [kind] * len(self.pools)
+        return np.array([kind in LOGARITHMIC for kind in kinds])
+
+    def place(self, name: str) -> int:
+        """Place of a shared parameter."""
+        return self.shared.index(name)
+
+
+def layout_of(law: Law, pools: Sequence[str], *, sized: bool, own: Sequence[str] = ()) -> Layout:
+    """The layout of a law for these pools, which have their own of what `own` names and the law has."""
+    return Layout(
+        shared=shared_names(law, sized=sized),
+        worth=law.worth,
+        pools=tuple(pools),
+        own=tuple(name for name in OWN if name in own and name in law.shared),
+    )
+
+
+def logarithmic(layout: Layout) -> NDArray[np.bool_]:
+    """Which coordinates are logs, [X]."""
+    return layout.logs
+
+
+def to_natural(layout: Layout, coordinates: Floats) -> Floats:
+    """Coordinates [..., X] with the logs taken back."""
+    natural = np.array(coordinates)
+    return np.exp(natural, out=natural, where=layout.logs)
+
+
+def to_parameters(
+    layout: Layout, natural: Floats, num_unique_P: Floats, num_params: float | None
+) -> Parameters:
+    """Natural values [..., X] as the parameters of a law; leading axes stay."""
+    return Parameters(
+        shared={name: natural[..., place] for place, name in enumerate(layout.shared)},
+        worth_P=natural[..., layout.worths],
+        tau_P=natural[..., layout.half_lives],
+        num_unique_P=num_unique_P,
+        num_params=num_params,
+        own={name: natural[..., block] for name, block in layout.owned.items()},
+    )
+
+
+def pool_values(layout: Layout, natural_X: Floats, pool: int) -> Iterator[tuple[str, int, float]]:
+    """Name, place and value of what one pool has of its own."""
+    blocks = {layout.worth: layout.worths, "tau": layout.half_lives, **layout.owned}
+    for kind, block in blocks.items():
+        place = block.start + pool
+        yield kind, place, float(natural_X[place])

@@ -1,0 +1,231 @@
+"""Bounds, weak priors and starting values of a joint fit, and which parameters the runs can tell.
+
+Priors matter where few noisy runs leave a direction open (d against b, tau of a pool that was hardly
+repeated) and vanish beside good data: they are weighed by the noise of the runs. Axes: R runs, P pools, X
+coordinates (`layout.py`).
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.errors import InputError
+from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law
+from thresher.planning.laws.layout import Layout
+
+ASSUMED_HALF_LIFE = 6.0
+"""Middle of the half-lives that the authors published (1.5 to 8.5 passes)."""
+_LOG_HALF_LIFE_SD = 1.0
+_GAMMA_SD = 0.5
+_D_SHARE_OF_ERROR, _D_SHARE_OF_ERROR_SD = 0.2, 0.3
+"""d as a share of the smallest error; the authors' fits have 0.1 to 0.15."""
+_D_SHARE_OF_LOSS, _D_SHARE_OF_LOSS_SD = 0.5, 0.4
+"""The entropy of the data makes up much of a loss, but no one knows how much of a contrastive one."""
+_LOWEST_B = -5.0
+_LARGEST_GAMMA = 2.0
+_HARM_SD, _LARGEST_HARM = 0.1, 2.0
+"""A tenth: a sample that has worn out undoes a tenth of what it taught when it was fresh."""
+MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.3, (0.05, 1.0)
+"""How pools add up where no run is on a mix; the probes of real pairs that we made lie at .2 to 1."""
+_LOG_START_SD, _LOWEST_START_SHARE = 0.1, 0.8
+"""An untrained model errs as guessing does: nearly 1 for a thousand classes, 0.9 for ten."""
+_LOWEST_SIZED_START_SHARE = 0.2
+"""The size term of a small model comes on top of the start."""
+_LOG_QUALITY_SD, _QUALITY_RANGE = 2.0, (1e-4, 1e3)
+_ALPHA, _LOG_ALPHA_SD, _ALPHA_RANGE = 0.35, 0.5, (0.02, 2.0)
+"""Exponent of the model-size term; arXiv 2203.15556 has .34, arXiv 2305.16264 .35."""
+_SHORTEST_HALF_LIFE = 0.1
+_HALF_LIVES_PER_PASS = 20.0
+"""A half-life of 20 times the passes that were run changes no error measurably: its upper bound."""
+_LARGEST_D_SHARE = 0.98
+_LOG_OWN_A_SD, _OWN_D_SD_OF_ERROR = 0.3, 0.1
+"""How far a pool's own A and d lie from the shared ones; d as a share of the smallest error."""
+_SIZE_RATIO = 1.5
+"""Return intervals must differ by this factor before they say anything about gamma."""
+
+Scalar = TypeVar("Scalar", float, Floats)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Limits:
+    """Bounds, priors and values to start from, one entry a coordinate; without a prior its sd is infinite.
+
+    Row x of `about_XX` says what prior x is about: coordinate x, less the shared one for what a pool has of
+    its own.
+    """
+
+    lower_X: Floats
+    upper_X: Floats
+    prior_mean_X: Floats
+    prior_sd_X: Floats
+    start_X: Floats
+    about_XX: Floats
+
+
+class _Limit(NamedTuple):
+    lower: float
+    upper: float
+    start: float
+    mean: float = 0.0
+    sd: float = math.inf
+
+
+def limits(
+    layout: Layout,
+    samples_R: Floats,
+    error_R: Floats,
+    most_passes_P: Floats,
+    smallest_P: Floats,
+    *,
+    loss: bool,
+) -> Limits:
+    """Limits that follow from the data: curves meet before mid-run, d lies under every error.
+
+    A pool's own d lies under every error of that pool, `smallest_P`.
+    """
+    least, most = math.log(samples_R.min()), math.log(samples_R.max())
+    worst, smallest = float(error_R.max()), float(error_R.min())
+    share, share_sd = (
+        (_D_SHARE_OF_LOSS, _D_SHARE_OF_LOSS_SD) if loss else (_D_SHARE_OF_ERROR, _D_SHARE_OF_ERROR_SD)
+    )
+    earliest = least - math.log(1000)
+    latest = most if "start" in layout.shared else (least + most) / 2
+    n0 = _Limit(earliest, latest, (3 * earliest + least + most) / 5)
+    share_of_worst = _LOWEST_SIZED_START_SHARE if "size" in layout.shared else _LOWEST_START_SHARE
+    lowest = math.log(worst * share_of_worst)  # repeats that do harm may lead above the start
+    begin = _Limit(lowest, max(math.log(worst), 0.0), 0.0, 0.0, _LOG_START_SD)
+    if loss:
+        begin = _Limit(lowest, math.log(worst * 4), math.log(worst * 1.5))
+    known = {
+        "A": _Limit(math.log(worst / 20), math.log(worst * 4), math.log(worst * 0.5)),
+        "start": begin,
+        "n0": n0,
+        "d": _Limit(0.0, largest_d(smallest), share * smallest, share * smallest, share_sd * smallest),
+        "gamma": _Limit(0.0, _LARGEST_GAMMA, 1.0, 1.0, _GAMMA_SD),
+        "harm": _Limit(0.0, _LARGEST_HARM, 0.0, 0.0, _HARM_SD),
+        "size": _Limit(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1)),
+        "alpha": _Limit(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), math.log(_ALPHA), _LOG_ALPHA_SD),
+        "b": _Limit(_LOWEST_B, 0.0, -0.2),
+        "mixing": _Limit(MIXING_RANGE[0], MIXING_RANGE[1], MIXING, MIXING, _MIXING_SD),
+        "quality": _Limit(*_logs(*_QUALITY_RANGE), 0.0, 0.0, _LOG_QUALITY_SD),
+    }
+    log_half_life = math.log(ASSUMED_HALF_LIFE)
+    half_lives = [
+        _Limit(
+            math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, log_half_life, _LOG_HALF_LIFE_SD
+        )
+        for longest in _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
+    ]
+    rows = [
+        *(known[name] for name in layout.shared),
+        *[known[layout.worth]] * len(layout.pools),
+        *half_lives,
+    ]
+    own_of = {
+        "A": [known["A"]] * len(layout.pools),
+        "d": [known["d"]._replace(upper=largest_d(float(least))) for least in smallest_P],
+    }
+    own_sd = {"A": _LOG_OWN_A_SD, "d": _OWN_D_SD_OF_ERROR * smallest}
+    about_XX = np.eye(layout.size)
+    for name, block in layout.owned.items():
+        rows += [limit._replace(sd=own_sd[name]) for limit in own_of[name]]
+        about_XX[block, layout.place(name)] = -1.0
+    lower, upper, start, mean, sd = np.array(rows, float).T
+    mean = np.clip(mean, lower, upper)
+    for block in layout.owned.values():
+        mean[block] = 0.0
+    return Limits(
+        lower_X=lower,
+        upper_X=upper,
+        prior_mean_X=mean,
+        prior_sd_X=sd,
+        start_X=np.clip(start, lower, upper),
+        about_XX=about_XX,
+    )
+
+
+def _logs(lower: float, upper: float) -> tuple[float, float]:
+    return math.log(lower), math.log(upper)
+
+
+def largest_d(smallest: Scalar) -> Scalar:
+    """Upper bound of d: a little below the smallest measured error."""
+    return _LARGEST_D_SHARE * smallest
+
+
+def gamma_shows(interval_RP: Floats, passes_RP: Floats) -> bool:
+    """Whether some pool was repeated at two return intervals, which is what gamma is about."""
+    for interval_R, passes_R in zip(interval_RP.T, passes_RP.T, strict=True):
+        repeated = interval_R[passes_R > 1.0]
+        if repeated.size and repeated.max() / repeated.min() >= _SIZE_RATIO:
+            return True
+    return False
+
+
+def half_life_shows(passes_RP: Floats, samples_R: Floats) -> NDArray[np.bool_]:
+    """For each pool whether runs of two lengths touch it and one of them repeats it."""
+    lengths_P = np.array([np.unique(samples_R[passes_R > 0]).size for passes_R in passes_RP.T])
+    return np.asarray((passes_RP.max(0) > 1.0) & (lengths_P > 1))
+
+
+def hold(
+    fixed: Mapping[str, float],
+    layout: Layout,
+    start_X: Floats,
+    free_X: NDArray[np.bool_],
+    least_error: float,
+) -> None:
+    """Put the values of `fixed` into `start_X` and mark them as not free.
+
+    Raises:
+        InputError: naming a parameter that cannot be held or a value that cannot be.
+    """
+    for name, value in fixed.items():
+        if name not in layout.shared:
+            raise InputError(f"cannot hold {name!r}; one of {', '.join(layout.shared)} can be held")
+        if name in LOGARITHMIC and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} is held at {value}; give a positive value")
+        if name == "d" and not 0 <= value < least_error:
+            raise InputError(
+                f"d is held at {value}; give a value from 0 to below the smallest error, {least_error:g}"
+            )
+        if name == "gamma" and not 0 <= value <= _LARGEST_GAMMA:
+            raise InputError(f"gamma is held at {value}; give a value from 0 to {_LARGEST_GAMMA:g}")
+        if name == "b" and not _LOWEST_B <= value <= 0:
+            raise InputError(f"b is held at {value}; give a value from {_LOWEST_B:g} to 0")
+        if name == "harm" and not 0 <= value <= _LARGEST_HARM:
+            raise InputError(f"harm is held at {value}; give a value from 0 to {_LARGEST_HARM:g}")
+        place = layout.place(name)
+        start_X[place] = math.log(value) if name in LOGARITHMIC else value
+        free_X[place] = False
+
+
+def check_own(own: Collection[str], fixed: Collection[str], laws: Collection[Law], num_pools: int) -> None:
+    """Refuse a parameter that pools cannot have of their own, or that none of these laws has.
+
+    Raises:
+        InputError: naming it.
+    """
+    for name in own:
+        if name == "n0":
+            raise InputError(
+                "n0 cannot be each pool's own: n0 and A of one pool cannot be told apart; give A to each pool"
+            )
+        if name not in OWN:
+            raise InputError(f"{name!r} cannot be each pool's own; choose {' or '.join(OWN)}")
+        if not any(name in law.shared for law in laws):
+            raise InputError(
+                f"the {' and the '.join(law.name for law in laws)} law has no {name} that a pool could have "
+                f"of its own: its curves begin at `start`; leave it out, or choose a law with {name}"
+            )
+        if name in fixed:
+            raise InputError(f"{name} cannot be held and be each pool's own; drop one of the two")
+        if num_pools == 1:
+            raise InputError(
+                f"one pool shares {name} with no other, so it cannot have its own; leave it out, or add "
+                f"runs on a second pool"
+            )

@@ -1,0 +1,220 @@
+"""What fitted laws predict: curves, draws of their parameters, and errors at designs."""
+
+from collections.abc import Callable, Mapping
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thresher.errors import InputError
+from thresher.planning.laws.law import Design, Floats, Parameters, design, error
+from thresher.planning.laws.layout import Layout, layout_of, to_parameters
+from thresher.planning.laws.profile import HIGH, LOW
+from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.result import Fit, Laws
+
+_UNDRAWN = 100
+"""Rows of predictions that laws without draws share."""
+_LEAST_FREEDOM = 1.0
+_LARGEST_NOISE_FACTOR = 4.0
+"""A noise measured with one degree of freedom may be any multiple: as far as draws go in `interval.py`."""
+
+
+def layout_of_fit(fit: Fit) -> Layout:
+    """The layout of the columns of `draws_SX`."""
+    names = [pool.name for pool in fit.pools]
+    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
+
+
+def parameters(fit: Fit) -> Parameters:
+    """The fitted values, without leading axes."""
+    law = LAWS[fit.law]
+    return Parameters(
+        shared={name: np.asarray(value, float) for name, value in fit.shared.items()},
+        worth_P=np.array([pool.values[law.worth] for pool in fit.pools], float),
+        tau_P=np.array([pool.values.get("tau", 1.0) for pool in fit.pools], float),
+        num_unique_P=_reference(fit),
+        num_params=fit.num_params,
+        own={name: np.array([pool.values[name] for pool in fit.pools], float) for name in fit.own},
+    )
+
+
+def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
+    """The draws, leading axis S and then `more_axes` of length 1; the fitted values where there are none."""
+    if not len(fit.draws_SX):
+        point = parameters(fit)
+        lead = (1,) * (1 + more_axes)
+        return Parameters(
+            shared={name: np.reshape(value, lead) for name, value in point.shared.items()},
+            worth_P=point.worth_P.reshape(*lead, -1),
+            tau_P=point.tau_P.reshape(*lead, -1),
+            num_unique_P=point.num_unique_P,
+            num_params=point.num_params,
+            own={name: value_P.reshape(*lead, -1) for name, value_P in point.own.items()},
+        )
+    draws = fit.draws_SX.reshape(len(fit.draws_SX), *(1,) * more_axes, -1)
+    return to_parameters(layout_of_fit(fit), draws, _reference(fit), fit.num_params)
+
+
+def predict_fit(
+    fit: Fit, samples_seen: ArrayLike, weights: ArrayLike, num_unique: ArrayLike, params: float | None = None
+) -> Floats:
+    """Predicted error of one law at its fitted values; arguments as in `predict_draws`, which see."""
+    return error(LAWS[fit.law], parameters(fit), _design(fit, samples_seen, weights, num_unique, params))
+
+
+def predict_draws(
+    laws: Laws,
+    samples_seen: ArrayLike,
+    weights: ArrayLike,
+    num_unique: ArrayLike,
+    *,
+    params: float | None = None,
+) -> Floats:
+    """Predicted errors of every draw of every law, [S, ...]; laws have draws in proportion to their weights.
+
+    Args:
+        laws: The fitted laws.
+        samples_seen: [...], repeats counted.
+        weights: [..., P], sampling weights that sum to 1; pools in the order of `laws.pool_names`.
+        num_unique: [..., P], unique samples of each pool.
+        params: Model size, for laws with a size term; that of `laws` where absent.
+    """
+    size = laws.params if params is None else params
+    drawn = laws.replacement
+    return predict_designs(laws, lambda fit: _design(fit, samples_seen, weights, num_unique, size, drawn))
+
+
+def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Floats:
+    """As `predict_draws`, for the design that `design_of_fit` makes for each law.
+
+    A law so light that it has no draws is left out; laws fitted without any stand in proportion to their
+    weights.
+    """
+    drawn = any(len(fit.draws_SX) for fit in laws.fits)
+    predicted = []
+    for fit, weight in zip(laws.fits, laws.weights, strict=True):
+        if drawn and not len(fit.draws_SX):
+            continue
+        of = design_of_fit(fit)
+        beyond = np.log(np.maximum(of.samples_seen / (laws.longest or np.inf), 1.0))
+        axes = max(of.samples_seen.ndim, of.weights.ndim - 1, of.num_unique.ndim - 1)
+        error_S = np.asarray(error(LAWS[fit.law], draw_parameters(fit, more_axes=axes), of))
+        predicted.append(error_S if drawn else np.repeat(error_S, max(1, round(weight * _UNDRAWN)), axis=0))
+    error_S = np.concatenate(predicted)
+    if not drawn or laws.drift == 0:
+        return error_S
+    drift_S = laws.drift * _normal(len(error_S)).reshape(-1, *(1,) * (error_S.ndim - 1)) * beyond
+    return np.asarray(error_S * np.exp(drift_S - (laws.drift * beyond) ** 2 / 2))
+
+
+def draw_noise(laws: Laws) -> Floats:
+    """What the error of one run may lie off its law, one value for each row of `predict_draws`, [S].
+
+    The noise was measured on a few residuals, so that it is itself uncertain: normal with a variance whose
+    inverse follows the chi-square law of its degrees of freedom, hence Student's distribution, each law with
+    its own. The same laws give the same values.
+    """
+    rng = np.random.default_rng(1)
+    drawn = any(len(fit.draws_SX) for fit in laws.fits)
+    noise = []
+    for fit, weight in zip(laws.fits, laws.weights, strict=True):
+        count = len(fit.draws_SX) if drawn else max(1, round(weight * _UNDRAWN))
+        factor_S = np.ones(count)
+        if np.isfinite(fit.noise_freedom):
+            freedom = max(_LEAST_FREEDOM, fit.noise_freedom)
+            factor_S = np.sqrt(freedom / rng.chisquare(freedom, count))
+        noise.append(fit.noise * np.minimum(factor_S, _LARGEST_NOISE_FACTOR) * rng.standard_normal(count))
+    return np.concatenate(noise)
+
+
+def _normal(count: int) -> Floats:
+    """Quantiles of a normal distribution, in the same shuffled order for every prediction."""
+    places = np.random.default_rng(0).permutation((np.arange(count) + 0.5) / count)
+    return np.array([NormalDist().inv_cdf(place) for place in places.tolist()])
+
+
+def predict_mix(
+    laws: Laws, weights: Mapping[str, float], num_unique: Mapping[str, float], samples_seen: ArrayLike
+) -> Floats:
+    """Predicted error of a mix, the mean over the draws, one value for each of `samples_seen`.
+
+    Args:
+        laws: The fitted laws.
+        weights: Pool name to sampling weight, relative.
+        num_unique: Pool name to unique samples that the run draws from.
+        samples_seen: Any shape.
+
+    Raises:
+        InputError: naming a pool without a law or without a size.
+    """
+    weights_P, unique_P = _mix_arrays(laws, weights, num_unique)
+    return np.asarray(predict_draws(laws, samples_seen, weights_P, unique_P).mean(0))
+
+
+def predict_mix_interval(
+    laws: Laws,
+    weights: Mapping[str, float],
+    num_unique: Mapping[str, float],
+    samples_seen: ArrayLike,
+    *,
+    with_noise: bool = False,
+) -> tuple[Floats, Floats]:
+    """5% and 95% quantiles of the predicted error over the draws.
+
+    That is the doubt about the law; `with_noise` adds the noise of a single run, as a run measured next will
+    have it (`draw_noise`).
+    """
+    weights_P, unique_P = _mix_arrays(laws, weights, num_unique)
+    seen_N = np.atleast_1d(np.asarray(samples_seen, float))
+    error_SN = predict_draws(laws, seen_N, weights_P, unique_P)
+    if with_noise:
+        error_SN = error_SN + draw_noise(laws)[:, None]
+    low_N, high_N = np.quantile(error_SN, (LOW, HIGH), axis=0)
+    return low_N, high_N
+
+
+def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike) -> Floats:
+    """What a sample of one pool is worth on its k-th repetition (0 is the first pass), 1 when fresh.
+
+    `2^(-k / tau)` in every law with half-lives, less the harm that a sample does. (That of the saturating law
+    is done by the whole mix and shows in the error alone.)
+    """
+    for law in fit.pools:
+        if law.name == pool:
+            k = np.asarray(repetitions, float)
+            worth = np.ones_like(k) if "tau" not in law.values else np.exp2(-k / law.values["tau"])
+            harm = fit.shared.get("harm", 0.0) if LAWS[fit.law].worth == "b" else 0.0
+            return np.asarray(worth - harm * (1.0 - worth))
+    raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(law.name for law in fit.pools)}")
+
+
+def _design(
+    fit: Fit,
+    samples_seen: ArrayLike,
+    weights: ArrayLike,
+    num_unique: ArrayLike,
+    params: float | None,
+    replacement: bool = False,
+) -> Design:
+    size = None if fit.num_params is None else params
+    return design(samples_seen, weights, num_unique, num_params=size, replacement=replacement)
+
+
+def _reference(fit: Fit) -> Floats:
+    return np.array([pool.num_unique for pool in fit.pools], float)
+
+
+def _mix_arrays(
+    laws: Laws, weights: Mapping[str, float], num_unique: Mapping[str, float]
+) -> tuple[Floats, Floats]:
+    names = laws.pool_names
+    for pool, weight in weights.items():
+        if pool not in names:
+            raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(names)}")
+        if weight > 0 and not num_unique.get(pool, 0) > 0:
+            raise InputError(f"pool {pool!r} has weight {weight:g} but no size; give its number of samples")
+    total = sum(weights.values())
+    weights_P = np.array([weights.get(name, 0.0) / total for name in names])
+    unique_P = np.array([max(1.0, num_unique.get(name, 1.0)) for name in names])
+    return weights_P, unique_P

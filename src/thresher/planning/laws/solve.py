@@ -1,0 +1,225 @@
+"""The solver of a joint fit: deterministic starts, then bounded robust least squares.
+
+For given d, n0 and tau a law is linear in ln A and what it has of b (or nearly so in b and the qualities),
+so each start is the solution of a small linear problem; the best few are refined together (`descent.py`).
+Axes: S starts, R runs, X coordinates.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from thresher.planning.laws.descent import descend, huber_cost
+from thresher.planning.laws.law import Floats, Parameters, error, log_excess_error_of
+from thresher.planning.laws.layout import to_natural, to_parameters
+from thresher.planning.laws.problem import (
+    Problem,
+    degrees_of_freedom,
+    log_noise,
+    robust_deviation,
+    without_own,
+)
+
+FIRST_HUBER_SCALE = 0.05
+"""Log errors beyond 5% count as outliers before the noise is known."""
+_HUBER_NOISES = 1.345
+_SMALLEST_HUBER_SCALE = 1e-4
+_D_SHARES = (0.0, 0.3, 0.6, 0.85, 0.97)
+_N0_PLACES = (0.05, 0.35, 0.6, 0.8, 0.95)
+_HALF_LIVES = (2.0, 6.0, 20.0)
+_SIZE_SHARES = (0.05, 0.2)
+_LEAST_B = -1e-3
+_LEAST_ABOVE = 1e-3
+_RIDGE = 1e-9
+_REFINED_STARTS = 10
+_COARSE_TOLERANCE = 1e-4
+_TOLERANCE, _MAX_STEPS = 1e-11, 300
+_ROUNDS = ((20, 1, _COARSE_TOLERANCE), (10, 2, 1e-6))
+"""Without and with priors: steps of all starts, how many of the best go on, and how far."""
+_OWN_ROUNDS, _SAME_NOISE = 8, 0.01
+_ASSUMED_NOISE = 0.02
+"""Log error that stands in for the noise where every run was needed to fix a parameter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """Where the solver stopped.
+
+    Attributes:
+        coordinates_X: All coordinates.
+        residual_R: Log predicted minus log measured error, times the problem's scale.
+        huber_scale: Log error beyond which a run counts less.
+        cost: Robust cost with the priors.
+        converged: Whether a tolerance was reached within the allowed steps.
+    """
+
+    coordinates_X: Floats
+    residual_R: Floats
+    huber_scale: float
+    cost: float
+    converged: bool
+
+
+def solve(problem: Problem) -> tuple[Problem, Solution]:
+    """The best of several starts, and the problem with the noise that weighs its priors.
+
+    First the best start to the end without priors, which measures the noise; then every start with them, the
+    best two to the end.
+    """
+    if problem.layout.own:
+        return _solve_own(problem)
+    trials_SX = _starts(problem)
+    scale = FIRST_HUBER_SCALE
+    for steps, kept, tolerance in _ROUNDS:
+        found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
+        trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
+        best = _best(problem, trials_SX[:kept], scale, tolerance)
+        noise = log_noise(problem, best.coordinates_X)
+        problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
+        scale = _huber_scale(problem, best)
+    return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
+
+
+def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
+    """What pools have of their own begins at the shared fit, and the noise falls as they part from it."""
+    shared, solution = solve(without_own(problem))
+    layout, noise, scale = problem.layout, shared.noise, FIRST_HUBER_SCALE
+    own = [np.repeat(solution.coordinates_X[layout.place(name)], len(layout.pools)) for name in layout.own]
+    start_X = np.concatenate([solution.coordinates_X, *own])
+    for _ in range(_OWN_ROUNDS):
+        problem = replace(problem, noise=noise)
+        solution = _best(problem, start_X[None], scale, _TOLERANCE)
+        start_X, scale = solution.coordinates_X, _huber_scale(problem, solution)
+        measured = log_noise(problem, start_X)
+        noise = _ASSUMED_NOISE if measured is None else measured
+        if abs(noise - problem.noise) <= _SAME_NOISE * problem.noise:
+            break
+    return problem, _best(problem, start_X[None], scale, _TOLERANCE)
+
+
+def _best(problem: Problem, start_SX: Floats, scale: float, tolerance: float) -> Solution:
+    found = descend(problem, start_SX, scale, tolerance=tolerance, max_steps=_MAX_STEPS)
+    best = int(found.cost_B.argmin())
+    return Solution(
+        found.coordinates_BX[best],
+        found.residual_BR[best],
+        scale,
+        float(found.cost_B[best]),
+        bool(found.converged_B[best]),
+    )
+
+
+def _huber_scale(problem: Problem, solution: Solution) -> float:
+    """Log error beyond which a run is taken for an outlier: 1.345 standard deviations, robustly measured."""
+    freedom = degrees_of_freedom(problem, solution.coordinates_X)
+    deviation = robust_deviation(solution.residual_R, freedom)
+    return max(_SMALLEST_HUBER_SCALE, min(FIRST_HUBER_SCALE, _HUBER_NOISES * deviation))
+
+
+def _starts(problem: Problem) -> Floats:
+    """Best points of a coarse grid over d, n0 and tau with their own ln A and b, the best of each d first."""
+    grid_SX = _grid(problem)
+    layout, free = problem.layout, problem.free_X
+    natural_SX = to_natural(layout, grid_SX)
+    d_S1 = natural_SX[:, [layout.place("d")]]
+    error_R = np.exp(problem.log_error_R)
+    above_SR = np.maximum(error_R - d_S1 - _size_terms(problem, natural_SX), _LEAST_ABOVE * error_R)
+    base_SR, columns = _linear_part(problem, natural_SX)
+    weight_SR = above_SR / error_R * problem.scale_R * problem.weight_R
+    design_SRC = np.stack([column_SR for _, column_SR in columns], -1) * weight_SR[..., None]
+    design_SCR = design_SRC.transpose(0, 2, 1)
+    normal_SCC = design_SCR @ design_SRC + _RIDGE * np.eye(len(columns))
+    right_SC1 = design_SCR @ ((np.log(above_SR) - base_SR) * weight_SR)[..., None]
+    solved_SC = np.linalg.solve(normal_SCC, right_SC1)[..., 0]
+    for number, (place, _) in enumerate(columns):
+        grid_SX[:, place] = solved_SC[:, number]
+    if layout.worth == "quality":
+        b_S1 = np.minimum(grid_SX[:, [layout.place("b")]], _LEAST_B)
+        grid_SX[:, layout.place("b")] = b_S1[:, 0]
+        grid_SX[:, layout.worths] = np.where(free[layout.worths], grid_SX[:, layout.worths] / b_S1, 0.0)
+    else:
+        grid_SX[:, layout.worths] = np.minimum(grid_SX[:, layout.worths], _LEAST_B)
+    grid_SX[:, free] = np.clip(grid_SX[:, free], problem.limits.lower_X[free], problem.limits.upper_X[free])
+    grid_SX[:, ~free] = problem.start_X[~free]
+    predicted_SR = error(problem.law, _parameters(problem, to_natural(layout, grid_SX)), problem.design)
+    residual_SR = (np.log(predicted_SR) - problem.log_error_R) * problem.scale_R * problem.weight_R
+    costs = huber_cost(residual_SR, FIRST_HUBER_SCALE)
+    order = np.argsort(costs, kind="stable")
+    _, first = np.unique(grid_SX[order, layout.place("d")], return_index=True)
+    others = np.setdiff1d(np.arange(len(order)), first)
+    refined = order[np.concatenate([np.sort(first), others])[:_REFINED_STARTS]]
+    return np.asarray(grid_SX[refined])
+
+
+def _linear_part(problem: Problem, natural_SX: Floats) -> tuple[Floats, list[tuple[int, Floats]]]:
+    """What `ln (y - d)` is without its linear coordinates, [S, R], and the place and column of each of them.
+
+    In the qualities (times b) the law is linear only where they are equal, which is where it is taken.
+    """
+    layout, law = problem.layout, problem.law
+    at_SX = natural_SX.copy()
+    at_SX[:, layout.worths] = 1.0 if layout.worth == "quality" else 0.0
+    if "b" in layout.shared:
+        at_SX[:, layout.place("b")] = -1.0
+    fall = log_excess_error_of(law, _parameters(problem, at_SX), problem.design)
+    shape = (len(natural_SX), problem.log_error_R.size)
+    columns = []
+    if "A" in layout.shared and problem.free_X[layout.place("A")]:
+        columns.append((layout.place("A"), np.ones(shape)))
+    if "b" in layout.shared and problem.free_X[layout.place("b")]:
+        columns.append((layout.place("b"), np.broadcast_to(fall.shared["b"], shape)))
+    sign = -1.0 if layout.worth == "quality" else 1.0
+    by_worth = sign * np.broadcast_to(fall.by_worth, (*shape, len(layout.pools)))
+    for pool in range(len(layout.pools)):
+        place = layout.worths.start + pool
+        if problem.free_X[place]:
+            columns.append((place, by_worth[..., pool]))
+    if "start" in layout.shared:
+        start_S, d_S = (natural_SX[:, layout.place(name)] for name in ("start", "d"))
+        base_S = np.log(np.maximum(start_S - d_S, _LEAST_ABOVE))
+    else:
+        held = not problem.free_X[layout.place("A")]
+        base_S = np.full(len(natural_SX), problem.start_X[layout.place("A")] if held else 0.0)
+    base_SR = np.broadcast_to(base_S[:, None], shape)
+    if "b" in layout.shared and not problem.free_X[layout.place("b")]:
+        base_SR = base_SR + problem.start_X[layout.place("b")] * fall.shared["b"]
+    return base_SR, columns
+
+
+def _parameters(problem: Problem, natural_SX: Floats) -> Parameters:
+    return to_parameters(problem.layout, natural_SX[:, None, :], problem.reference_P, problem.num_params)
+
+
+def _size_terms(problem: Problem, natural_SX: Floats) -> Floats:
+    if problem.num_params is None or problem.design.num_params is None:
+        return np.zeros((1, 1))
+    size_S1, alpha_S1 = (natural_SX[:, [problem.layout.place(name)]] for name in ("size", "alpha"))
+    return np.asarray(size_S1 * (problem.design.num_params / problem.num_params) ** -alpha_S1)
+
+
+def _grid(problem: Problem) -> Floats:
+    """Coordinates of every combination of d, n0, size and one half-life for all pools; what is held stays."""
+    lower, upper, layout = problem.limits.lower_X, problem.limits.upper_X, problem.layout
+    axes: dict[str, tuple[float, ...]] = {}
+    free = {name for place, name in enumerate(layout.shared) if problem.free_X[place]}
+    if "n0" in free:
+        axes["n0"] = tuple(_between(lower, upper, layout.place("n0"), np.array(_N0_PLACES)))
+    if "d" in free:
+        axes["d"] = tuple(np.array(_D_SHARES) * upper[layout.place("d")])
+    if "size" in free:
+        axes["size"] = tuple(np.log(np.array(_SIZE_SHARES) * np.exp(problem.log_error_R.min())))
+    lives = problem.free_X[layout.half_lives]
+    rows = []
+    for values in product(*axes.values(), np.log(_HALF_LIVES) if lives.any() else (0.0,)):
+        start_X = problem.start_X.copy()
+        for name, value in zip(axes, values, strict=False):
+            start_X[layout.place(name)] = value
+        fitted_tau = np.flatnonzero(lives) + layout.half_lives.start
+        start_X[fitted_tau] = np.clip(values[-1], lower[fitted_tau], upper[fitted_tau])
+        rows.append(start_X)
+    return np.array(rows)
+
+
+def _between(lower_X: Floats, upper_X: Floats, place: int, shares: Floats) -> Floats:
+    return np.asarray(lower_X[place] + shares * (upper_X[place] - lower_X[place]))

@@ -1,0 +1,1 @@
+"""Plans: which mix of pools to train on at each budget."""

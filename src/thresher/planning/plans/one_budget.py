@@ -1,0 +1,228 @@
+"""The choice at one budget: what is chosen, how sure that is, and what it cannot be told from.
+
+Axes: S draws, C candidates.
+
+The plan for one budget: every candidate's numbers, the choice and the sentences about it.
+
+Axes: S draws, C candidates, P pools.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thresher.planning.laws.law import Floats
+from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_pools, mix_weights, with_weights
+from thresher.planning.plans.predict import Predictor, band, errors
+from thresher.planning.plans.result import SURE, BudgetPlan, Candidate, Weighting
+from thresher.planning.plans.wording import (
+    Comparison,
+    Tiebreaker,
+    best_sentence,
+    close_sentence,
+    doubt_sentence,
+    only_sentence,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """Places of candidates, and numbers of all of them.
+
+    Attributes:
+        best: The chosen one.
+        order_C: All candidates, the chosen one first, then by mean error.
+        chance_C: Share of the draws in which no candidate is better by more than the tolerance.
+        regret_C: Mean over the draws of the error beyond that of the draw's best candidate.
+        verdict: "best", "close" or "unclear", as in `BudgetPlan`.
+        rival: The candidate for which a sure answer to "which of the two" would save most; None where there
+            is no other.
+        as_good: Candidates within the tolerance of the chosen one in nearly all draws, best first.
+    """
+
+    best: int
+    order_C: list[int]
+    chance_C: Floats
+    regret_C: Floats
+    verdict: str
+    rival: int | None
+    as_good: list[int]
+
+
+def choose(error_SC: Floats, *, tolerance: float, best: int | None = None) -> Choice:
+    """The candidate with the lowest mean error, which is that with the lowest expected regret.
+
+    Args:
+        error_SC: Errors in the draws.
+        tolerance: Errors closer than this count as equal.
+        best: Choose this one instead.
+    """
+    mean_C = error_SC.mean(0)
+    order = [int(place) for place in np.argsort(mean_C, kind="stable")]
+    if best is None:
+        best = order[0]
+    order = [best, *(place for place in order if place != best)]
+    beyond_SC = error_SC - error_SC.min(1, keepdims=True)
+    chance_C = (beyond_SC <= tolerance).mean(0)
+    behind_SC = error_SC[:, [best]] - error_SC
+    near_C = (np.abs(behind_SC) <= tolerance).mean(0)
+    lost_C = np.maximum(behind_SC, 0.0).mean(0)
+    regret_C = beyond_SC.mean(0)
+    others = order[1:]
+    return Choice(
+        best=best,
+        order_C=order,
+        chance_C=chance_C,
+        regret_C=regret_C,
+        verdict=_verdict(float(chance_C[best]), float(regret_C[best]), tolerance),
+        rival=max(others, key=lambda place: float(lost_C[place]), default=None),
+        as_good=[place for place in others if near_C[place] >= SURE],
+    )
+
+
+def _verdict(chance: float, regret: float, tolerance: float) -> str:
+    if chance >= SURE:
+        return "best"
+    return "close" if regret <= tolerance else "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlanInputs:
+    """What the plans of all budgets share.
+
+    Attributes:
+        mixes: The subsets.
+        filled: Places of the pools that have samples.
+        weights: One of `WEIGHTS`: "subsets", "continuous" or "both".
+        tolerance: Errors closer than this count as equal.
+        loss: Whether errors are losses.
+        kept: Candidates to list.
+        telling: Names the run that would tell two mixes apart.
+    """
+
+    predictor: Predictor
+    mixes: Mixes
+    filled: list[int]
+    weights: str
+    tolerance: float
+    loss: bool
+    kept: int
+    telling: Tiebreaker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Field:
+    """The candidates that compete at one budget, with their numbers."""
+
+    mixes: Mixes
+    samples_seen: int
+    error_SC: Floats
+    choice: Choice
+
+
+def plan_budget(setting: PlanInputs, samples_seen: int, free_P: Floats | None) -> BudgetPlan:
+    """The plan for one budget; `free_P` are the best free weights, where there is more than one pool."""
+    mixes = setting.mixes if free_P is None else with_weights(setting.mixes, free_P[None])
+    error_SC = errors(setting.predictor, samples_seen, mixes.weights_CP)
+    weighting = None if free_P is None else _weighting(setting, mixes, samples_seen, error_SC)
+    best = None
+    if weighting is not None and chooses_weights(setting, weighting.gain):
+        best = len(mixes.weights_CP) - 1
+    else:
+        mixes, error_SC = setting.mixes, error_SC[:, : len(setting.mixes.weights_CP)]
+    choice = choose(error_SC, tolerance=setting.tolerance, best=best)
+    field = _Field(mixes=mixes, samples_seen=samples_seen, error_SC=error_SC, choice=choice)
+    listed = [
+        place
+        for number, place in enumerate(choice.order_C)
+        if number < setting.kept
+        or place == choice.rival
+        or is_simple(mixes.weights_CP[place], setting.filled)
+    ]
+    candidates = _candidates(field, listed)
+    return BudgetPlan(
+        samples_seen=samples_seen,
+        best=candidates[0].name,
+        candidates=tuple(candidates),
+        decision=_decision(setting, field, candidates),
+        verdict=choice.verdict,
+        rival=None if choice.rival is None else mix_name(mixes, choice.rival),
+        as_good=tuple(mix_name(mixes, place) for place in choice.as_good),
+        weighting=weighting,
+    )
+
+
+def chooses_weights(setting: PlanInputs, gain: float) -> bool:
+    """Whether free weights with this mean gain over the best subset are what the plan proposes."""
+    return setting.weights == "continuous" or (setting.weights == "both" and gain > setting.tolerance)
+
+
+def _weighting(setting: PlanInputs, mixes: Mixes, samples_seen: int, error_SC: Floats) -> Weighting | None:
+    """What free weights, the last of the mixes, add to the best of the others; None where that is nothing."""
+    subset_S = error_SC[:, int(error_SC[:, :-1].mean(0).argmin())]
+    gain_S = subset_S - error_SC[:, -1]
+    if not gain_S.mean() > 0:
+        return None
+    choice = choose(error_SC, tolerance=setting.tolerance)
+    field = _Field(mixes=mixes, samples_seen=samples_seen, error_SC=error_SC, choice=choice)
+    low, high = band(gain_S[:, None])
+    return Weighting(
+        candidate=_candidates(field, [len(mixes.weights_CP) - 1])[0],
+        gain=float(gain_S.mean()),
+        low=float(low[0]),
+        high=float(high[0]),
+    )
+
+
+def _candidates(field: _Field, places: list[int]) -> list[Candidate]:
+    mixes, samples_seen = field.mixes, field.samples_seen
+    low_N, high_N = band(field.error_SC[:, places])
+    found = []
+    for place, low, high in zip(places, low_N, high_N, strict=True):
+        weights = mix_weights(mixes, place)
+        sizes = dict(zip(mixes.pools, mixes.size_P, strict=True))
+        found.append(
+            Candidate(
+                name=mix_name(mixes, place),
+                pools=mix_pools(mixes, place),
+                weights=weights,
+                predicted_error=float(field.error_SC[:, place].mean()),
+                low=float(low),
+                high=float(high),
+                chance_best=float(field.choice.chance_C[place]),
+                expected_regret=float(field.choice.regret_C[place]),
+                repeats={
+                    pool: float(samples_seen * weight / sizes[pool]) for pool, weight in weights.items()
+                },
+                num_unique=int(sum(sizes[pool] for pool in weights)),
+                weighted=bool(mixes.weighted_C[place]),
+            )
+        )
+    return found
+
+
+def _decision(setting: PlanInputs, field: _Field, candidates: list[Candidate]) -> str:
+    best, choice = candidates[0], field.choice
+    if choice.rival is None:
+        return only_sentence(best, field.samples_seen, loss=setting.loss)
+    if choice.verdict == "best":
+        return best_sentence(
+            best,
+            field.samples_seen,
+            tolerance=setting.tolerance,
+            loss=setting.loss,
+            as_good=[mix_name(field.mixes, place) for place in choice.as_good],
+        )
+    if choice.verdict == "close":
+        return close_sentence(best, field.samples_seen, tolerance=setting.tolerance, loss=setting.loss)
+    rival = mix_name(field.mixes, choice.rival)
+    difference_S = field.error_SC[:, choice.best] - field.error_SC[:, choice.rival]
+    contest = Comparison(
+        samples_seen=field.samples_seen,
+        best=best,
+        rival=next(candidate for candidate in candidates if candidate.name == rival),
+        gap=float(np.sqrt((difference_S**2).mean())),
+        noise=setting.predictor.laws.noise,
+        loss=setting.loss,
+    )
+    return doubt_sentence(contest, setting.telling)

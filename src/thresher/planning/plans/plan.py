@@ -1,0 +1,274 @@
+"""The plan: which mix of pools to train on at each budget, and how it shows itself.
+
+A plan as blocks: what is best at each budget, why, where that changes, and what it cost to know.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from thresher.budget import format_count
+from thresher.planning.plans.result import (
+    TOLERANCE,
+    BudgetPlan,
+    Candidate,
+    Crossover,
+    FrontierPoint,
+    Payback,
+    Policy,
+)
+from thresher.planning.plans.wording import error_text, gap_text, weighting_sentence
+from thresher.planning.runs.record import is_loss
+from thresher.tables import (
+    Block,
+    Columns,
+    Sentences,
+    Table,
+    _columns,
+    _named,
+    _of_records,
+    about,
+    sentences,
+    table,
+    text_of,
+    to_polars,
+)
+
+_POLICIES = 6
+_HEADER = ("samples seen", "best mix", "error", "5-95%", "chance", "times seen")
+_KEYS = ("budget", "best", "error", "interval", "chance", "passes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to train on, budget by budget.
+
+    Attributes:
+        law: The chosen law; the draws may come from several.
+        pools: Pool name to number of samples, in the order of the laws.
+        status: Sentences about pools that take no part and about what was not searched in full.
+        tolerance: Errors closer than this count as equal.
+        weights: Which mixes could be chosen: "subsets", "continuous" or "both".
+        looked_at: Smallest and largest budget at which winners were sought.
+        frontier: The best mix over a grid of budgets, in rising order.
+        policies: Fixed mixes over the same grid, lowest mean regret first.
+        payback: What scoring and probing cost; None where that is not known.
+    """
+
+    law: str
+    metric: str
+    budgets: tuple[BudgetPlan, ...]
+    crossovers: tuple[Crossover, ...]
+    pools: Mapping[str, int]
+    status: tuple[str, ...] = ()
+    tolerance: float = TOLERANCE
+    weights: str = "subsets"
+    looked_at: tuple[float, float] | None = None
+    frontier: tuple[FrontierPoint, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    payback: Payback | None = None
+
+    def __repr__(self) -> str:
+        pass  # SELFIMPORT
+
+        return f"<{plan_line(self)}>"
+
+    def __str__(self) -> str:
+        from thresher.tables import text_of
+
+        pass  # SELFIMPORT
+
+        return text_of(plan_blocks(self))
+
+    def _repr_html_(self) -> str:
+        from thresher.tables import html_of
+
+        pass  # SELFIMPORT
+
+        return html_of(plan_blocks(self))
+
+    def to_polars(self, table: str = "budgets") -> Any:
+        """A `polars.DataFrame`, named as in `frames.PLAN_TABLES`.
+
+        "budgets", "candidates", "weights" (of the chosen mixes), "crossovers", "frontier" or "policies".
+        """
+        return to_polars(table_of_plan(self, table))
+
+    def to_pandas(self, table: str = "budgets") -> Any:
+        """The same as a `pandas.DataFrame`."""
+        from thresher.tables import to_pandas
+
+        return to_pandas(table_of_plan(self, table))
+
+
+def summary(plan: Plan) -> list[dict[str, str]]:
+    """One row a budget, ready to print: what is best, its error, how sure, how often samples repeat."""
+    loss = is_loss(plan.metric)
+    return [_row(budget, loss) for budget in plan.budgets]
+
+
+def _row(budget: BudgetPlan, loss: bool) -> dict[str, str]:
+    best = budget.candidates[0]
+    return {
+        "budget": format_count(budget.samples_seen),
+        "best": best.name,
+        "error": error_text(best.predicted_error, loss),
+        "interval": f"{error_text(best.low, loss)} to {error_text(best.high, loss)}",
+        "chance": f"{100 * best.chance_best:.0f}%",
+        "passes": _passes(best.repeats),
+        "decision": budget.decision,
+    }
+
+
+def _passes(repeats: Mapping[str, float]) -> str:
+    low, high = min(repeats.values()), max(repeats.values())
+    return f"{high:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g}-{high:.2g}"
+
+
+def plan_text(plan: Plan) -> str:
+    """A row a budget, what to make of each, where winners change, what fixed mixes lose, what was spent.
+
+    What the plan says about its pools (`Plan.status`) is left to the caller.
+    """
+    return text_of(_blocks(plan))
+
+
+def plan_blocks(plan: Plan) -> list[Block]:
+    """All that the plan says, remarks about its pools last."""
+    return [*_blocks(plan), sentences(*plan.status)]
+
+
+def plan_line(plan: Plan) -> str:
+    """The plan in one line: the best mix at each budget."""
+    best = ", ".join(f"{format_count(budget.samples_seen)} {budget.best}" for budget in plan.budgets)
+    return f"Plan of {plan.metric}: {best}"
+
+
+def _blocks(plan: Plan) -> Iterator[Block]:
+    rows = summary(plan)
+    yield table(_HEADER, [[row[key] for key in _KEYS] for row in rows])
+    yield sentences(*(row["decision"] for row in rows))
+    yield _weightings(plan)
+    yield sentences(*_crossovers(plan))
+    yield _policies(plan)
+    yield sentences("" if plan.payback is None else plan.payback.sentence)
+
+
+def _weightings(plan: Plan) -> Sentences:
+    loss = is_loss(plan.metric)
+    lines = [
+        f"At {format_count(budget.samples_seen)}: {weighting_sentence(budget.weighting, loss=loss)}"
+        for budget in plan.budgets
+        if budget.weighting is not None and budget.weighting.gain > plan.tolerance
+    ]
+    if not lines and len(plan.pools) > 1:
+        lines = [f"No free weights were found that add more than {gap_text(plan.tolerance, loss)}."]
+    return sentences(*lines)
+
+
+def crossovers_text(plan: Plan) -> str:
+    """A sentence a change of the best subset, or that there is none, and where it was looked for."""
+    return "\n".join(_crossovers(plan))
+
+
+def _crossovers(plan: Plan) -> list[str]:
+    where = ""
+    if plan.looked_at is not None:
+        where = f" between {about(plan.looked_at[0])} and {about(plan.looked_at[1])} samples seen"
+    if not plan.crossovers:
+        return [f"The best subset is the same at every budget{where}: no crossing."]
+    return [_crossover(crossover) for crossover in plan.crossovers]
+
+
+def _crossover(crossover: Crossover) -> str:
+    low = "fewer than were looked at" if crossover.low is None else about(crossover.low)
+    high = "more than were looked at" if crossover.high is None else about(crossover.high)
+    return (
+        f"From {about(crossover.samples_seen)} samples seen ({low} to {high}), {crossover.after} is "
+        f"better than {crossover.before}."
+    )
+
+
+def _policies(plan: Plan) -> Table:
+    """What the best of the fixed mixes lose; nothing where there is one."""
+    if len(plan.policies) < 2 or plan.looked_at is None:
+        return Table((), ())
+    loss = is_loss(plan.metric)
+    low, high = (about(end) for end in plan.looked_at)
+    rows = [
+        (policy.name, gap_text(policy.mean_regret, loss), gap_text(policy.worst_regret, loss))
+        for policy in plan.policies[:_POLICIES]
+    ]
+    return table((f"kept from {low} to {high}", "loses on average", "at worst"), rows)
+
+
+def table_of_plan(plan: Plan, name: str) -> Columns:
+    """A table of a plan; see `PLAN_TABLES`."""
+    return _named(PLAN_TABLES, name)(plan)
+
+
+def _budgets(plan: Plan) -> Columns:
+    """One row a budget: the chosen mix."""
+    header = ("samples_seen", "best", *_NUMBERS, "verdict", "rival", "decision")
+    rows = [
+        (
+            *(budget.samples_seen, budget.best, *_numbers(budget.candidates[0])),
+            *(budget.verdict, budget.rival, budget.decision),
+        )
+        for budget in plan.budgets
+    ]
+    return _columns(header, rows)
+
+
+def _candidates(plan: Plan) -> Columns:
+    """One row a budget and candidate that the plan lists."""
+    rows = [
+        (budget.samples_seen, candidate.name, *_numbers(candidate), candidate.weighted)
+        for budget in plan.budgets
+        for candidate in budget.candidates
+    ]
+    return _columns(("samples_seen", "candidate", *_NUMBERS, "weighted"), rows)
+
+
+_NUMBERS = ("predicted_error", "low", "high", "chance_best", "expected_regret", "num_unique")
+
+
+def _numbers(candidate: Candidate) -> tuple[Any, ...]:
+    return tuple(getattr(candidate, name) for name in _NUMBERS)
+
+
+def _weights(plan: Plan) -> Columns:
+    """One row a budget and pool of the chosen mix: its sampling weight and its passes."""
+    rows = [
+        (budget.samples_seen, budget.best, pool, weight, budget.candidates[0].repeats[pool])
+        for budget in plan.budgets
+        for pool, weight in budget.candidates[0].weights.items()
+    ]
+    return _columns(("samples_seen", "best", "pool", "weight", "passes"), rows)
+
+
+def _crossover_columns(plan: Plan) -> Columns:
+    """One row a change of the best subset."""
+    names = ("before", "after", "samples_seen", "low", "high", "chance")
+    return _of_records(names, plan.crossovers)
+
+
+def _frontier(plan: Plan) -> Columns:
+    """One row a budget of the grid: the best mix and its error."""
+    return _of_records([field.name for field in fields(FrontierPoint)], plan.frontier)
+
+
+def _policy_columns(plan: Plan) -> Columns:
+    """One row a mix that is kept at every budget: what that loses."""
+    return _of_records(("name", "mean_regret", "worst_regret"), plan.policies)
+
+
+PLAN_TABLES: dict[str, Callable[[Plan], Columns]] = {
+    "budgets": _budgets,
+    "candidates": _candidates,
+    "weights": _weights,
+    "crossovers": _crossover_columns,
+    "frontier": _frontier,
+    "policies": _policy_columns,
+}
+"""Tables of a plan, by the name that `Plan.to_polars` takes."""

@@ -1,0 +1,184 @@
+"""A plan: which mix of pools to train on at each budget, how sure that is, and where the answer changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SURE = 0.9
+"""A winner with a smaller chance than this is not called the best."""
+TOLERANCE = 0.001
+"""Errors closer than this, .1 points, count as equal."""
+LOSS_TOLERANCE = 0.005
+"""The same for a loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One mix at one budget.
+
+    Attributes:
+        weights: Sampling weight of each of its pools; sums to 1.
+        predicted_error: Mean over the draws of the laws.
+        low: 5% quantile of the prediction over the draws.
+        high: 95% quantile.
+        chance_best: Share of the draws in which no candidate is better by more than the plan's tolerance.
+        expected_regret: Mean over the draws of its error minus that of the draw's best candidate.
+        repeats: Passes over each of its pools.
+        num_unique: Samples in its pools.
+        weighted: Whether its weights are free ones; a subset is drawn uniformly over its samples.
+    """
+
+    name: str
+    pools: tuple[str, ...]
+    weights: Mapping[str, float]
+    predicted_error: float
+    low: float
+    high: float
+    chance_best: float
+    expected_regret: float
+    repeats: Mapping[str, float]
+    num_unique: int
+    weighted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighting:
+    """What free weights would add to the best subset at one budget.
+
+    Attributes:
+        candidate: The best weights that were found.
+        gain: Mean over the draws of the best subset's error minus theirs.
+        low: 5% quantile of the gain.
+        high: 95% quantile.
+    """
+
+    candidate: Candidate
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPlan:
+    """The candidates at one budget, the chosen one first, then by predicted error, and what to make of them.
+
+    Attributes:
+        decision: Sentences: what is best, or what it cannot be told from and which runs would tell.
+        verdict: "best" where `decision` calls the chosen one the best, "close" where others may be better but
+            acting on it costs no more than the tolerance on average, else "unclear".
+        rival: The candidate from which it is most worth telling apart.
+        as_good: Candidates that are within the tolerance of the chosen one in nearly all draws.
+        weighting: What free weights would add; None where there is one pool.
+    """
+
+    samples_seen: int
+    best: str
+    candidates: tuple[Candidate, ...]
+    decision: str
+    verdict: str = "unclear"
+    rival: str | None = None
+    as_good: tuple[str, ...] = ()
+    weighting: Weighting | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossover:
+    """At `samples_seen` the best subset changes.
+
+    Attributes:
+        before: Best below.
+        after: Best above.
+        samples_seen: Where the two mean predictions are equal.
+        low: 5% quantile over the draws; None where it lies below every budget that was looked at.
+        high: 95% quantile; None where it lies above them.
+        chance: Share of the draws in which the second overtakes the first at all, within ten times the
+            budgets that were looked at.
+    """
+
+    before: str
+    after: str
+    samples_seen: float
+    low: float | None
+    high: float | None
+    chance: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierPoint:
+    """The best mix at one budget of the grid, with the mean and the 5-95% band of its error."""
+
+    samples_seen: int
+    best: str
+    error: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One mix kept at every budget.
+
+    Attributes:
+        regrets: Mean error beyond that of the frontier, at each of its budgets.
+        mean_regret: Their mean; the budgets are spaced by equal factors.
+        worst_regret: The largest of them.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    regrets: tuple[float, ...]
+    mean_regret: float
+    worst_regret: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What scoring and probing are at one budget.
+
+    Attributes:
+        share: Their FLOPs over those of the budget.
+        saved_samples: Samples seen beyond the budget that training on everything needs for the plan's error,
+            by the mean predictions; None where it never gets there.
+        chance: Share of the draws in which that is more than scoring and probing cost.
+    """
+
+    samples_seen: int
+    share: float
+    saved_samples: float | None
+    chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payback:
+    """Scoring and probing, charged to the budgets.
+
+    Attributes:
+        scoring_flops: None where it is not known.
+        probing_flops: None where it is not known.
+        flops_per_sample: Training FLOPs of one sample seen.
+        samples: Samples seen that the same FLOPs would have trained on.
+        since: Budget from which they have paid back, by the mean predictions; None where they never do.
+        low: 5% quantile over the draws; None below the budgets that were looked at.
+        high: 95% quantile; None above them, or never.
+        sentence: All this for people.
+    """
+
+    scoring_flops: float | None
+    probing_flops: float | None
+    flops_per_sample: float
+    samples: float
+    budgets: tuple[Charge, ...]
+    since: float | None
+    low: float | None
+    high: float | None
+    sentence: str
+
+
+def winner(budget: BudgetPlan) -> Candidate:
+    """The candidate that a budget's plan chose."""
+    return find_candidate(budget, budget.best) or budget.candidates[0]
+
+
+def find_candidate(budget: BudgetPlan, name: str) -> Candidate | None:
+    """The candidate of that name, the free weights included."""
+    extra = () if budget.weighting is None else (budget.weighting.candidate,)
+    return next((candidate for candidate in (*budget.candidates, *extra) if candidate.name == name), None)

@@ -1,0 +1,1 @@
+"""The ledger of finished runs, and the tables it is read from."""

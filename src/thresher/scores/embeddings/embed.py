@@ -1,0 +1,274 @@
+"""Embedding shards: every pair goes once through both towers of a model, and its vectors are kept.
+
+A model that turns pairs into the embeddings that are stored.
+
+Shapes: B pairs, D embedding dimensions, T tokens.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thresher.data.files.lock import folder_lock
+from thresher.errors import InputError
+from thresher.executor.run import check_executor
+from thresher.models.open import open_model
+from thresher.scores.embeddings.parts import DTYPES, EMBED, SCHEMA, VERSION, check_dtype, pack, write_part
+from thresher.sharded.resume import Job
+from thresher.sharded.row import Row
+from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.shard import OpenScorers
+from thresher.sharded.stage import Progress, StageJob, run_stage
+from thresher.sharded.summary import FolderSummary
+
+if TYPE_CHECKING:
+    import torch
+
+    from thresher.models.towers import Towers
+
+
+def embed_shards(
+    shards: Sequence[str],
+    model: str,
+    out: str | Path,
+    *,
+    pretrained: str | None = None,
+    dtype: str = "fp16",
+    device: str = "auto",
+    batch_size: int = 64,
+    precision: str = "auto",
+    exclude: frozenset[str] = frozenset(),
+    workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """A folder for `open_embeddings` with image and text vectors of every pair that decodes.
+
+    A shard that is finished in `out` is not done again.
+
+    Args:
+        shards: Names from `expand`; on going on with a folder, new ones stand after the old ones.
+        model: Name of an open_clip model, or `local-dir:FOLDER` of a checkpoint folder.
+        out: Folder for `parts/`, `embeddings.json` and `embeddings.log.jsonl`.
+        pretrained: Registry tag or path of a checkpoint; left out, a named model has random weights.
+        dtype: Form in which the vectors are stored, `fp16` or `int8`.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:1, ...
+        batch_size: Pairs a forward pass.
+        precision: auto (bf16 where the hardware multiplies bf16, else fp32), fp32 or bf16 (autocast).
+        exclude: uids that are left out; they go to the quarantine.
+        workers: Processes that decode images, on Ray beside every worker; 0 decodes in the model's process.
+        executor: `local`, in this process, or `ray`, by as many workers as fit on a Ray cluster. The parts
+            are the same to the byte.
+        ray_address: `host:port` of the cluster's head, or `auto`; None takes RAY_ADDRESS, or starts a Ray on
+            this machine that ends with the run.
+        progress: Called after every batch, on Ray after every shard.
+
+    Raises:
+        InputError: as `embed_folder`, and where a shard could not be read.
+    """
+    summary = embed_folder(
+        *(shards, model, out),
+        pretrained=pretrained,
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        exclude=exclude,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        progress=progress,
+    )
+    if summary.incomplete:
+        raise InputError(summary.status[0])
+    return Path(out)
+
+
+def embed_folder(
+    shards: Sequence[str],
+    model: str,
+    out: str | Path,
+    *,
+    pretrained: str | None = None,
+    dtype: str = "fp16",
+    device: str = "auto",
+    batch_size: int = 64,
+    precision: str = "auto",
+    exclude: frozenset[str] = frozenset(),
+    workers: int = 2,
+    executor: str = "local",
+    ray_address: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> FolderSummary:
+    """What `embed_shards` does, with its arguments; but a shard that cannot be read is no error.
+
+    Returns:
+        Counts over the whole folder and the times of this run. A shard that cannot be read is named in
+        `unreadable`, has no part, and is tried again by the next run.
+
+    Raises:
+        InputError: the model cannot be had, another run holds the folder, or the folder holds embeddings of
+            other shards, of a shard that has changed, by another model, precision or dtype.
+    """
+    if not shards:
+        raise InputError("no shards are given to embed; name tar files, tables or folders of images")
+    check_dtype(dtype)
+    check_executor(executor, ray_address)
+    folder = Path(out)
+    options = {
+        "model": model,
+        "pretrained": pretrained,
+        "device": device,
+        "batch_size": batch_size,
+        "precision": precision,
+        "dtype": dtype,
+    }
+    filling = StageJob(
+        stage=EMBED,
+        open=open_embedding,
+        options=options,
+        describe=lambda summary, about, made_by: _content(summary, about, made_by, model, pretrained),
+        exclude=exclude,
+        workers=workers,
+        executor=executor,
+        ray_address=ray_address,
+        gpu=device != "cpu",
+        progress=progress,
+    )
+    with folder_lock(folder):
+        return run_stage(folder, shards, filling)
+
+
+def open_embedding(options: Mapping[str, Any]) -> OpenScorers:
+    """The model of `open_embedder`'s options, ready to make parts."""
+    embedder = open_embedder(**options)
+    return OpenScorers(
+        scorers=[embedder.scorer],
+        made_by={
+            "model": embedder.fingerprint,
+            "precision": embedder.precision,
+            "dtype": options["dtype"],
+        },
+        write=_write,
+        about={name: getattr(embedder, name) for name in ("dim", "scale", "bias", "flops_per_pair")},
+    )
+
+
+def _write(job: Job, rows: Sequence[Row], results: Sequence[npt.NDArray[Any]]) -> None:
+    keys, captions = [row.key for row in rows], [row.caption for row in rows]
+    write_part(job.part, [row.uid for row in rows], results[0], job.stamp, keys=keys, captions=captions)
+
+
+def _content(
+    summary: FolderSummary,
+    about: Mapping[str, Any],
+    made_by: Mapping[str, str],
+    model: str,
+    pretrained: str | None,
+) -> dict[str, Any]:
+    """The content of `embeddings.json`: nothing in it depends on when or how often the run was stopped."""
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "model": model,
+        "pretrained": pretrained,
+        "fingerprint": made_by["model"],
+        "precision": made_by["precision"],
+        "dtype": made_by["dtype"],
+        **about,
+        "shards": summary.num_shards,
+        "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
+        "quarantine": dict(summary.quarantine),
+        "unreadable": [{"shard": shard, "reason": reason} for shard, reason in summary.unreadable.items()],
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedder:
+    """An open model and what its embeddings need in order to be used.
+
+    Attributes:
+        scorer: Gives [B, 2, D] a batch, image and text vectors in the form that is stored.
+        fingerprint: Of weights and preprocessing.
+        dim: D.
+        scale: Factor of the cosines in the model's loss.
+        bias: What its loss adds to them; 0 for a model without one.
+        precision: `fp32` or `bf16`.
+        flops_per_pair: Of embedding one pair.
+    """
+
+    scorer: Scorer
+    fingerprint: str
+    dim: int
+    scale: float
+    bias: float
+    precision: str
+    flops_per_pair: float
+
+
+def open_embedder(
+    model: str, *, pretrained: str | None, device: str, batch_size: int, precision: str, dtype: str
+) -> Embedder:
+    """Load `model` for embedding; the options are those of `embed_shards`.
+
+    Raises:
+        InputError: the model, its weights, the device or the precision cannot be had.
+        MissingExtra: torch or open_clip is not installed.
+    """
+    towers, used = open_model(
+        model,
+        pretrained=pretrained,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        needed_for="embedding pairs",
+    )
+
+    from thresher.models.flops import forward_flops
+    from thresher.models.towers import context_length, embed_images
+
+    blank = np.zeros((1, towers.spec.size, towers.spec.size, 3), dtype=np.uint8)
+    dim = embed_images(towers, blank, precision=used).shape[1]
+    weights = towers.model.state_dict()
+    return Embedder(
+        scorer=Scorer(
+            fingerprint=towers.fingerprint,
+            spec=towers.spec,
+            batch_size=batch_size,
+            prepare=lambda captions: towers.tokenize(list(captions)),
+            score=_embedding(towers, used, dtype),
+            result=np.dtype((DTYPES[dtype], (2, dim))),
+        ),
+        fingerprint=towers.fingerprint,
+        dim=dim,
+        scale=float(weights["logit_scale"].exp()),
+        bias=float(weights["logit_bias"]) if "logit_bias" in weights else 0.0,
+        precision=used,
+        flops_per_pair=forward_flops(towers, context_length(towers)),
+    )
+
+
+def _embedding(towers: "Towers", precision: str, dtype: str) -> Callable[[Images | None, Any], Pending]:
+    import torch
+
+    from thresher.models.towers import autocast, to_input
+
+    @torch.inference_mode()
+    def embed(images_BHWC: Images | None, tokens_BT: "torch.Tensor") -> Pending:
+        assert images_BHWC is not None
+        with autocast(towers.device, precision):
+            image_BD = towers.model.encode_image(to_input(towers, images_BHWC))  # type: ignore[operator]
+            text_BD = towers.model.encode_text(tokens_BT.to(towers.device))  # type: ignore[operator]
+        unit_B2D = torch.nn.functional.normalize(torch.stack([image_BD, text_BD], dim=1).float(), dim=-1)
+
+        def finished() -> npt.NDArray[Any]:
+            return pack(unit_B2D.cpu().numpy(), dtype)
+
+        return finished
+
+    return embed

@@ -1,0 +1,193 @@
+"""Stored embeddings, found by uid and read from mapped files. numpy and pyarrow only.
+
+Shapes: n pairs asked for, D embedding dimensions.
+"""
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thresher.data.uids import UidRows, uid_bytes
+from thresher.errors import InputError
+from thresher.scores.embeddings.parts import DTYPES, EMBED, SCHEMA, VERSION, unpack, vectors_path
+from thresher.sharded.parts import list_parts
+
+MAPPED_PARTS = 256
+"""Most files that are mapped at once; a process may only open so many."""
+
+KEYS = ("model", "fingerprint", "precision", "dim", "scale", "bias", "flops_per_pair", "counts")
+"""What `embeddings.json` says besides its schema and the dtype."""
+
+Places = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredEmbeddings:
+    """The embeddings in a folder; a pair is addressed by its place, 0 to `count` - 1.
+
+    Attributes:
+        folder: Where they are.
+        model: Model that made them, as it was named.
+        fingerprint: Of its weights and preprocessing, as `Towers.fingerprint`.
+        dtype: Form in which they are stored, a key of `DTYPES`.
+        precision: In which the model computed them, `fp32` or `bf16`.
+        dim: D.
+        scale: Factor of the cosines in the model's loss.
+        bias: What its loss adds to them; 0 for a model without one.
+        flops_per_pair: What embedding one pair cost.
+        count: Number of pairs; a uid that stands in two shards counts twice.
+    """
+
+    folder: Path
+    model: str
+    fingerprint: str
+    dtype: str
+    precision: str
+    dim: int
+    scale: float
+    bias: float
+    flops_per_pair: float
+    count: int
+    _starts: Places = field(repr=False)  # first place of each part, and `count`
+    _rows: UidRows = field(repr=False)
+    _mapped: Any = field(repr=False)
+
+    @property
+    def uids(self) -> npt.NDArray[np.bytes_]:
+        """Uid of each place, 16 bytes each (`S16`)."""
+        return self._rows.uids()
+
+    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Places:
+        """Place of each uid, int64 [n]; of a uid that stands in two shards the first.
+
+        Raises:
+            InputError: a uid has no embedding; the text names it.
+        """
+        places = self._rows.find(uid_bytes(uids))
+        missing = places < 0
+        if missing.any():
+            # Not from the bytes, which numpy cuts at their last one that is not zero.
+            first = str(uids[int(np.argmax(missing))])
+            more = f" and {int(missing.sum()) - 1} more" if missing.sum() > 1 else ""
+            raise InputError(
+                f"uid {first}{more} of {len(places)} asked for stand not among the {self.count} embeddings "
+                f"in {self.folder}; embed the shards of these pairs as well, or leave the pairs out"
+            )
+        return places
+
+    def image(self, places: Places) -> Vectors:
+        """Image vectors of length 1, float32 [n, D], of the pairs at `places`."""
+        return self._read(places, 0)
+
+    def text(self, places: Places) -> Vectors:
+        """Text vectors of length 1, float32 [n, D], of the pairs at `places`."""
+        return self._read(places, 1)
+
+    def _read(self, places: Places, which: int) -> Vectors:
+        places = np.asarray(places, dtype=np.int64)
+        if len(places) and (places.min() < 0 or places.max() >= self.count):
+            raise ValueError(f"places run from {places.min()} to {places.max()}, of {self.count} embeddings")
+        stored = np.empty((len(places), self.dim), dtype=DTYPES[self.dtype])
+        numbers = np.searchsorted(self._starts, places, side="right") - 1
+        order = np.argsort(places, kind="stable")  # part by part, each from front to back
+        cuts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        for rows in np.split(order, cuts[1:]) if len(order) else ():
+            number = int(numbers[rows[0]])
+            stored[rows] = self._mapped(number)[places[rows] - self._starts[number], which]
+        return unpack(stored)
+
+
+def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> StoredEmbeddings:
+    """The embeddings that `thresher embed` left in a folder.
+
+    Args:
+        folder: Where they are.
+        fingerprint: Of the model that they should be of (`Towers.fingerprint`); None takes any.
+
+    Raises:
+        InputError: there are none or they are not finished or damaged, or another model, or the same with
+            another preprocessing, made them.
+    """
+    folder = Path(folder)
+    content = read_summary(folder)
+    if fingerprint is not None and content["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{folder} holds embeddings of another model: {content['model']} with fingerprint "
+            f"{content['fingerprint'][:12]}, asked for is {fingerprint[:12]} (weights or preprocessing "
+            "differ); run `thresher embed` with this model into another folder"
+        )
+    parts = tuple(list_parts(folder))
+    columns = [pq.read_table(part, columns=["uid"], partitioning=None).column("uid") for part in parts]
+    starts = np.cumsum([0, *(len(column) for column in columns)])
+    count = int(starts[-1])
+    if count != content["counts"]["pairs"]:
+        raise InputError(
+            f"{folder} holds {count} embeddings where {EMBED.summary_file} says "
+            f"{content['counts']['pairs']}; run `thresher embed` again"
+        )
+    uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(column) for column in columns)])
+
+    def load(number: int) -> npt.NDArray[Any]:
+        shape = (int(starts[number + 1] - starts[number]), 2, int(content["dim"]))
+        return _map(vectors_path(parts[number]), shape, DTYPES[content["dtype"]])
+
+    return StoredEmbeddings(
+        folder=folder,
+        **{name: content[name] for name in ("model", "fingerprint", "dtype", "precision")},
+        dim=int(content["dim"]),
+        scale=float(content["scale"]),
+        bias=float(content["bias"]),
+        flops_per_pair=float(content["flops_per_pair"]),
+        count=count,
+        _starts=starts,
+        _rows=UidRows(uids),
+        _mapped=functools.lru_cache(maxsize=MAPPED_PARTS)(load),
+    )
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What `embeddings.json` says, without the uids.
+
+    Raises:
+        InputError: there is none, or it is damaged or of another release.
+    """
+    path = folder / EMBED.summary_file
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{folder} holds no finished embeddings ({path.name} is absent); run `thresher embed` "
+            f"with --out {folder}"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); run `thresher embed` again") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or content.get("version") != VERSION:
+        raise InputError(f"{path} is no {SCHEMA} of version {VERSION}; run `thresher embed` of this release")
+    if content.get("dtype") not in DTYPES:
+        raise InputError(f"{path} has the dtype {content.get('dtype')!r}; known: {', '.join(DTYPES)}")
+    absent = next((key for key in KEYS if key not in content), None)
+    if absent is not None:
+        raise InputError(f"{path} lacks {absent!r}; run `thresher embed` of this release")
+    return content
+
+
+def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    try:
+        vectors: npt.NDArray[Any] = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete its table and embed again") from error
+    if vectors.shape != shape or vectors.dtype != dtype:
+        raise InputError(
+            f"{path} holds {vectors.dtype} {vectors.shape} where its table wants {dtype} {shape}; delete the "
+            "table and embed again"
+        )
+    return vectors

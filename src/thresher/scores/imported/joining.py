@@ -1,0 +1,161 @@
+"""How the rows of imported tables find their pairs: columns that name them, and the shards that hold them.
+
+Uids that stand in several parts of a scores folder, and whether their scores agree.
+
+Within a part a uid stands once. Marks of eight bytes are compared first, so the check holds that much a pair,
+and of about `ROWS_AT_ONCE` pairs at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from thresher.data.uids import uid_bytes
+from thresher.scores.imported.pair_ids import Naming, naming_of
+from thresher.scores.imported.parquet_files import ParquetSource
+from thresher.scores.imported.row_chunks import Filled, counted
+from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of, write_missing_pairs
+from thresher.sharded.parts import Stage, list_parts, read_stamp
+
+JOINED = "joined by"
+"""Name under which a part's stamp says how its rows found their pairs."""
+
+OTHER_JOIN = "was joined to other shards, or by other columns of uid or key, or carries other columns"
+"""How the part differs where that is not the same, to stand after its path."""
+
+INDEX = "index"
+"""Folder, beside the parts, that keeps the index of the shards."""
+
+ROWS_AT_ONCE = 2**26
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """How rows find their pairs.
+
+    Attributes:
+        namings: By the number of each source.
+        pairs: The pairs of the shards; None without shards.
+        mark: What stands for both in the stamp of a part.
+    """
+
+    namings: Mapping[int, Naming]
+    pairs: ShardPairs | None
+    mark: str
+
+
+def join(
+    sources: Sequence[ParquetSource],
+    folder: Path,
+    *,
+    uid: str | None,
+    key: str | None,
+    shards: Sequence[str],
+    also: Sequence[str] = (),
+) -> Joining:
+    """Look into the sources and index the shards; `also` are further settings that parts depend on.
+
+    Raises:
+        InputError: a source does not say which pair a row is about.
+    """
+    namings = {source.number: naming_of(source, uid=uid, key=key, pairs=bool(shards)) for source in sources}
+    by_key = any(naming.uid is None for naming in namings.values())
+    pairs = pairs_of(shards, cache=folder / INDEX, by_key=by_key) if shards else None
+    return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, [uid, key, *also]))
+
+
+def joined(filled: Filled, folder: Path, joining: Joining, stage: Stage) -> Filled:
+    """What a filled folder holds, and what its pairs lack.
+
+    Pairs of the shards that no row is about go to the quarantine.
+    """
+    if joining.pairs is None:
+        return counted(filled, folder)
+    missing = write_missing_pairs(folder, list_parts(folder), joining.pairs, stage, filled.files)
+    return replace(counted(filled, folder), missing=missing, unreadable_shards=joining.pairs.unreadable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """How often a uid stands where it stood before.
+
+    Attributes:
+        rows: Rows whose uid stands in an earlier part.
+        differing: Those of them whose scores are not those of the first.
+        example: A sentence about the first of `differing`; empty without one.
+    """
+
+    rows: int
+    differing: int
+    example: str
+
+
+def repeats(parts: Sequence[Path], columns: Sequence[str], stage: Stage) -> Repeats:
+    """Compare rows of equal uid in all parts; scores agree when they are the same numbers, or both NaN."""
+    suspects = _suspects(parts)
+    if not len(suspects):
+        return Repeats(rows=0, differing=0, example="")
+    uids, places, values = [], [], []
+    for number, part in enumerate(parts):
+        with pq.ParquetFile(part) as file:
+            table = file.read(columns=["uid", *columns])
+        found = uid_bytes(table.column("uid"))
+        rows = np.flatnonzero(np.isin(_marks(found), suspects))
+        uids.append(found[rows])
+        places.append(np.full(len(rows), number))
+        scores = [table.column(name).to_numpy()[rows] for name in columns]
+        values.append(np.stack(scores, axis=1) if scores else np.empty((len(rows), 0)))
+    uid, place, value = np.concatenate(uids), np.concatenate(places), np.concatenate(values)
+    _, first, number_of = np.unique(uid, return_index=True, return_inverse=True)
+    firsts = first[number_of]
+    again = firsts != np.arange(len(uid))
+    unlike = again & ~((value == value[firsts]) | (np.isnan(value) & np.isnan(value[firsts]))).all(axis=1)
+    if not unlike.any():
+        return Repeats(rows=int(again.sum()), differing=0, example="")
+    row = int(np.flatnonzero(unlike)[0])
+    one, other = value[firsts[row]], value[row]
+    column = int(np.flatnonzero(~((one == other) | (np.isnan(one) & np.isnan(other))))[0])
+    files = [read_stamp(parts[int(place[at])], stage).shard for at in (firsts[row], row)]
+    example = difference(
+        uid[row].ljust(16, b"\0").hex(), columns[column], (one[column], other[column]), files
+    )
+    return Repeats(rows=int(again.sum()), differing=int(unlike.sum()), example=example)
+
+
+def difference(uid: str, column: str, values: Sequence[float], files: Sequence[str]) -> str:
+    """How two rows of one uid disagree, as the beginning of a sentence."""
+    where = f"in {files[0]} and" if files[0] != files[1] else "and"
+    return f"uid {uid} has {column} {values[0]:.6g} {where} {values[1]:.6g} in {files[1]}"
+
+
+def _suspects(parts: Sequence[Path]) -> npt.NDArray[np.uint64]:
+    """Marks of uids that several rows have (and, as good as never, of two uids with one mark), sorted."""
+    total = sum(int(pq.read_metadata(part).num_rows) for part in parts)
+    turns = max(-(-total // ROWS_AT_ONCE), 1)
+    found = []
+    for turn in range(turns):
+        marks = np.empty(total if turns == 1 else 2 * ROWS_AT_ONCE, dtype=np.uint64)
+        count = 0
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                some = _marks(uid_bytes(file.read(columns=["uid"]).column("uid")))
+            if turns > 1:
+                some = some[(some >> np.uint64(40)) % np.uint64(turns) == turn]
+            marks[count : count + len(some)] = some
+            count += len(some)
+        marks = marks[:count]
+        marks.sort()
+        found.append(np.unique(marks[1:][marks[1:] == marks[:-1]]))
+    return np.sort(np.concatenate(found))
+
+
+def _marks(uids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.uint64]:
+    """Eight bytes for each uid that are spread evenly, even where the uids count up."""
+    words: npt.NDArray[np.uint64] = uids.view("<u8").reshape(-1, 2)
+    mixed: npt.NDArray[np.uint64] = (words[:, 0] ^ (words[:, 1] * SPREAD)) * SPREAD
+    return mixed ^ (mixed >> np.uint64(32))

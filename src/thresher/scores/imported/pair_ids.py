@@ -1,0 +1,236 @@
+"""Which pair a row of a table is about: by its uid, or by a key that the shards resolve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thresher.data.files.quarantine import SCHEMA
+from thresher.data.table import CAPTION_COLUMNS
+from thresher.data.uids import uid_bytes
+from thresher.errors import InputError
+from thresher.scores.imported.parquet_files import ParquetSource, need_column
+from thresher.scores.imported.shard_pairs import ABSENT, AMBIGUOUS, ShardPairs
+from thresher.scores.imported.vectors import holds_text, read_text, read_uids
+from thresher.sharded.row import ROW_COLUMNS
+
+UID = "uid"
+KEYS = ("key", "image_path")
+STATUS = "status"
+SUCCESS = "success"
+NO_SUCH_UID = "no pair of the shards has this uid"
+NO_SUCH_KEY = "no pair of the shards has this key"
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How the rows of a file tell their pair.
+
+    Attributes:
+        uid: Column of the uid; None where rows are named by key.
+        key: Column of the key; None where there is none.
+        caption: Column of the caption; None where there is none, or the shards have it.
+        status: Whether the file says which rows were downloaded, as img2dataset does.
+    """
+
+    uid: str | None
+    key: str | None
+    caption: str | None
+    status: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read for it."""
+        named = (self.uid, self.key, self.caption, STATUS if self.status else None)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+class Verdicts:
+    """What becomes of the rows of a piece: each is kept, or has the reason why not."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.kept: Mask = np.ones(num_rows, dtype=np.bool_)
+        self._reasons: dict[int, str] = {}
+
+    def refuse(self, rows: Mask, reasons: str | Sequence[str]) -> None:
+        """Drop rows; `reasons` is one for all, or one for each of them. The first reason of a row counts."""
+        self.remark(rows, reasons)
+        self.kept &= ~rows
+
+    def remark(self, rows: Mask, reasons: str | Sequence[str]) -> None:
+        """Give rows that are kept a place in the quarantine, for what they lack."""
+        places = np.flatnonzero(rows & self.kept)
+        texts = [reasons] * len(places) if isinstance(reasons, str) else reasons
+        for place, text in zip(places.tolist(), texts, strict=True):
+            self._reasons.setdefault(place, text)
+
+    def quarantine(self, named: pa.Table, known: Mask, path: str, start: int, stage: str) -> pa.Table:
+        """The quarantine table of the rows; `known` says which of them have a uid in `named`."""
+        places = np.array(sorted(self._reasons), dtype=np.int64)
+        rows = named.take(pa.array(places))
+        uids = pc.if_else(pa.array(known[places]), rows.column("uid"), pa.scalar(None, pa.string()))
+        columns = {
+            "shard": [path] * len(places),
+            "key": rows.column("key"),
+            "uid": uids,
+            "stage": [stage] * len(places),
+            "reason": [self._reasons[place] for place in places.tolist()],
+            "offset": places + start,
+        }
+        return pa.table(columns).cast(SCHEMA)
+
+
+def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs: bool) -> Naming:
+    """How the rows of `source` tell their pair, by the columns that a person named or the usual ones.
+
+    Raises:
+        InputError: there is no such column, or keys are all there is and no shards are given (`pairs`).
+    """
+    names = source.schema.names
+    lower = {name.lower(): name for name in reversed(names)}
+    uid_column = need_column(source, uid) if uid is not None else lower.get(UID)
+    if key is not None:
+        key_column: str | None = need_column(source, key)
+        uid_column = uid_column if uid is not None else None
+    else:
+        texts = {name for name in names if holds_text(source.schema.field(name).type)}
+        key_column = next((lower[name] for name in KEYS if lower.get(name) in texts), None)
+    for column in (uid_column, key_column):
+        if column is not None and not holds_text(source.schema.field(column).type):
+            kind = source.schema.field(column).type
+            raise InputError(
+                f"the column {column!r} of {source.path} is {kind}, not text; name the column of uids with "
+                "--uid, or of keys with --key"
+            )
+    if uid_column is None and key_column is None:
+        raise InputError(
+            f"{source.path} has no column 'uid' among {', '.join(names)}; name it with --uid COLUMN, or "
+            "name a column of keys with --key COLUMN and give the shards with --shards"
+        )
+    if uid_column is None and not pairs:
+        raise InputError(
+            f"{source.path} names its pairs by {key_column!r} alone, which only their shards resolve to "
+            "uids; give --shards, or name the column of uids with --uid COLUMN"
+        )
+    captions = () if pairs else CAPTION_COLUMNS
+    return Naming(
+        uid=uid_column,
+        key=key_column,
+        caption=next((lower[name] for name in captions if name in lower), None),
+        status=STATUS in names and holds_text(source.schema.field(STATUS).type),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """The rows of a piece with the pair of each.
+
+    Attributes:
+        table: Columns `ROW_COLUMNS`, one row for every row of the piece, refused or not.
+        known: Which rows have a uid.
+        places: Place of each among the pairs of the shards; None without shards.
+    """
+
+    table: pa.Table
+    known: Mask
+    places: npt.NDArray[np.int64] | None
+
+
+def name_rows(
+    table: pa.Table, naming: Naming, pairs: ShardPairs | None, path: str, verdicts: Verdicts
+) -> Named:
+    """The pair of each row; rows without one are refused in `verdicts`.
+
+    Raises:
+        InputError: no row of the piece has a uid.
+    """
+    num_rows = table.num_rows
+    if naming.status:
+        status = read_text(table.column(STATUS))[0].to_pylist()
+        failed = np.array([text not in ("", SUCCESS) for text in status], dtype=np.bool_)
+        verdicts.refuse(failed, [f"its status is '{text}'" for text in status if text not in ("", SUCCESS)])
+    keys, keys_valid = _texts(table, naming.key)
+    captions, captions_valid = _texts(table, naming.caption)
+    if naming.uid is not None:
+        uids, known = read_uids(table.column(naming.uid))
+        _refuse_unknown(table.column(naming.uid), known, naming.uid, path, verdicts)
+        places = None if pairs is None else np.where(known, pairs.of_uids(uids), ABSENT)
+        lacking = NO_SUCH_UID
+    else:
+        assert pairs is not None
+        names = keys.to_pylist()
+        places = pairs.of_names(names)
+        verdicts.refuse(~keys_valid, "the key is not valid UTF-8")
+        ambiguous = places == AMBIGUOUS
+        verdicts.refuse(ambiguous, "several pairs of the shards have this key")
+        known = places >= 0
+        lacking = NO_SUCH_KEY
+    if places is None:
+        columns = [uids, keys, pa.array([path] * num_rows, pa.string()), captions]
+        verdicts.refuse(~captions_valid, "the caption is not valid UTF-8")
+        return Named(table=pa.table(columns, names=list(ROW_COLUMNS)), known=known, places=None)
+    assert pairs is not None
+    verdicts.refuse(known & (places < 0) if naming.uid is not None else places == ABSENT, lacking)
+    found = pairs.table.take(pa.array(places, pa.int64(), mask=places < 0))
+    columns = [found.column(name) for name in ROW_COLUMNS]
+    if naming.uid is not None:
+        columns[0] = uids
+    columns[1] = pc.coalesce(columns[1], keys)
+    columns[2] = pc.fill_null(columns[2], path)
+    return Named(table=pa.table(columns, names=list(ROW_COLUMNS)), known=known, places=places)
+
+
+def refuse_repeats(named: Named, start: int, verdicts: Verdicts) -> list[tuple[int, int]]:
+    """Refuse all but the first of rows with one uid; (row, first row with its uid) of each refused."""
+    rows = np.flatnonzero(verdicts.kept)
+    uids = uid_bytes(named.table.column("uid").take(pa.array(rows)))
+    _, first, number = np.unique(uids, return_index=True, return_inverse=True)
+    firsts = first[number]
+    again = np.flatnonzero(firsts != np.arange(len(rows)))
+    firsts = rows[firsts[again]]
+    mask = np.zeros(len(verdicts.kept), dtype=np.bool_)
+    mask[rows[again]] = True
+    verdicts.refuse(
+        mask, [f"duplicate uid: row {start + row} of this file has it" for row in firsts.tolist()]
+    )
+    return list(zip(rows[again].tolist(), firsts.tolist(), strict=True))
+
+
+def _texts(table: pa.Table, column: str | None) -> tuple[pa.Array, Mask]:
+    if column is None:
+        return pa.array([""] * table.num_rows, pa.string()), np.ones(table.num_rows, dtype=np.bool_)
+    return read_text(table.column(column))
+
+
+def _refuse_unknown(column: pa.ChunkedArray, known: Mask, name: str, path: str, verdicts: Verdicts) -> None:
+    wrong = ~known & verdicts.kept
+    if not wrong.any():
+        return
+    shown = [_shown(column[int(row)]) for row in np.flatnonzero(wrong)]
+    if not known.any():
+        raise InputError(
+            f"the column {name!r} of {path} holds no uids: its first value is {shown[0]}, and a uid is 32 "
+            "hexadecimal digits; name their column with --uid, or a column of keys with --key and the shards "
+            "with --shards"
+        )
+    verdicts.refuse(
+        wrong,
+        [
+            "the row has no uid" if text == "null" else f"the uid {text} is not 32 hexadecimal digits"
+            for text in shown
+        ],
+    )
+
+
+def _shown(value: pa.Scalar) -> str:
+    if not value.is_valid:
+        return "null"
+    binary = (
+        value.cast(pa.binary()).as_py() if not pa.types.is_dictionary(value.type) else str(value).encode()
+    )
+    return repr(binary[:40].decode("utf-8", "backslashreplace"))

@@ -1,0 +1,175 @@
+"""The pairs that really lie in shards, found by the uid or by the name that another tool knows them by.
+
+The pairs of the shards that no row of the imported tables is about.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from thresher.data.files.quarantine import SCHEMA, write_quarantine
+from thresher.data.shard_index import index_shard
+from thresher.data.uids import UidRows, uid_bytes
+from thresher.sharded.parts import Stage, list_quarantines, part_path, quarantine_path
+from thresher.sharded.resume import shard_state
+
+COLUMNS = ("uid", "key", "shard", "caption")
+ABSENT = -1  # as `UidRows` has it
+AMBIGUOUS = -2
+
+Places = npt.NDArray[np.int64]
+
+NAME = "pairs-without-a-row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShardPairs:
+    """The pairs of some shards; a pair is addressed by its place.
+
+    Attributes:
+        table: uid, key, shard and caption of each, in the order of shards and of pairs in them.
+        unreadable: Shard -> why none of its pairs is here.
+    """
+
+    table: pa.Table
+    unreadable: dict[str, str]
+    _uids: UidRows = field(repr=False)
+    _keys: npt.NDArray[np.uint64] = field(repr=False)  # sorted marks of the keys, with the place of each
+    _by_key: Places = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def of_uids(self, uids: pa.Array | pa.ChunkedArray) -> Places:
+        """Place of each uid, the first of a uid that stands twice; `ABSENT` where there is none."""
+        return self._uids.find(uid_bytes(uids))
+
+    def first_of_its_uid(self) -> npt.NDArray[np.bool_]:
+        """Which pairs are the first of their uid in the shards."""
+        first: npt.NDArray[np.bool_] = self.of_uids(self.table.column("uid")) == np.arange(len(self))
+        return first
+
+    def of_names(self, names: Sequence[str]) -> Places:
+        """Place of the pair of each key, file name or path; `ABSENT`, or `AMBIGUOUS` where two have the key.
+
+        A path is taken for the longest ending of it that is a key, with its extension or without.
+        """
+        return np.array([self._of_name(name) for name in names], dtype=np.int64)
+
+    def _of_name(self, name: str) -> int:
+        for key in _readings(name):
+            mark = _mark(key)
+            first = int(np.searchsorted(self._keys, mark, side="left"))
+            last = int(np.searchsorted(self._keys, mark, side="right"))
+            places = self._by_key[first:last]
+            same = [place for place in places.tolist() if self.table.column("key")[place].as_py() == key]
+            if same:
+                uids = {self.table.column("uid")[place].as_py() for place in same}
+                return same[0] if len(uids) == 1 else AMBIGUOUS
+        return ABSENT
+
+
+def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> ShardPairs:
+    """The pairs of the shards; their keys can be asked for only with `by_key`.
+
+    Args:
+        shards: Names from `expand`.
+        cache: Folder in which the index of each shard is kept.
+        by_key: Whether `of_names` will be called.
+    """
+    tables, unreadable = [], {}
+    for shard in shards:
+        table, rejects, _ = index_shard(shard, cache)
+        tables.append(table.select(COLUMNS))
+        if not table.num_rows:
+            reasons = rejects.filter(pc.equal(rejects.column("key"), "")).column("reason").to_pylist()
+            unreadable[shard] = reasons[0] if reasons else "the shard holds no pairs"
+    joined = pa.concat_tables(tables)
+    marks = np.empty(0, dtype=np.uint64)
+    if by_key:
+        marks = np.array([_mark(key) for key in joined.column("key").to_pylist()], dtype=np.uint64)
+    order = np.argsort(marks, kind="stable")
+    return ShardPairs(
+        table=joined,
+        unreadable=unreadable,
+        _uids=UidRows(uid_bytes(joined.column("uid"))),
+        _keys=marks[order],
+        _by_key=order,
+    )
+
+
+def joined_by(shards: Sequence[str], settings: Sequence[str | None]) -> str:
+    """A digest of how rows find their pairs: some settings, and the shards with their state."""
+    text = json.dumps([*settings, *((shard, _state(shard)) for shard in shards)])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _state(shard: str) -> str:
+    try:
+        return shard_state(shard)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _mark(key: str) -> np.uint64:
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "big"))
+
+
+def _readings(name: str) -> Iterator[str]:
+    """What the name may be a key as: with and without its extension, with ever fewer folders before it.
+
+    >>> list(_readings("a/b.jpg"))
+    ['a/b.jpg', 'a/b', 'b.jpg', 'b']
+    """
+    parts = name.split("/")
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        stem, dot, _ = parts[-1].rpartition(".")
+        yield tail
+        if dot and stem:
+            yield "/".join([*parts[start:-1], stem])
+
+
+def write_missing_pairs(
+    folder: Path, parts: Sequence[Path], pairs: ShardPairs, stage: Stage, num_files: int
+) -> int:
+    """Put the pairs of the shards that no row is about, not even a refused one, into a quarantine table.
+
+    Returns:
+        How many they are.
+    """
+    path = quarantine_path(part_path(folder, num_files, NAME))
+    for old in path.parent.glob(f"*-{NAME}.quarantine.parquet"):
+        if old != path:
+            old.unlink()
+    found = np.zeros(len(pairs), dtype=np.bool_)
+    refused = [table for table in list_quarantines(folder) if table != path]
+    for table in (*parts, *refused):
+        with pq.ParquetFile(table) as file:
+            places = pairs.of_uids(file.read(columns=["uid"]).column("uid").drop_null())
+        found[places[places >= 0]] = True
+    found |= ~pairs.first_of_its_uid()
+    missing = np.flatnonzero(~found)
+    if not len(missing):
+        path.unlink(missing_ok=True)
+        return 0
+    rows = pairs.table.take(pa.array(missing))
+    columns = {
+        "shard": rows.column("shard"),
+        "key": rows.column("key"),
+        "uid": rows.column("uid"),
+        "stage": [stage.name] * len(missing),
+        "reason": ["no row of the tables is about this pair"] * len(missing),
+        "offset": missing,
+    }
+    write_quarantine(path, pa.table(columns).cast(SCHEMA))
+    return len(missing)

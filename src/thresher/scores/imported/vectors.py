@@ -1,0 +1,223 @@
+"""Vectors in `.npy` files and in `.npz` archives, read block by block and never unpickled or unpacked.
+
+Shapes: n rows, D dimensions.
+
+Uids as other tools store them: text in either case, or sixteen bytes.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.lib import format as npy
+
+from thresher.data.files.location import open_binary
+from thresher.data.uids import DIGITS
+from thresher.scores.imported.parquet_files import BadFile
+
+LARGEST_DIM = 65_536
+KINDS = (np.float16, np.float32, np.float64)
+_MEMBER_ERRORS = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+)
+
+_TEXT = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """An array [n, D] of floating-point numbers.
+
+    Attributes:
+        path: The file.
+        name: Name of the array in an `.npz`; empty for an `.npy`.
+        rows: n.
+        dim: D.
+        dtype: Of the file.
+    """
+
+    path: str
+    name: str
+    rows: int
+    dim: int
+    dtype: np.dtype[np.floating]
+
+    @property
+    def shown(self) -> str:
+        """Its name in sentences."""
+        return f"{self.name} of {self.path}" if self.name else self.path
+
+
+def look_at_vectors(path: str, name: str = "") -> Vectors:
+    """What the header of an array says.
+
+    Raises:
+        BadFile: there is none, it is damaged, or it holds something else than rows of numbers.
+    """
+    with _opened(path, name) as file:
+        return _read_header(file, path, name)
+
+
+def array_names(path: str) -> list[str]:
+    """The arrays of an `.npz` archive.
+
+    Raises:
+        BadFile: it cannot be read.
+    """
+    try:
+        with open_binary(path) as file, zipfile.ZipFile(file) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
+    except _MEMBER_ERRORS as error:
+        raise BadFile(f"{path} is no .npz archive that can be read ({error})") from error
+
+
+def read_blocks(
+    vectors: Vectors, rows_at_once: int, wanted: frozenset[int]
+) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+    """Rows `start` to `start + rows_at_once` for each start in `wanted`, in rising order.
+
+    Raises:
+        BadFile: the file ends early, or changed.
+    """
+    row_bytes = vectors.dim * vectors.dtype.itemsize
+    with _opened(vectors.path, vectors.name) as file:
+        if _read_header(file, vectors.path, vectors.name) != vectors:
+            raise BadFile(f"{vectors.shown} changed while it was read")
+        first = file.tell()
+        for start in sorted(wanted):
+            count = min(rows_at_once, vectors.rows - start)
+            file.seek(first + start * row_bytes)
+            data = file.read(count * row_bytes)
+            if len(data) < count * row_bytes:
+                raise BadFile(f"{vectors.shown} ends before its row {start + count} of {vectors.rows}")
+            yield start, np.frombuffer(data, dtype=vectors.dtype).reshape(count, vectors.dim)
+
+
+@contextmanager
+def _opened(path: str, name: str) -> Iterator[IO[bytes]]:
+    try:
+        with open_binary(path) as file:
+            if not name:
+                yield file
+                return
+            with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
+                yield member
+    except KeyError as error:
+        names = ", ".join(array_names(path)) or "none"
+        raise BadFile(f"{path} has no array {name!r}; its arrays are {names}") from error
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
+    except _MEMBER_ERRORS as error:
+        raise BadFile(f"{path} is damaged ({error})") from error
+
+
+def _read_header(file: IO[bytes], path: str, name: str) -> Vectors:
+    shown = f"{name} of {path}" if name else path
+    try:
+        version = npy.read_magic(file)
+        if version == (1, 0):
+            shape, by_column, dtype = npy.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, by_column, dtype = npy.read_array_header_2_0(file)
+        else:
+            raise BadFile(f"{shown} is an .npy of version {version}; save it again with np.save")
+    except BadFile:
+        raise
+    except ValueError as error:
+        raise BadFile(f"{shown} is no array that can be read ({error})") from error
+    if dtype.hasobject:
+        raise BadFile(f"{shown} holds Python objects (a pickle), which are never read; save it as float16")
+    if dtype.newbyteorder("=") not in KINDS or len(shape) != 2:
+        raise BadFile(f"{shown} is {dtype} of shape {shape}; vectors are float16 or float32, one a row")
+    if by_column:
+        raise BadFile(f"{shown} is stored column by column; save np.ascontiguousarray of it")
+    if not 0 < shape[1] <= LARGEST_DIM:
+        raise BadFile(f"{shown} has {shape[1]} numbers a row; from 1 to {LARGEST_DIM} are read")
+    return Vectors(path, name, int(shape[0]), int(shape[1]), dtype)
+
+
+def read_uids(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """The uids of a column in lower case, and which rows have one; the others hold 32 zeros.
+
+    >>> uids, known = read_uids(pa.chunked_array([["0123456789ABCDEF" * 2, "7", None]]))
+    >>> uids[0].as_py(), known.tolist()
+    ('0123456789abcdef0123456789abcdef', [True, False, False])
+    """
+    values = raw(column)
+    lengths = pc.fill_null(pc.binary_length(values), -1).to_numpy(zero_copy_only=False)
+    digits = np.full((len(values), DIGITS), ord("0"), dtype=np.uint8)
+    known: npt.NDArray[np.bool_] = lengths == DIGITS
+    if known.any():
+        given = np.frombuffer(b"".join(values.filter(pa.array(known)).to_pylist()), dtype=np.uint8)
+        given = given.reshape(-1, DIGITS)
+        lower = np.where((given >= ord("A")) & (given <= ord("F")), given | 0x20, given)
+        valid = np.isin(lower, _TEXT).all(axis=1)
+        known[known] = valid
+        digits[known] = lower[valid]
+    short = lengths == DIGITS // 2
+    if short.any() and not _is_text(column.type):
+        given = np.frombuffer(b"".join(values.filter(pa.array(short)).to_pylist()), dtype=np.uint8)
+        halves = np.stack([given >> 4, given & 15], axis=1).reshape(-1, DIGITS)
+        digits[short] = _TEXT[halves]
+        known |= short
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * DIGITS
+    buffers = [pa.py_buffer(offsets), pa.py_buffer(digits)]
+    return pa.StringArray.from_buffers(len(values), *buffers), known
+
+
+def raw(column: pa.ChunkedArray) -> pa.Array:
+    """The bytes of a column of text or bytes, whatever its form; they need not be UTF-8."""
+    values = column.combine_chunks()
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], column.type)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return values.cast(pa.large_binary())
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text or bytes."""
+    return _is_text(kind) or bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def read_text(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Text of a column, empty where it is null, and which rows are valid UTF-8; the others are empty too."""
+    values = pc.fill_null(raw(column), b"")
+    text = values.cast(pa.large_string(), safe=False)
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        valid = np.array([_is_utf8(value) for value in values.to_pylist()], dtype=np.bool_)
+        text = pc.if_else(pa.array(valid), values, b"").cast(pa.large_string())
+        return text.cast(pa.string()), valid
+    return text.cast(pa.string()), np.ones(len(values), dtype=np.bool_)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

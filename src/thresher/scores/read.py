@@ -1,0 +1,146 @@
+"""The score table that pools are cut from: the parts of a scores folder and one of their columns."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from thresher.data.files.quarantine import read_quarantine
+from thresher.errors import InputError, nearest
+from thresher.sharded.parts import PARTS_FOLDER, SUMMARY_FILE, part_names, quarantine_path
+from thresher.sharded.row import ROW_COLUMNS
+
+_BATCH_ROWS = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """Finished parts in the order of their shards, the column to cut by, and others that were asked for.
+
+    `parts` are the names of their files in `folder`, `ends` the rows of all parts up to the end of each.
+    """
+
+    folder: Path
+    parts: tuple[str, ...]
+    column: str
+    others: tuple[str, ...]
+    digest: str
+    ends: npt.NDArray[np.int64]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all parts."""
+        return int(self.ends[-1])
+
+    def part_of(self, row: int) -> Path:
+        """The part in which a row lies, of all rows counted through."""
+        return self.folder / self.parts[int(np.searchsorted(self.ends, row, side="right"))]
+
+    def batches(self, *columns: str) -> Iterator[tuple[int, int, pa.Table]]:
+        """Some thousand rows at a time: number of the part, first row in it, and the columns as in `rows`."""
+        for number in range(len(self.parts)):
+            yield from ((number, start, table) for start, table in self.part_batches(number, *columns))
+
+    def part_batches(self, number: int, *columns: str) -> Iterator[tuple[int, pa.Table]]:
+        """The batches of one part, each with its first row."""
+        start = 0
+        with pq.ParquetFile(
+            self.folder / self.parts[number], pre_buffer=False
+        ) as file:  # else all of it is held
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys([*columns, self.column]))):
+                table = pa.Table.from_batches([batch]).select([*columns, self.column])
+                yield start, table.rename_columns([*columns, "score"])
+                start += batch.num_rows
+
+    def rows(self, *columns: str) -> Iterator[tuple[Path, pa.Table]]:
+        """Each part with some of its columns (and the score, under `score`)."""
+        for part in map(self.folder.joinpath, self.parts):
+            with pq.ParquetFile(part) as file:
+                table = file.read(columns=[*columns, self.column])
+            yield part, table.select([*columns, self.column]).rename_columns([*columns, "score"])
+
+
+def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
+    """The score table in `folder`; `by` is a column, or the name of a scorer that filled one column.
+
+    `also` are further columns, or scorers, that rows are chosen by.
+
+    Raises:
+        InputError: the folder holds no finished scores, or none by `by` (the text names the columns).
+    """
+    parts = tuple(part_names(folder))
+    if not parts:
+        raise InputError(f"there are no scores in {folder}; run `score` first, or check the path")
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"the scoring of {folder} is not finished; run `score` again, it goes on") from error
+    except ValueError as error:
+        raise InputError(f"{folder / SUMMARY_FILE} is not JSON ({error}); run `score` again") from error
+    inside = folder / PARTS_FOLDER
+    schema = pq.read_schema(inside / parts[0])
+    columns = [field.name for field in schema if pa.types.is_floating(field.type)]
+    scorers = summary.get("scorers", ())
+    column = _column(folder, by, columns, scorers)
+    others = tuple(_column(folder, name, columns, scorers) for name in also)
+    digest = hashlib.blake2b(column.encode(), digest_size=16)
+    lengths = []
+    for name in parts:
+        metadata = pq.read_metadata(inside / name)
+        found = metadata.schema.to_arrow_schema()
+        absent = [field for field in (*ROW_COLUMNS, column, *others) if field not in found.names]
+        if absent:
+            raise InputError(f"{inside / name} has no column {absent[0]!r}; delete it and run `score` again")
+        stamps = sorted((found.metadata or {}).items())
+        digest.update(repr((name, metadata.num_rows, stamps)).encode())
+        lengths.append(metadata.num_rows)
+    return ScoreTable(inside, parts, column, others, digest.hexdigest(), np.cumsum(lengths))
+
+
+def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[Mapping[str, Any]]) -> str:
+    of_scorer = [scorer["column"] for scorer in scorers if scorer["name"] == name]
+    column: str = of_scorer[0] if name not in columns and len(of_scorer) == 1 else name
+    if column not in columns:
+        raise InputError(f"{folder} has no score column {name!r}; {nearest(name, columns)}")
+    return column
+
+
+def usable(
+    part: Path, table: pa.Table, first_row: int = 0, *, without: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Which rows of a part have a score; one without is passed over only if the part's quarantine has it.
+
+    `table` holds the rows of the part from `first_row` on. Rows `without` which it goes anyway need no score.
+
+    Raises:
+        InputError: a score is NaN or infinite and its pair is not in the quarantine.
+    """
+    finite: npt.NDArray[np.bool_] = np.isfinite(table.column("score").to_numpy(zero_copy_only=False))
+    if finite.all():
+        return finite
+    known = pa.array([], pa.string())
+    if quarantine_path(part).exists():
+        known = read_quarantine(quarantine_path(part)).column("uid").drop_null()
+    excused = pc.is_in(table.column("uid"), value_set=known).to_numpy(zero_copy_only=False)
+    if without is not None:
+        excused = excused | without
+    wrong = np.flatnonzero(~finite & ~excused)
+    if len(wrong):
+        row = int(wrong[0])
+        uid, score = table.column("uid")[row].as_py(), table.column("score")[row].as_py()
+        with pq.ParquetFile(part) as file:
+            shard = file.read(columns=["shard"]).column("shard")[first_row + row].as_py()
+        raise InputError(
+            f"the score of pair {uid} of {shard} is {score} (row {first_row + row} of {part}, {len(wrong)} "
+            "such rows there); put the uids on the exclude list, or score again with a scorer that has a "
+            "value for them"
+        )
+    return finite

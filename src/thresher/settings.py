@@ -1,0 +1,97 @@
+"""The kinds of values that settings have: counts, shares, paths, patterns, models."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from thresher.budget import parse_count
+from thresher.data.files.location import is_remote
+from thresher.data.patterns import split_sources
+
+
+def _count(value: object) -> object:
+    """Number of samples from `32M`, `4e7` or an integer; anything else is left for the type check."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return parse_count(value) if isinstance(value, str) else value
+
+
+def _folder(info: ValidationInfo) -> Path | None:
+    """The folder of the config file; None when the settings do not come from a file."""
+    folder = (info.context or {}).get("folder")
+    return folder if isinstance(folder, Path) else None
+
+
+def _path(value: Path, info: ValidationInfo) -> Path:
+    """A path, a relative one taken from the folder of the config."""
+    folder = _folder(info)
+    return value if folder is None else Path(os.path.normpath(folder / value.expanduser()))
+
+
+def _pattern(value: str, info: ValidationInfo) -> str:
+    """Sources joined by `::`, each taken from the folder of the config; `s3://...` and the like stay."""
+    sources = split_sources(value)
+    return "::".join(source if is_remote(source) else str(_path(Path(source), info)) for source in sources)
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    """A file beside the config where one has that name, a `local-dir:` likewise; else the name as it is."""
+    if value.startswith("local-dir:"):
+        return f"local-dir:{_path(Path(value.removeprefix('local-dir:')), info)}"
+    path = _path(Path(value), info)
+    return str(path) if path.is_file() else value
+
+
+def _reference(value: str, info: ValidationInfo) -> str:
+    """A folder beside the config where one has that name; else a model, with its weights `,pretrained=`."""
+    name, comma, weights = value.partition(",pretrained=")
+    path = _path(Path(name), info)
+    if path.is_dir():
+        return str(path)
+    return _model(name, info) + comma + (_model(weights, info) if comma else "")
+
+
+def _scorer(value: str, info: ValidationInfo) -> str:
+    """A scorer with its options, `NAME:key=value,key=value`; a value that names something there is a path."""
+    name, colon, options = value.partition(":")
+    pairs = [option.partition("=") for option in options.split(",")]
+    return name + colon + ",".join(key + equals + _option(key, text, info) for key, equals, text in pairs)
+
+
+def _option(key: str, text: str, info: ValidationInfo) -> str:
+    if key.strip() == "network":
+        return _reference(text, info)
+    return _model(text, info) if text else ""
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(gt=0)]
+StartCount = Annotated[int, BeforeValidator(_count), Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
+FilePath = Annotated[Path, AfterValidator(_path)]
+ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model)]
+ReferenceName = Annotated[str, Field(min_length=1), AfterValidator(_reference)]
+Mix = dict[str, Annotated[float, Field(gt=0)]]
+ScorerText = Annotated[str, Field(pattern=r"^[a-z_0-9]+(:|$)"), AfterValidator(_scorer)]
+
+
+class Section(BaseModel):
+    """Strict types, no unknown keys, no change after loading."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class Workplace(Section):
+    """Where a run works, and on what."""
+
+    workdir: FilePath = Field(
+        default=Path("work"),
+        description="Folder for everything that the stages write.",
+    )
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda or cuda:N; auto takes a GPU when there is one."
+    )

@@ -1,0 +1,207 @@
+"""Shards as a stream of batches that a model can take as they are.
+
+One thread walks through the shards, hands images to the decode workers, takes the pixels back in order, and
+prepares the captions. A batch never holds pairs of two shards, so what a shard scores does not depend on the
+shards before it or on where an earlier run stopped; the workers are already busy with the next one, though.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from thresher.data.pairs import Pair, Reject
+from thresher.data.shards import read_pairs
+from thresher.executor.local import TaskFailed, WorkerPool
+from thresher.sharded.decode import Decoded, DecodeTask, Form, blank
+from thresher.sharded.row import Row, row_of
+from thresher.sharded.scorer import Images, Scorer
+
+__all__ = ["Batch", "Row", "ShardSource", "batches"]
+
+CHUNK_PAIRS = 32
+CHUNK_BYTES = 8 * 2**20
+TEXT_CHUNK_PAIRS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSource:
+    """A shard to be read and its number among the shards of the run."""
+
+    number: int
+    shard: str
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Neighbouring pairs of one shard on their way through the decoder; `last` closes the shard."""
+
+    source: ShardSource
+    rows: list[Row] = field(default_factory=list)
+    images: list[bytes] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    num_bytes: int = 0
+    last: bool = False
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs of one shard, ready for the scorers.
+
+    `inputs` has for each scorer its images (or None) and its prepared captions. `rejects` are those found
+    since the batch before. `last` closes the shard; a last batch may hold no pairs. `failure` says why the
+    shard could not be read to its end, so that nothing of it may be kept.
+    """
+
+    source: ShardSource
+    rows: list[Row]
+    inputs: list[tuple[Images | None, Any]]
+    rejects: list[Reject]
+    last: bool
+    failure: str | None
+
+
+def batches(
+    sources: Sequence[ShardSource],
+    scorers: Sequence[Scorer],
+    pool: WorkerPool,
+    exclude: frozenset[str],
+    *,
+    ahead: int,
+    stage: str = "score",
+) -> Iterator[Batch]:
+    """Every shard in batches of one size, the last one smaller; at most `ahead` chunks are decoded early.
+
+    Images that do not decode are rejects of `stage`.
+    """
+    specs = tuple(dict.fromkeys(scorer.spec for scorer in scorers if scorer.spec is not None))
+    of_images = [scorer.batch_size for scorer in scorers if scorer.spec is not None]
+    size = max(of_images or [scorer.batch_size for scorer in scorers])
+    builder = _Builder(scorers, specs, stage)
+    for chunk, decoded in _decoded(_chunks(sources, exclude, with_images=bool(specs)), specs, pool, ahead):
+        builder.add(chunk, decoded)
+        while builder.num_rows >= size:
+            # a full batch that ends its shard is its last one, so that no empty one follows
+            yield builder.take(size, chunk, last=chunk.last and builder.num_rows == size)
+        if chunk.last and not builder.closed:
+            yield builder.take(builder.num_rows, chunk, last=True)
+
+
+def _chunks(sources: Sequence[ShardSource], exclude: frozenset[str], *, with_images: bool) -> Iterator[Chunk]:
+    most = CHUNK_PAIRS if with_images else TEXT_CHUNK_PAIRS
+    for source in sources:
+        chunk = Chunk(source)
+        try:
+            for item in read_pairs(source.shard, with_images=with_images, exclude=exclude):
+                if len(chunk.rows) >= most or chunk.num_bytes >= CHUNK_BYTES:
+                    yield chunk
+                    chunk = Chunk(source)
+                _append(chunk, item)
+        except OSError as error:
+            chunk.failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
+        chunk.last = True
+        yield chunk
+
+
+def _append(chunk: Chunk, item: Pair | Reject) -> None:
+    if isinstance(item, Reject):
+        chunk.rejects.append(item)
+        return
+    chunk.rows.append(row_of(item))
+    if item.image_bytes is not None:
+        chunk.images.append(item.image_bytes)
+        chunk.num_bytes += len(item.image_bytes)
+
+
+def _decoded(
+    chunks: Iterator[Chunk], specs: tuple[Form, ...], pool: WorkerPool, ahead: int
+) -> Iterator[tuple[Chunk, Decoded | None]]:
+    """Each chunk with its pixels (None when no scorer wants images), in order."""
+    if not specs:
+        for chunk in chunks:
+            yield chunk, None
+        return
+    waiting: dict[int, Chunk] = {}
+
+    def tasks() -> Iterator[DecodeTask]:
+        for number, chunk in enumerate(chunks):
+            waiting[number] = chunk
+            task = DecodeTask(tuple(chunk.images), specs)
+            chunk.images.clear()
+            yield task
+
+    for number, (task, result) in enumerate(pool.map(tasks(), ahead=ahead)):
+        yield waiting.pop(number), _one_by_one(task, pool) if isinstance(result, TaskFailed) else result
+
+
+def _one_by_one(task: DecodeTask, pool: WorkerPool) -> Decoded:
+    """The chunk that killed its workers, image by image: only those that kill a worker again are lost."""
+    singles = (DecodeTask((image,), task.specs) for image in task.images)
+    parts: list[Decoded] = []
+    for _, result in pool.map(singles, ahead=1):
+        if isinstance(result, TaskFailed):
+            nothing = tuple(blank(spec, 0) for spec in task.specs)
+            result = Decoded(nothing, ("decoding this image kills the worker process or never ends",))
+        parts.append(result)
+    pixels = tuple(np.concatenate([part.pixels[place] for part in parts]) for place in range(len(task.specs)))
+    return Decoded(pixels, tuple(part.reasons[0] for part in parts))
+
+
+class _Builder:
+    """Collects the good pairs of one shard and hands them out in batches."""
+
+    def __init__(self, scorers: Sequence[Scorer], specs: tuple[Form, ...], stage: str) -> None:
+        self._scorers = scorers
+        self._stage = stage
+        self._specs = specs
+        self._rows: list[Row] = []
+        self._pixels: list[tuple[Images, ...]] = []
+        self._rejects: list[Reject] = []
+        self.closed = True
+
+    @property
+    def num_rows(self) -> int:
+        return len(self._rows)
+
+    def add(self, chunk: Chunk, decoded: Decoded | None) -> None:
+        self.closed = False
+        self._rejects.extend(chunk.rejects)
+        if decoded is None:
+            self._rows.extend(chunk.rows)
+            return
+        for row, reason in zip(chunk.rows, decoded.reasons, strict=True):
+            if reason is None:
+                self._rows.append(row)
+            else:
+                self._rejects.append(Reject(row.shard, row.key, row.uid, self._stage, reason, row.offset))
+        if any(reason is None for reason in decoded.reasons):
+            self._pixels.append(decoded.pixels)
+
+    def take(self, count: int, chunk: Chunk, *, last: bool) -> Batch:
+        rows, self._rows = self._rows[:count], self._rows[count:]
+        rejects, self._rejects = self._rejects, []
+        self.closed = last
+        inputs: list[tuple[Images | None, Any]] = []
+        if rows:
+            images = self._take_pixels(count)
+            captions = [row.caption for row in rows]
+            inputs = [
+                (
+                    images[scorer.spec] if scorer.spec else None,
+                    scorer.prepare(rows if scorer.of_rows else captions),
+                )
+                for scorer in self._scorers
+            ]
+        return Batch(chunk.source, rows, inputs, rejects, last, chunk.failure)
+
+    def _take_pixels(self, count: int) -> dict[Form, Images]:
+        found: dict[Form, Images] = {}
+        rest: list[Images] = []
+        for place, spec in enumerate(self._specs):
+            joined = np.concatenate([pixels[place] for pixels in self._pixels])
+            found[spec] = joined[:count]
+            rest.append(joined[count:])
+        self._pixels = [tuple(rest)] if rest and len(rest[0]) else []
+        return found

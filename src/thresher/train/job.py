@@ -1,0 +1,209 @@
+"""One training run from shards to a checkpoint folder."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from thresher.data.files.atomic import write_json
+from thresher.data.files.lock import folder_lock
+from thresher.data.files.quarantine import write_quarantine
+from thresher.errors import InputError
+from thresher.models.evaluation.evaluate import evaluate
+from thresher.models.evaluation.sets import load_tasks, tasks_digest
+from thresher.models.flops import training_flops
+from thresher.models.saved import save_model
+from thresher.models.towers import Towers, load_towers
+from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
+from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
+from thresher.train.distributed import barrier, device_of, is_first_rank, main_first, ranks_from_environment
+from thresher.train.loggers import open_loggers
+from thresher.train.loop import clear, train
+from thresher.train.pairs import Pairs
+from thresher.train.recipe import Recipe
+from thresher.train.reference_folder import reference_mark
+
+RESULT_FILE = "result.json"
+SMALL_STEP_FLOPS = 2e10  # below this a training step on a CPU takes one thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run from shards to a checkpoint folder.
+
+    Attributes:
+        shards: names from `expand`.
+        uids: which pairs; None takes all.
+        repeats: how often each stands in one pass; None is once.
+        tasks: evaluation sets from `prepare_tasks`, or None.
+        reference: folder of the reference's embeddings, where the recipe needs them.
+        log: where values are shown as well, keys of `OUTLETS`.
+    """
+
+    shards: tuple[str, ...]
+    uids: tuple[str, ...] | None
+    repeats: npt.NDArray[np.int64] | None
+    recipe: Recipe
+    samples_seen: int
+    seed: int
+    tasks: Path | None
+    device: str
+    cache: Path
+    exclude: frozenset[str] = frozenset()
+    cache_limit: int = 4 << 30
+    workers: int = 2
+    checkpoint_seconds: float = 300.0
+    reference: Path | None = None
+    log: tuple[str, ...] = ()
+
+
+def run_job(job: Job, folder: Path) -> Path:
+    """Train and leave a folder that `local-dir:FOLDER` loads in stock open_clip; its path.
+
+    A finished folder of the same job is left as it is, but measured again where the evaluation set changed.
+    Pairs that cannot be used are listed in `quarantine.parquet`.
+
+    Raises:
+        InputError: the folder holds another job's result, or another process is training into it.
+    """
+    with folder_lock(folder) if is_first_rank() else nullcontext():
+        made_of = _digest(job)
+        done = folder / RESULT_FILE
+        if not done.exists():
+            _claim(folder, made_of)
+            _train(job, folder, made_of)
+        elif json.loads(done.read_text())["made_of"] != made_of:
+            raise InputError(
+                f"{folder} holds another training run; move it away, or train into another folder"
+            )
+        elif is_first_rank():
+            _measure_again(job, folder)
+    return folder
+
+
+def _train(job: Job, folder: Path, made_of: str) -> None:
+    tasks = load_tasks(job.tasks) if job.tasks is not None else []
+    towers = load_towers(job.recipe.model, sigmoid=job.recipe.loss == "siglip")
+    with ranks_from_environment(job.device) as ranks:
+        device = device_of(job.device, ranks.local if ranks.world > 1 else None)
+        with main_first(ranks):
+            dataset = describe_dataset(
+                job.shards,
+                towers,
+                cache=job.cache,
+                uids=job.uids,
+                exclude=job.exclude,
+                limit_bytes=job.cache_limit,
+                workers=job.workers,
+            )
+        with open_dataset(dataset) as opened, _threads(towers, job.recipe, opened.tokens_nT.shape[1]):
+            if ranks.is_main:
+                write_quarantine(folder / "quarantine.parquet", opened.quarantine)
+            reference, paid = _open_reference(job, opened)
+            places = np.arange(len(opened.uids)) if job.uids is None else opened.find(job.uids)
+            repeats = np.ones(len(places), dtype=np.int64) if job.repeats is None else job.repeats
+            places, repeats = places[places >= 0], repeats[places >= 0]
+            pairs = Pairs(
+                images=opened.images,
+                tokens=opened.tokens_nT,
+                rows=places,
+                repeats=repeats,
+                uids=opened.uids,
+            )
+            towers, measured = train(
+                job.recipe,
+                pairs,
+                [job.samples_seen],
+                folder,
+                seed=job.seed,
+                evaluate=lambda trained: evaluate(trained, tasks, precision=job.recipe.precision),
+                ranks=ranks,
+                device=device,
+                checkpoint_seconds=job.checkpoint_seconds,
+                reference=reference,
+                reference_flops=paid,
+                outlets=open_loggers(job.log, folder) if ranks.is_main else (),
+            )
+        if ranks.is_main:
+            save_model(towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=job.samples_seen)
+            content = {
+                "schema": "thresher.training",
+                "version": 1,
+                "made_of": made_of,
+                "recipe": job.recipe.label,
+                "settings": job.recipe.settings(),
+                "seed": job.seed,
+                "tasks": _tasks_digest(job),
+            }
+            write_json(folder / RESULT_FILE, content | {"measured": [asdict(point) for point in measured]})
+            clear(folder)
+        barrier(ranks)  # what comes back is finished, whichever process asks
+
+
+def _open_reference(job: Job, opened: OpenDataset) -> tuple[StoredEmbeddings | None, float]:
+    """The reference's embeddings, and what those of the pairs cost; None where none are needed."""
+    if job.reference is None or not job.recipe.needs_reference:
+        return None, 0.0
+    stored = open_embeddings(job.reference)
+    return stored, stored.flops_per_pair * len(opened.uids)
+
+
+@contextmanager
+def _threads(towers: Towers, recipe: Recipe, num_tokens: int) -> Iterator[None]:
+    """One thread for a model so small that threads wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    if training_flops(towers, num_tokens) * recipe.batch_size < SMALL_STEP_FLOPS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure_again(job: Job, folder: Path) -> None:
+    """Measure a finished model on the tasks of `job`, unless its result is of these."""
+    content = json.loads((folder / RESULT_FILE).read_text())
+    if job.tasks is None or content.get("tasks") == _tasks_digest(job):
+        return
+    towers = load_towers(f"local-dir:{folder}", device=device_of(job.device, None))
+    metrics = evaluate(towers, load_tasks(job.tasks), precision=job.recipe.precision)
+    content["measured"][-1]["metrics"] = metrics
+    write_json(folder / RESULT_FILE, content | {"tasks": _tasks_digest(job)})
+
+
+def _tasks_digest(job: Job) -> str | None:
+    return None if job.tasks is None else tasks_digest(job.tasks)
+
+
+def _digest(job: Job) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    repeats = None if job.repeats is None else job.repeats.tolist()
+    settings = [
+        job.shards,
+        job.uids,
+        repeats,
+        job.recipe.settings(),
+        job.samples_seen,
+        job.seed,
+        sorted(job.exclude),
+    ]
+    if job.reference is not None and job.recipe.needs_reference:
+        settings.append(reference_mark(job.reference))
+    digest.update(json.dumps(settings).encode())
+    return digest.hexdigest()
+
+
+def _claim(folder: Path, made_of: str) -> None:
+    """Name the job in the folder, so that a checkpoint of another job is not gone on with."""
+    mark = folder / "job.json"
+    if mark.exists() and json.loads(mark.read_text())["made_of"] != made_of:
+        raise InputError(
+            f"{folder} holds an unfinished run of other settings; move it away, or undo the change"
+        )
+    write_json(mark, {"schema": "thresher.job", "version": 1, "made_of": made_of})

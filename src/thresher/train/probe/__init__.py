@@ -1,0 +1,1 @@
+"""Probe runs: short trainings on pools and mixes of them."""

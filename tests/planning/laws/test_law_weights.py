@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.planning.laws.planted import parameters, planted_run, planted_runs
+from tests.planning.laws.test_recovery import LENGTHS, drawn_truth
+from thresher.planning.laws.fit import fit, predict_runs
+from thresher.planning.laws.law_weights import AUTO, LawTrial, drift_of, hold_out, try_law, weights_of
+from thresher.planning.laws.registry import LAWS
+
+TWO_POOLS = parameters(b=(-0.2, -0.1), tau=(5.0, 3.0))
+POOLS = ("p0", "p1")
+
+
+def test_the_longest_runs_of_each_pool_and_mix_are_held_out():
+    runs = planted_runs(TWO_POOLS, lengths=(8_000_000, 32_000_000, 64_000_000))
+    seeds = [replace(runs[2], seed=1), replace(runs[0], seed=1)]
+    mix = [planted_run(TWO_POOLS, [0.5, 0.5], length) for length in (16_000_000, 90_000_000)]
+    shorter, longest = hold_out([*runs, *seeds, *mix])
+    assert longest == [runs[2], runs[5], seeds[0]]
+    assert shorter == [*runs[:2], *runs[3:5], seeds[1], *mix]  # two lengths of the mix: none is spared
+
+
+def test_a_law_is_judged_by_runs_that_it_has_not_seen():
+    runs = planted_runs(TWO_POOLS, lengths=LENGTHS)
+    longest = [run for run in runs if run.samples_seen == max(LENGTHS)]
+    moved = [replace(run, error=run.error + 0.02) if run in longest else run for run in runs]
+    right, off = (try_law(LAWS["utility"], these, POOLS, {}) for these in (runs, moved))
+    assert right.mae < 1e-6
+    assert off.mae == pytest.approx(0.02, rel=1e-3)
+
+
+def tried(*, mean_square=0.0, drift=0.0):
+    """What a law made of four pools' longest runs."""
+    return LawTrial(
+        mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4), drift=drift
+    )
+
+
+def test_of_laws_with_equal_evidence_the_one_that_predicts_the_longest_runs_better_weighs_more():
+    trials = {"power": tried(mean_square=0.003**2), "utility": tried()}
+    # twice the square that is expected, in four pools: (1 / 2) ** (4 / 2) as likely
+    assert weights_of(trials, {"power": 0.0, "utility": 0.0}) == pytest.approx({"utility": 0.8, "power": 0.2})
+    assert list(weights_of(trials, {"power": 0.0, "utility": 0.0})) == ["utility", "power"]
+    untried = {"power": None, "utility": tried()}
+    assert weights_of(untried, {"power": 0.0, "utility": 0.0}) == pytest.approx(
+        {"power": 0.5, "utility": 0.5}
+    )
+
+
+def test_longer_runs_than_the_laws_foresaw_leave_a_drift_and_those_they_foresaw_none():
+    runs = planted_runs(TWO_POOLS, lengths=LENGTHS)
+    worse = [
+        replace(run, error=run.error * 1.05) if run.samples_seen == max(LENGTHS) else run for run in runs
+    ]
+    foreseen, missed = (fit(these, law="utility", num_draws=0).drift for these in (runs, worse))
+    assert foreseen == pytest.approx(0.0, abs=1e-6)
+    assert missed == pytest.approx(np.log(1.05) / np.log(LENGTHS[-1] / LENGTHS[-2]), rel=0.01)
+
+
+def test_the_drift_of_several_laws_is_that_of_their_shares():
+    trials = {"utility": tried(drift=0.03), "power": tried(drift=0.04), "harmful": None}
+    assert drift_of(trials, {"utility": 0.4, "power": 0.4, "harmful": 0.2}) == pytest.approx(
+        np.sqrt((0.03**2 + 0.04**2) / 2)
+    )
+    assert drift_of(trials, {"harmful": 1.0}) == 0.0
+
+
+def test_too_few_runs_judge_no_law():
+    assert try_law(LAWS["utility"], planted_runs(TWO_POOLS, lengths=LENGTHS[:2]), POOLS, {}) is None
+    three = planted_runs(TWO_POOLS, lengths=(8_000_000, 32_000_000, 64_000_000))
+    assert try_law(LAWS["harmful"], three, POOLS, {}) is None  # eight parameters, four runs
+
+
+def test_a_law_that_no_run_could_test_is_said_to_be_untested():
+    runs = planted_runs(TWO_POOLS, lengths=(8_000_000, 64_000_000))
+    laws = fit([*runs, *(replace(run, seed=1) for run in runs)], num_draws=0)
+    assert all(score.heldout_mae is None for score in laws.comparison)
+    assert any("was taken untested" in text and "runs of three lengths" in text for text in laws.status)
+
+
+def test_laws_share_the_predictions_by_weight_the_heaviest_first():
+    laws = fit(planted_runs(TWO_POOLS, lengths=LENGTHS, noise=0.003), num_draws=0)
+    assert len(laws.fits) > 1  # so much noise tells none from all others
+    assert sum(laws.weights) == pytest.approx(1)
+    assert list(laws.weights) == sorted(laws.weights, reverse=True)
+    assert min(laws.weights) > 0.02
+    shares = {score.law: score.weight for score in laws.comparison if score.weight > 0}
+    assert shares == {one.law: weight for one, weight in zip(laws.fits, laws.weights, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["utility", "harmful", "effective-data", "saturating", "bounded"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_planted_law_weighs_much_or_the_chosen_ones_predict_as_well(name, seed):
+    truth = drawn_truth(name, seed)
+    runs = planted_runs(truth, law=name, lengths=LENGTHS, noise=3e-4, seed=seed)
+    later = [
+        planted_run(truth, weights, 500_000_000, law=name)
+        for weights in ([1, 0, 0], [0.5, 0.5, 0], [0.2, 0.3, 0.5])
+    ]
+    measured = np.array([run.error for run in later])
+    chosen, alone = (fit(runs, law=law, num_draws=0) for law in ("auto", name))
+    weight = dict(zip((one.law for one in chosen.fits), chosen.weights, strict=True)).get(name, 0.0)
+    off, off_alone = (np.abs(predict_runs(laws, later) - measured).mean() for laws in (chosen, alone))
+    assert weight > 0.5 or off < off_alone + 0.003
+    assert off < 0.01
+
+
+def test_the_table_of_laws_holds_all_that_were_tried():
+    laws = fit(planted_runs(drawn_truth("saturating", 0), law="saturating", lengths=LENGTHS), num_draws=0)
+    assert [score.law for score in laws.comparison] == [*AUTO, "power"]
+    scores = {score.law: score for score in laws.comparison}
+    assert laws.best.law == "saturating"
+    assert scores["saturating"].weight > 0.9
+    assert scores["saturating"].heldout_mae < 1e-6 < scores["utility"].heldout_mae
+    assert scores["power"].weight == 0
+    assert scores["power"].heldout_mae > scores["utility"].heldout_mae
+    assert {score.heldout_runs for score in laws.comparison} == {3}
+    assert scores["power"].num_parameters == 6  # A, n0, d and one b a pool
+    assert scores["utility"].num_parameters == 9
+    assert sum(score.weight for score in laws.comparison) == pytest.approx(1)
+    (sentence,) = laws.status
+    assert sentence.startswith(
+        "Fitted to the shorter runs, the saturating law predicted the 3 longest within"
+    )
+
+
+def test_a_named_law_stands_alone_beside_the_baseline():
+    laws = fit(planted_runs(TWO_POOLS, lengths=LENGTHS), law="bounded", num_draws=0)
+    assert [one.law for one in laws.fits] == ["bounded"]
+    assert laws.weights == (1.0,)
+    assert [score.law for score in laws.comparison] == ["bounded", "power"]
+    assert laws.status == ()
