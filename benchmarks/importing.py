@@ -22,7 +22,7 @@ SHARE_OF_VECTORS = 10
 IMPORT = """
 import re, resource, sys
 from pathlib import Path
-from thresher.importers.{module} import import_{kind}
+from thresher.scores.imported.{module} import import_{kind}
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     most = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
@@ -32,7 +32,7 @@ made = import_{kind}([sys.argv[1]], sys.argv[2])
 after = used()
 print(made.filled.pairs, after[0] - before[0], before[1], after[1])
 """
-MODULES = {"scores": "score_tables", "embeddings": "embedding_files"}
+MODULES = {"scores": "scores", "embeddings": "embeddings"}
 
 
 def write(folder: Path, rows: int, dim: int) -> None:

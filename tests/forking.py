@@ -15,7 +15,12 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-HEAVY = ["thresher.pipeline", "thresher.embeddings", "thresher.selection.ranks", "torch.distributed"]
+HEAVY = [
+    "thresher.pipeline.run",
+    "thresher.scores.embeddings.embed",
+    "thresher.selection.across_ranks",
+    "torch.distributed",
+]
 
 
 def start(

@@ -13,8 +13,29 @@ import thresher
 
 ROOT = Path(__file__).parent.parent
 PLANNING = [
-    *("api", "budget", "cli", "config", "data", "display", "errors", "frames", "importers", "laws.fit"),
-    *("pictures", "plans", "pools", "report", "runs", "subset"),
+    *(
+        "budget",
+        "cli",
+        "curate.pools.cut",
+        "curate.subset.from_plan",
+        "curate.subset.write",
+        "data.shards",
+        "errors",
+    ),
+    *(
+        "pipeline.load",
+        "planning.api",
+        "planning.laws.fit",
+        "planning.plans.make_plan",
+        "planning.runs.ledger",
+    ),
+    *(
+        "planning.runs.importers.formats",
+        "report.page",
+        "report.pictures",
+        "scores.imported.scores",
+        "tables",
+    ),
 ]
 HEAVY = ["torch", "open_clip", "timm", "torchvision", "ray"]
 PIN = re.compile(r"[a-z0-9][a-z0-9.-]*==[0-9][0-9a-z.]*")

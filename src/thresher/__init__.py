@@ -34,14 +34,16 @@ _HOMES = {
     "thresher.planning.api": ("Prediction", "Suggestions", "plan", "predict", "suggest"),
     "thresher.budget": ("DEVICES", "Price", "parse_count"),
     "thresher.errors": ("InputError", "MissingExtra"),
-    "thresher.planning.runs.importers": ("import_runs",),
-    "thresher.laws": ("LAWS",),
+    "thresher.planning.runs.importers.formats": ("import_runs",),
+    "thresher.planning.laws.registry": ("LAWS",),
     "thresher.planning.laws.fit": ("fit",),
     "thresher.planning.laws.result": ("Laws",),
     "thresher.planning.laws.laws_file": ("load_laws", "save_laws"),
-    "thresher.planning.plans": ("Costs", "Plan"),
+    "thresher.planning.plans.costs": ("Costs",),
+    "thresher.planning.plans.plan": ("Plan",),
     "thresher.planning.plans.plan_file": ("load_plan", "save_plan"),
-    "thresher.planning.runs.ledger": ("Run", "append_runs", "read_runs"),
+    "thresher.planning.runs.ledger": ("append_runs", "read_runs"),
+    "thresher.planning.runs.record": ("Run",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -268,7 +268,7 @@ def test_every_key_has_a_description() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
 def test_the_configs_in_the_documentation_load(load: Load, name: str) -> None:
-    text = (Path(__file__).parent.parent / name).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     assert blocks
     for block in blocks:

@@ -19,7 +19,7 @@ from thresher.planning.runs.ledger import append_runs
 
 TRUTH = parameters(b=(-0.2, -0.16, -0.13, -0.1), tau=(3.0, 6.0, 5.0, 4.0))
 FLOPS = 4e9
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>alert('x')</script>"
 
 
