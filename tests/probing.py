@@ -21,9 +21,13 @@ from thresher.planning.runs.record import Run
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.train import loop, trace
+from thresher.train.probe import trials
 from thresher.train.probe.stage import open_bench, plan_trials, recipe_of
 from thresher.train.probe.trials import Trial, TrialContext, run_trials
 from thresher.train.settings import Probe
+
+trial_worker = trials.trial_worker  # in processes that know the model of the tests
+trials.WORKER = "tests.probing:trial_worker"
 
 PROBE = Probe(
     model=RESNET,
@@ -58,25 +62,25 @@ def probe(
     source: Path, out: Path, settings: Probe = PROBE, progress: Callable[[str], None] | None = None
 ) -> list[Run]:
     """Run the probes, a thread each; the ledger is OUT/runs.jsonl."""
-    bench, trials, _ = open_small_bench(source, out, settings)
-    return run_trials(bench, trials, out / "runs.jsonl", jobs=settings.jobs or 1, progress=progress)
+    bench, planned, _ = open_small_bench(source, out, settings)
+    return run_trials(bench, planned, out / "runs.jsonl", jobs=settings.jobs or 1, progress=progress)
 
 
 def open_small_bench(
     source: Path, out: Path, settings: Probe = PROBE
 ) -> tuple[TrialContext, list[Trial], Pools]:
     pools = load_pools(source / "pools")
-    trials = plan_trials(pools.names, settings, (), pools.sizes)
+    planned = plan_trials(pools.names, settings, (), pools.sizes)
     bench = open_bench(
         pools,
         shards(source),
-        recipe=recipe_of(trials, settings),
+        recipe=recipe_of(planned, settings),
         probe=settings,
         evaluate=evaluation(source),
         work=out,
         device="cpu",
     )
-    return dataclasses.replace(bench, threads=1), trials, pools
+    return dataclasses.replace(bench, threads=1), planned, pools
 
 
 def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:
@@ -100,7 +104,7 @@ def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:
     if moment == "trace":
         trace.append = counted(trace.append)
     if moment == "line":
-        thresher.data.files.atomic.append_jsonl = counted(thresher.data.files.atomic.append_jsonl)
+        thresher.planning.runs.ledger.append_jsonl = counted(thresher.planning.runs.ledger.append_jsonl)
     settings = PROBE.model_copy(update={"jobs": jobs})
     probe(source, out, settings, count if moment == "progress" else None)
 

@@ -23,6 +23,9 @@ from thresher.executor.worker import call, prepare, result_of
 Task = TypeVar("Task")
 
 TRIES = 2
+NO_LIMIT_S = 7 * 24 * 3600.0
+"""Where a task is a whole shard or a training run: how long one may take nobody can know."""
+
 MOST_DEATHS = 64
 """So many workers dying one after another mean that the machine is the trouble and not the task."""
 
@@ -55,9 +58,10 @@ class WorkerPool:
         self._inline = prepare(function, settings) if workers == 0 else None
         self._workers = workers
         self._timeout_s = timeout_s
-        self._slots: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
-        for _ in range(workers):
-            self._slots.put(None)
+        self._slots: queue.SimpleQueue[tuple[int, Worker | None]] = queue.SimpleQueue()
+        for number in range(workers):
+            self._slots.put((number, None))
+        self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="worker")
         self._alive: set[Worker] = set()
         self._lock = threading.Lock()
         self._in_a_row = 0
@@ -85,11 +89,12 @@ class WorkerPool:
             worker.stop()
         with contextlib.suppress(queue.Empty):
             while True:  # those in use are let go of by the thread that uses them
-                idle = self._slots.get_nowait()
+                _, idle = self._slots.get_nowait()
                 if idle is not None:
                     self._forget(idle)
-        for _ in range(self._workers):
-            self._slots.put(None)  # whoever comes late finds the pool closed, not an empty queue
+        for number in range(self._workers):
+            self._slots.put((number, None))  # whoever comes late finds the pool closed, not an empty queue
+        self._threads.shutdown(cancel_futures=True)
 
     def pids(self) -> list[int]:
         """Process ids of the workers that run now."""
@@ -110,28 +115,40 @@ class WorkerPool:
                 yield task, result_of(call(self._inline, task))
             return
         held: deque[tuple[Task, Future[Any]]] = deque()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="worker") as threads:
-            try:
-                for task in tasks:
-                    held.append((task, threads.submit(self._answer, task)))
-                    if len(held) >= max(ahead, 1):
-                        first, future = held.popleft()
-                        yield first, result_of(future.result())
-                while held:
+        try:
+            for task in tasks:
+                held.append((task, self.submit(task)))
+                if len(held) >= max(ahead, 1):
                     first, future = held.popleft()
-                    yield first, result_of(future.result())
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+                    yield first, future.result()
+            while held:
+                first, future = held.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in held:
+                future.cancel()
+
+    def submit(self, task: Any) -> "Future[Any]":
+        """Give the task to the next free worker; the future has its result or `TaskFailed`.
+
+        The future raises what `map` raises. Without workers the task waits for a thread of this process.
+        """
+        return self._threads.submit(self._result, task)
+
+    def _result(self, task: Any) -> Any:
+        if self._inline is not None:
+            return result_of(call(self._inline, task))
+        return result_of(self._answer(task))
 
     def _answer(self, task: Any) -> tuple[str, Any]:
-        worker = self._slots.get()
+        number, worker = self._slots.get()
         try:
             reason = ""
             for _ in range(TRIES):
                 if self._closed:
                     return "done", TaskFailed("the run was stopped")
                 try:
-                    worker = worker or self._start()
+                    worker = worker or self._start(number)
                     answer = worker.ask(task, self._timeout_s)
                 except WorkerDied as gone:
                     reason = str(gone)
@@ -146,38 +163,38 @@ class WorkerPool:
             with self._lock:
                 closed = self._closed
                 if not closed:
-                    self._slots.put(worker)
+                    self._slots.put((number, worker))
             if closed:
-                self._slots.put(None)
+                self._slots.put((number, None))
                 if worker is not None:
                     self._forget(worker)
 
     def _start_ahead(self) -> None:
-        worker = self._slots.get()
+        number, worker = self._slots.get()
         try:
             if worker is None and not self._closed:
                 # a start that fails here is told by the first task, which tries again
                 with contextlib.suppress(RuntimeError, OSError, InputError, WorkerDied):
-                    worker = self._start()
+                    worker = self._start(number)
         finally:
             with self._lock:
                 closed = self._closed
                 if not closed:
-                    self._slots.put(worker)
+                    self._slots.put((number, worker))
             if closed and worker is not None:
                 self._forget(worker)
 
-    def _start(self) -> Worker:
+    def _start(self, number: int) -> Worker:
         for _ in range(TRIES):
             try:
-                return self._start_once()
+                return self._start_once(number)
             except WorkerTimedOut as silent:
                 reason = str(silent)
                 _log.warning("%s while it started", reason)
         raise RuntimeError(f"a worker process for {self._function} did not start: {reason}")
 
-    def _start_once(self) -> Worker:
-        worker = Worker(self._function, self._settings)
+    def _start_once(self, number: int) -> Worker:
+        worker = Worker(self._function, self._settings, number)
         with self._lock:
             self._alive.add(worker)
         try:

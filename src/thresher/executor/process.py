@@ -1,21 +1,16 @@
-"""One worker process and the pipes to it.
-
-Worker processes that do not outlive the process that started them.
-"""
+"""One worker process and the pipes to it."""
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
-from thresher.executor.worker import READY, WITH_SETTINGS, decode, encode, result_of
+from thresher.executor.worker import NUMBER, READY, WITH_SETTINGS, decode, encode, result_of
 
 PIPE_BYTES = 2**20
 START_TIMEOUT_S = 120.0
@@ -26,17 +21,17 @@ class WorkerDied(Exception):
 
 
 class WorkerTimedOut(WorkerDied):
-    """A worker process gave no answer in time, on a machine that stood still, maybe, and was stopped."""
+    """A worker process gave no answer in time and was stopped; the machine may have been suspended."""
 
 
 class Worker:
     """One worker process and the pipes to it."""
 
-    def __init__(self, function: str, settings: Any = None) -> None:
+    def __init__(self, function: str, settings: Any = None, number: int = 0) -> None:
         self._settings = settings
         flags = [] if settings is None else [WITH_SETTINGS]
         paths = os.pathsep.join(path for path in sys.path if path)
-        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", NUMBER: str(number)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "thresher.executor.worker", function, *flags],
             stdin=subprocess.PIPE,
@@ -57,7 +52,7 @@ class Worker:
         """Return once the worker has its function.
 
         Raises:
-            Gone: the process ended, or did not start in time.
+            WorkerDied: the process ended, or did not start in time.
             InputError: what the function was made with cannot be used.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -126,19 +121,3 @@ class Worker:
         name = names.get(-code, f"signal {-code}")
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return WorkerDied(f"worker process {self.pid} was killed by {name}{hint}")
-
-
-def end_with_parent() -> None:
-    """End this process, a child of `multiprocessing`, as soon as its parent is gone, even by kill -9.
-
-    Otherwise it would go on with its task, and write where the next run of the parent writes.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="end with parent", daemon=True).start()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from thresher.errors import InputError
-from thresher.executor.local import TaskFailed, WorkerPool
+from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
 
 __all__ = ["EXECUTORS", "Apply", "TaskFailed", "check_executor", "open_workers", "run_shards"]
 
@@ -15,9 +15,6 @@ Apply = Callable[[Iterable[Any]], Iterator[tuple[Any, Any]]]
 """Gives each task with what the workers make of it."""
 
 EXECUTORS = ("local", "ray")
-
-NO_LIMIT_S = 7 * 24 * 3600.0
-"""A task is a whole shard, and how long one may take nobody can know."""
 
 
 def check_executor(executor: str, address: str | None = None) -> None:

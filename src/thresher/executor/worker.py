@@ -11,9 +11,11 @@ the calling process as it was, on this machine and on Ray.
 import importlib
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +27,9 @@ READY = "ready"
 
 WITH_SETTINGS = "with-settings"
 """Argument of a worker whose first message is what its function is made with."""
+
+NUMBER = "THRESHER_WORKER"
+"""Environment variable with a worker's number in its pool; the worker that replaces it gets the same."""
 
 NICENESS = 5
 """Workers give way to the caller, whose model needs every core at once to get on."""
@@ -95,12 +100,33 @@ def result_of(answer: tuple[str, Any]) -> Any:
     raise RuntimeError(f"the worker's function failed:\n{value}")
 
 
+def worker_number() -> int:
+    """The number of this worker in its pool, 0 for the first and for a process that is no worker."""
+    return int(os.environ.get(NUMBER, "0"))
+
+
+def _end_with_caller(source: int) -> None:
+    """End this process as soon as its caller is gone, even by kill -9, in the middle of a task too.
+
+    Otherwise it would go on, and write where the next run of the caller writes.
+    """
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(source, 0)  # a pipe without a writer is told without being asked for
+        poll.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with caller", daemon=True).start()
+
+
 def main(name: str, *, with_settings: bool = False) -> None:
     """Answer tasks until standard input ends, which it does when the calling process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the caller decides
     os.nice(NICENESS)
     source, target = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # what a library prints must not end up among the answers
+    _end_with_caller(source)
 
     def read(size: int) -> bytearray:
         data = bytearray(size)

@@ -1,5 +1,4 @@
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from thresher.data.images.decode import ImageSpec, decode
 from thresher.data.images.pixels import open_images
 from thresher.data.index import Index, build_index
 from thresher.errors import InputError
+from thresher.executor.local import TaskFailed
 
 SPEC = ImageSpec(size=24, resize="shortest", interpolation="bicubic")
 ALL = 1 << 30
@@ -137,9 +137,9 @@ def test_an_image_that_no_longer_decodes_ends_the_run_in_a_sentence(
 
 def test_a_decoding_process_that_dies_is_answered_in_a_sentence(index: Index) -> None:
     class Dead:
-        def submit(self, *_: object) -> Future[None]:
-            future: Future[None] = Future()
-            future.set_exception(BrokenProcessPool("gone"))
+        def submit(self, *_: object) -> Future[TaskFailed]:
+            future: Future[TaskFailed] = Future()
+            future.set_result(TaskFailed("worker process 7 was killed by SIGKILL"))
             return future
 
     rows = np.arange(3)

@@ -6,14 +6,11 @@ file costs one copy of the pixels in memory for all of them.
 
 import hashlib
 import json
-import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -25,11 +22,12 @@ from thresher.data.images.decode import BadImage, ImageSpec, decode
 from thresher.data.index import Index
 from thresher.data.pairs import Reject
 from thresher.errors import InputError
-from thresher.executor.process import end_with_parent
+from thresher.executor.local import TaskFailed, WorkerPool
 
 CHUNK = 256
 AHEAD = 8
 BITE = 32  # images that a worker decodes at a time for a batch
+WORKER = "thresher.data.images.pixels:row_decoder"
 INLINE = 2048  # fewer images than this are decoded without worker processes
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -182,37 +180,36 @@ def _decode_in_order(rows: Rows, decoder: "Decoder") -> Iterator[tuple[int, Deco
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Decodes rows of an index in processes of `pool`, or in this one where that is None."""
+    """Decodes rows of an index in the workers of `pool`, or in this process where that is None."""
 
     index: Index
     spec: ImageSpec
-    pool: ProcessPoolExecutor | None
+    pool: WorkerPool | None
 
     def start(self, rows: Rows) -> Callable[[], Decoded]:
         """Start decoding; the call of what comes back waits for it."""
         if self.pool is None:
             return lambda: _decode_rows(self.index, self.spec, rows)
-        try:
-            future = self.pool.submit(_decode_in_worker, rows)
-        except BrokenProcessPool as error:
-            raise self._broken(rows) from error
+        future = self.pool.submit(rows)
 
         def wait() -> Decoded:
-            try:
-                return future.result()
-            except BrokenProcessPool as error:
-                raise self._broken(rows) from error
+            found = future.result()
+            if isinstance(found, TaskFailed):
+                raise self._broken(rows, found.reason)
+            made: Decoded = found
+            return made
 
         return wait
 
-    def _broken(self, rows: Rows) -> InputError:
+    def _broken(self, rows: Rows, reason: str) -> InputError:
         ends = [
             " of ".join(self.index.table.column(name)[int(row)].as_py() for name in ("key", "shard"))
             for row in (rows[0], rows[-1])
         ]
         return InputError(
-            f"a decoding process ended without a word at or before the images {ends[0]} to {ends[1]} (is the "
-            "memory full, or an image malicious?); exclude the image, or set workers to 0 to see it fail here"
+            f"a decoding process ended without a word at or before the images {ends[0]} to {ends[1]} "
+            f"(is the memory full, or an image malicious?; {reason}); exclude the image, or set workers to 0 "
+            "to see it fail here"
         )
 
 
@@ -221,22 +218,13 @@ def _decoder(index: Index, spec: ImageSpec, workers: int) -> Iterator[Decoder]:
     if workers == 0:
         yield Decoder(index, spec, None)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (index, spec)) as pool:
+    with WorkerPool(WORKER, workers=workers, settings=(index, spec)) as pool:
         yield Decoder(index, spec, pool)
 
 
-_worker: dict[str, tuple[Index, ImageSpec]] = {}
-
-
-def _start_worker(index: Index, spec: ImageSpec) -> None:
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, with which this process ends
-    _worker["work"] = index, spec
-
-
-def _decode_in_worker(rows: Rows) -> Decoded:
-    return _decode_rows(*_worker["work"], rows)
+def row_decoder(settings: tuple[Index, ImageSpec]) -> Callable[[Rows], Decoded]:
+    """What a worker process does with rows of the index."""
+    return partial(_decode_rows, *settings)
 
 
 def _decode_rows(index: Index, spec: ImageSpec, rows: Rows) -> Decoded:

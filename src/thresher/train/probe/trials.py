@@ -5,15 +5,11 @@ The pairs that a short run on a mix of pools draws: a share of each pool, repeat
 
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed, wait
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +22,8 @@ from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
-from thresher.executor.process import end_with_parent
+from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
+from thresher.executor.worker import worker_number
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.metrics import error_of
 from thresher.models.evaluation.sets import load_tasks, smallest_error
@@ -40,6 +37,8 @@ from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 
 RESULT_FILE = "result.json"
+
+WORKER = "thresher.train.probe.trials:trial_worker"
 
 SUBSAMPLE_SEED = 977
 Members = Mapping[str, tuple[str, ...]]
@@ -145,47 +144,31 @@ def _results(bench: TrialContext, trials: Sequence[Trial], jobs: int) -> Iterato
             for trial in open_trials:
                 yield trial.name, _runs(bench, trial, run_trial(own, trial, ranks))
             return
-    context = multiprocessing.get_context("spawn")
     # The longest first: a long trial that starts last would leave the other processes idle.
     by_length = sorted(open_trials, key=lambda trial: -trial.points[-1])
     jobs = min(jobs, len(by_length))
-    numbers = context.SimpleQueue()
-    for number in range(jobs):
-        numbers.put(number)
-    others = multiprocessing.active_children()
-    with ProcessPoolExecutor(jobs, context, _start_worker, (bench, numbers)) as pool:
-        futures = {pool.submit(_run_in_worker, trial): trial for trial in by_length}
+    with WorkerPool(WORKER, workers=jobs, settings=bench, timeout_s=NO_LIMIT_S) as pool:
+        futures = {pool.submit(trial): trial for trial in by_length}
         try:
             for future in as_completed(futures):
-                trial = futures[future]
-                yield trial.name, _runs(bench, trial, future.result())
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a training process ended without a word (is the memory full?); run again with fewer [probe] "
-                "jobs, and what is finished is not trained again"
-            ) from error
-        except Exception:
-            pool.shutdown(cancel_futures=True)
-            raise
-        except BaseException:  # Ctrl-C, which the workers do not hear
-            for child in multiprocessing.active_children():
-                if child not in others:
-                    child.terminate()
-            pool.shutdown(cancel_futures=True)
+                found = future.result()
+                if isinstance(found, TaskFailed):
+                    raise InputError(
+                        f"a training process ended without a word (is the memory full?; {found.reason}); run "
+                        "again with fewer [probe] jobs, and what is finished is not trained again"
+                    )
+                yield futures[future].name, _runs(bench, futures[future], found)
+        except Exception:  # what is under way is finished, so that it is not trained again
+            for future in futures:
+                future.cancel()
+            wait(futures)
             raise
 
 
-_worker: dict[str, TrialContext] = {}
-
-
-def _start_worker(bench: TrialContext, numbers: "SimpleQueue[int]") -> None:
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
-    _worker["bench"] = replace(bench, device=device_of(bench.device, numbers.get()))
-
-
-def _run_in_worker(trial: Trial) -> list[dict[str, Any]]:
-    return run_trial(_worker["bench"], trial, SINGLE)
+def trial_worker(bench: TrialContext) -> Callable[[Trial], list[dict[str, Any]]]:
+    """What a worker process does with a trial: it trains it on the device of its number."""
+    own = replace(bench, device=device_of(bench.device, worker_number()))
+    return lambda trial: run_trial(own, trial, SINGLE)
 
 
 def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
