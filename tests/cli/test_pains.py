@@ -21,15 +21,17 @@ import pytest
 from tests.cli.conftest import Call
 from tests.data.bad_pool import jpeg, pair_members, write_bad_pool, write_tar
 from tests.scores.imported.published import clip_score, write_metadata
+from tests.scores.stuck import never_ends
 from tests.small_pool import caption, contents, uid, write_shards
 from thresher.curate.subset.npy import read_npy_subset
 from thresher.curate.subset.write import write_subset
 from thresher.data.files.quarantine import read_quarantine
 from thresher.data.images.decode import ImageSpec
 from thresher.data.index import build_index
-from thresher.executor.local import WorkerPool
+from thresher.executor.process import Worker
 from thresher.scores.registry import SCORERS, parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded.decode import DecodeTask
 from thresher.sharded.parts import list_parts, list_quarantines
 from thresher.sharded.scorer import Scorer
 from thresher.sharded.stage import Progress
@@ -255,7 +257,12 @@ def test_the_last_image_of_a_run_cannot_hold_it_at_its_end(
 ) -> None:
     write_shards(tmp_path / "in", (3, 2))  # pair 4, the last one, is the one that is 44 pixels wide
     monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.stuck:decode_images")
-    monkeypatch.setitem(WorkerPool.__init__.__kwdefaults__, "timeout_s", 3.0)
+    ask = Worker.ask
+
+    def ask_in_haste(self: Worker, task: DecodeTask, timeout_s: float) -> tuple[str, object]:
+        return ask(self, task, 1.0 if never_ends(task) else timeout_s)
+
+    monkeypatch.setattr(Worker, "ask", ask_in_haste)  # only of a task that gets no answer however long
     command = ("score", tmp_path / "in", "--scorer", "image:feature=entropy", "--workers", "2")
     done = call(*command, "--out", tmp_path / "out", "--json")
     assert (done.exit_code, json.loads(done.stdout)["pairs"]) == (0, 4)

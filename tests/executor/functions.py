@@ -76,9 +76,13 @@ def fill_the_disk(path: str) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
-def where(seconds: float) -> str:
-    """The node of a Ray cluster that this worker runs on; takes so long that one could not do all."""
+def meet(folder: str) -> str:
+    """The node of a Ray cluster that this worker runs on, once a worker on another node has come, too."""
     import ray
 
-    time.sleep(seconds)
-    return str(ray.get_runtime_context().get_node_id())
+    node = str(ray.get_runtime_context().get_node_id())
+    (Path(folder) / node).touch()
+    deadline = time.monotonic() + 600
+    while len(list(Path(folder).iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return node

@@ -12,7 +12,7 @@ from thresher.executor.local import WorkerPool
 def work(path: Path) -> None:
     (path.parent / "new").write_text(str(os.getpid()))
     (path.parent / "new").rename(path)
-    time.sleep(600)
+    time.sleep(3600)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
+from tests.killing import wait_until_gone
 from thresher.executor.local import TaskFailed, WorkerPool
 from thresher.executor.process import Worker, WorkerTimedOut
 
 HERE = "tests.executor.functions"
+HANGS = 3600.0  # seconds, longer than any test
 
 
-def run(function: str, tasks: list, workers: int = 2, timeout_s: float = 60.0, ahead: int = 4) -> list:
-    with WorkerPool(f"{HERE}:{function}", workers=workers, timeout_s=timeout_s) as pool:
+def run(function: str, tasks: list, workers: int = 2, ahead: int = 4) -> list:
+    with WorkerPool(f"{HERE}:{function}", workers=workers) as pool:
         return [result for _, result in pool.map(tasks, ahead=ahead)]
 
 
@@ -60,19 +63,23 @@ def test_a_task_that_kills_every_worker_becomes_a_death_and_the_others_go_on() -
     assert "SIGKILL" in found[1].reason
 
 
-def test_a_worker_that_hangs_is_stopped() -> None:
-    started = time.monotonic()
-    found = run("sleep", [0.0, 60.0, 0.0], timeout_s=0.5)
+def test_a_worker_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Worker.ask
+
+    def ask_in_haste(self: Worker, task: float, timeout_s: float) -> tuple[str, Any]:
+        return ask(self, task, 0.2 if task == HANGS else timeout_s)
+
+    monkeypatch.setattr(Worker, "ask", ask_in_haste)  # only of the task that gets no answer however long
+    found = run("sleep", [0.0, HANGS, 0.0])
     assert isinstance(found[1], TaskFailed)
     assert "no answer in time" in found[1].reason
     assert found[::2] == [0.0, 0.0]
-    assert time.monotonic() - started < 30
 
 
 def test_workers_that_are_started_ahead_do_the_tasks() -> None:
     with WorkerPool(f"{HERE}:double", workers=2) as pool:
         pool.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while len(pool.pids()) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         started = pool.pids()
@@ -119,14 +126,14 @@ def test_decode_workers_load_neither_torch_nor_pyarrow() -> None:
 def test_leaving_early_stops_workers_and_threads() -> None:
     threads = threading.active_count()
     with WorkerPool(f"{HERE}:sleep", workers=2) as pool:
-        results = pool.map([0.0, 60.0, 60.0, 60.0, 60.0], ahead=3)
+        results = pool.map([0.0, HANGS, HANGS, HANGS, HANGS], ahead=3)
         next(results)
         pids = pool.pids()
         assert pids
         pool.close()
         results.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of another test may have ended meanwhile
 
 
 def test_workers_end_when_their_caller_is_killed(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ def test_workers_end_when_their_caller_is_killed(tmp_path: Path) -> None:
         f"pool = WorkerPool('{HERE}:double', workers=1)\n"
         "next(pool.map(iter([1, 2]), ahead=1))\n"
         "print(*pool.pids(), flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(3600)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     caller = subprocess.Popen(
@@ -152,12 +159,7 @@ def test_workers_end_when_their_caller_is_killed(tmp_path: Path) -> None:
     assert psutil.pid_exists(worker)
     caller.send_signal(signal.SIGKILL)
     caller.wait()
-    for _ in range(200):
-        if not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE:
-            break
-        time.sleep(0.05)
-    else:
-        pytest.fail(f"worker {worker} outlived its caller")
+    wait_until_gone(worker)
 
 
 def test_arrays_come_back_writable() -> None:

@@ -36,7 +36,7 @@ def test_leaving_early_stops_the_thread_and_closes_the_iterator() -> None:
     with Prefetch(endless, depth=2) as items:
         next(iter(items))
     assert closed.is_set()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of another test may have ended meanwhile
 
 
 def test_it_runs_ahead_no_further_than_its_depth() -> None:
@@ -51,6 +51,6 @@ def test_it_runs_ahead_no_further_than_its_depth() -> None:
             yield number
 
     with Prefetch(counted, depth=2) as items:
-        assert full.wait(10)
+        assert full.wait(600)
         assert len(made) == 3  # two in the queue, one in hand
         assert list(items) == list(range(20))

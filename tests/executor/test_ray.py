@@ -1,10 +1,11 @@
 """The same stages on a Ray cluster of two nodes: one cluster for all of these tests."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
-from tests.killing import kill_when_ready
+from tests.killing import kill_when_ready, wait_until_gone
 from tests.small_pool import contents, uid, write_shards
 from thresher.curate.duplicates.hashing import hash_folder
 from thresher.curate.subset.write import write_subset
@@ -61,17 +62,20 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*shards, str(folder / "00004.tar"), str(folder / "00005.tar")]
 
 
-def workers_of_ray() -> list[psutil.Process]:
+def workers_of_ray(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of the processes that are workers of ours on a Ray."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or [""]
-        if words[0].startswith(WORKERS_OF_RAY):
-            found.append(process)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            words = process.cmdline() or [""]
+            if words[0].startswith(WORKERS_OF_RAY):
+                found.append(process)
     return found
 
 
-def test_two_nodes_work_at_once(cluster: str) -> None:
-    found = run_shards(f"{HERE}:where", [1.0, 1.0, 1.0, 1.0], executor="ray", address=cluster)
+def test_two_nodes_work_at_once(cluster: str, tmp_path: Path) -> None:
+    """Each of two tasks waits for the other, which only a worker on the other node can do."""
+    found = run_shards(f"{HERE}:meet", [str(tmp_path)] * 2, executor="ray", address=cluster)
     assert len({node for _, node in found}) == 2
 
 
@@ -128,9 +132,10 @@ def test_killed_workers_are_replaced_and_the_bytes_are_the_same(
 
     def kill(at: Progress) -> None:
         if at.shards_done in (1, 3):
-            for process in workers_of_ray():
-                killed.append(process.pid)
-                process.kill()
+            for process in workers_of_ray(psutil.Process().children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    killed.append(process.pid)
 
     there = score_shards(
         *(pool[:5], tmp_path / "there", [BRIGHT]),
@@ -185,6 +190,7 @@ def test_an_own_ray_starts_and_ends_with_the_command_and_stdout_is_json_alone(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     environment |= {"RAY_worker_niceness": "0"}
     environment.pop("RAY_ADDRESS", None)
+    before = set(psutil.pids())
     words = ["score", *pool[:2], "--out", str(tmp_path), "--scorer", "caption", "--executor", "ray", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", "thresher.cli", *words],
@@ -194,4 +200,5 @@ def test_an_own_ray_starts_and_ends_with_the_command_and_stdout_is_json_alone(
         check=True,
     )
     assert json.loads(done.stdout)["pairs"] == 47
-    assert not [process for process in workers_of_ray() if process.ppid() == 1]
+    orphans = [process for process in psutil.process_iter() if process.pid not in before]
+    wait_until_gone(*(process.pid for process in workers_of_ray(orphans)))

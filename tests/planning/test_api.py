@@ -275,11 +275,9 @@ def test_a_fit_and_a_plan_need_no_torch(tmp_path):
     assert loaded_by(code).splitlines()[-1] in ("[]", "['scipy']")
 
 
-def test_the_planning_side_loads_in_half_a_second():
+def test_the_planning_side_loads_few_modules():
+    """About 300, most of them numpy's; `benchmarks/import_time.py` says what that takes."""
     used = "import thresher as th\n[getattr(th, name) for name in th.__all__]"
-    code = f"import time\n{used}\nprint(time.process_time())"
-    done = (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(5)
-    )
-    assert any(float(seconds) < 0.5 for seconds in done)  # of processor time; the first, if nothing disturbs
+    code = f"import sys\n{used}\nprint(len(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 450

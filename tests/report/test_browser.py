@@ -55,7 +55,7 @@ def test_the_page_fits_its_window_and_draws_everything(page: str, tmp_path: Path
         [*command, (tmp_path / "frame.html").as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)

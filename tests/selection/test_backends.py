@@ -38,7 +38,7 @@ def test_a_backend_that_cannot_work_here_says_what_to_take(monkeypatch: pytest.M
 def test_triton_kernels_equal_the_full_matrix_in_the_interpreter() -> None:
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(["src", "."])}
     command = [sys.executable, "-m", "tests.selection.interpreted"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     errors = json.loads(done.stdout)
     assert errors.pop("picks that differ") == 0
