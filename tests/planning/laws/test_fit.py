@@ -1,13 +1,11 @@
-import os
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_run, planted_runs
 from thresher.errors import InputError
+from thresher.planning.laws import descent
 from thresher.planning.laws.fit import fit
 from thresher.planning.runs.ledger import read_runs
 
@@ -229,24 +227,20 @@ def test_the_baseline_without_repetition_fits_worn_pools_worse():
     assert not any("half-life" in text for pool in laws.pools for text in pool.status)
 
 
-def test_a_joint_fit_takes_milliseconds():
-    runs = planted_runs(FIVE_POOLS, noise=0.003)
-    fit_utility(runs)
-    start = time.process_time()
-    for _ in range(5):
-        fit_utility(runs)
-    assert (time.process_time() - start) / 5 < 0.5  # about 0.06 s; the rest is room for slow machines
+def test_a_joint_fit_looks_at_the_runs_a_few_hundred_times(monkeypatch):
+    looks = []
+    count = descent.residuals
+    monkeypatch.setattr(descent, "residuals", lambda *given: looks.append(1) or count(*given))
+    fit_utility(planted_runs(FIVE_POOLS, noise=0.003))
+    assert 0 < len(looks) < 600
 
 
-@pytest.mark.skipif(
-    "THRESHER_DATA" not in os.environ, reason="set THRESHER_DATA to the folder that holds laws/"
-)
-def test_repetition_shows_in_the_published_buckets():
-    table = Path(os.environ["THRESHER_DATA"]) / "laws" / "datacomp_clip_buckets.csv"
+def test_repetition_shows_in_the_pools_of_a_score(laws_tables):
+    table = laws_tables / "datacomp_clip_buckets.csv"
     runs = [run for run in read_runs(table, error_column="imagenet_error") if run.samples_seen > 1e7]
     utility, power = fit_utility(runs, num_draws=30), fit(runs, law="power", num_draws=0)
     assert utility.noise < 0.004
     assert utility.noise < 0.75 * power.noise
     assert all(2 < tau < 12 for tau in values(utility, "tau"))
     assert any("clip_10p_to_20p" in text and "order of utility" in text for text in utility.warnings)
-    assert any("62 of 62 points do not say" in text for text in utility.warnings)
+    assert any(f"{len(runs)} of {len(runs)} points do not say" in text for text in utility.warnings)
