@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -119,19 +121,16 @@ def test_the_other_formats_go_to_a_store_too(memory: str, tmp_path: Path) -> Non
         assert below(f"{memory}/{format}")[name] == (tmp_path / format / name).read_bytes()
 
 
-def test_a_store_whose_package_is_not_installed_is_named_with_the_remedy(tmp_path: Path) -> None:
-    if _has("s3fs"):
-        pytest.skip("s3fs is installed")
+def test_a_store_whose_package_is_not_installed_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    used_before = import_module("fsspec.registry")._registry
+    monkeypatch.delitem(used_before, "s3", raising=False)
     with pytest.raises(
         InputError, match=r's3://b/out.* needs an optional part: pip install "thresher\[s3\]"'
     ):
         write("s3://b/out", write_shards(tmp_path / "in", (5, 6)))
-
-
-def _has(module: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(module) is not None
 
 
 _buckets = itertools.count()
