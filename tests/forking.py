@@ -47,7 +47,7 @@ def run_to_end(module: str, *arguments: object) -> None:
     assert process.exitcode == 0, f"{module} {' '.join(map(str, arguments))} ended with {process.exitcode}"
 
 
-def run_ranks(world: int, module: str, *arguments: object, timeout: float = 300) -> None:
+def run_ranks(world: int, module: str, *arguments: object, timeout: float = 1800) -> None:
     """The program on so many processes, each of which is told what torchrun would tell it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
