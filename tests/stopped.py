@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.data.files import atomic as writer
+from tests.watching import before_renaming
 
 
 def score(source: Path, out: Path, step: Callable[..., None] | None = None) -> None:
@@ -49,14 +49,7 @@ def main(stage: str, moment: str, number: int, source: Path, out: Path) -> None:
             wait_for_kill()
 
     if moment == "file":
-        flush = writer._flush_to_disk
-
-        def flush_and_count(path: Path) -> None:
-            flush(path)
-            if path.suffix == ".tmp":
-                count()
-
-        writer._flush_to_disk = flush_and_count
+        before_renaming(count)
     stages = {"score": score, "embed": embed, "subset": subset}
     stages[stage](source, out, count if moment == "step" else None)
 

@@ -153,7 +153,8 @@ def test_the_laws_are_of_the_pools_and_the_plan_of_the_budgets(walked: SimpleNam
 def test_the_subset_is_what_the_plan_chose(walked: SimpleNamespace) -> None:
     chosen = winner(last(walked))
     meta = json.loads((walked.work / "subset" / "meta.json").read_text())
-    assert meta["plan"]["candidate"] == chosen.name == last(walked).best
+    assert meta["samples_seen"] == last(walked).samples_seen == max(BUDGETS)
+    assert meta["plan"] == {"candidate": last(walked).best, "predicted_error": chosen.predicted_error}
     table = pq.read_table(walked.work / "subset" / "subset.parquet")
     wanted = {uid for name in chosen.pools for uid in walked.pools.uids(name).to_pylist()}
     assert set(table["uid"].to_pylist()) == wanted

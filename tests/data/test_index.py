@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.bad_pool import OK, jpeg, pair_members, write_tar
-from thresher.data import shard_index
+from tests.watching import watched
 from thresher.data.index import Index, build_index
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
@@ -99,23 +99,23 @@ def test_rows_follow_the_uids_asked_for(shards):
         index.rows(["no uid"])
 
 
-def test_an_unchanged_shard_is_not_read_again_and_a_changed_one_is(shards, tmp_path, monkeypatch):
-    reads = []
-    monkeypatch.setattr(
-        shard_index, "read_pairs", lambda shard, **o: reads.append(shard) or read_pairs(shard, **o)
-    )
-    first = build_index(shards, cache=tmp_path / "cache")
-    assert reads == shards
-    reads.clear()
-    second = build_index(shards, cache=tmp_path / "cache")
-    assert reads == []
+def test_an_unchanged_shard_is_not_read_again_and_a_changed_one_is(shards, tmp_path):
+    def read() -> tuple[Index, list[str]]:
+        with watched("open") as opened:
+            index = build_index(shards, cache=tmp_path / "cache")
+        return index, [shard for shard in shards if shard in opened]
+
+    first, opened = read()
+    assert opened == shards
+    second, opened = read()
+    assert opened == []
     assert second.table.equals(first.table)
     assert second.rejects.equals(first.rejects)
     assert build_index(shards, cache=None).table.equals(first.table)
-    reads.clear()
     write_tar(Path(shards[1]), pair_members("new", jpeg(77), "fresh"))
-    assert build_index(shards, cache=tmp_path / "cache").table.column("key").to_pylist()[4] == "new"
-    assert reads == [shards[1]]
+    third, opened = read()
+    assert third.table.column("key").to_pylist()[4] == "new"
+    assert opened == [shards[1]]
 
 
 def test_a_damaged_cache_is_read_anew(shards, tmp_path):

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
 
-import thresher.sharded.decode as decoding
 from tests.data.bad_pool import write_tar
 from thresher.curate.pools.cut import cut
 from thresher.errors import InputError
@@ -121,8 +120,8 @@ def test_one_decoding_feeds_pixels_and_measures(monkeypatch: pytest.MonkeyPatch)
     from thresher.data.images.decode import ImageSpec
 
     opened = []
-    real = decoding.open_rgb
-    monkeypatch.setattr(decoding, "open_rgb", lambda data: opened.append(1) or real(data))
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda *given, **named: opened.append(1) or real(*given, **named))
     forms = (ImageSpec(8), Measure(), Measure(detail=False))
     decoded = decode_images(DecodeTask((png((20, 10)), b"no image", png((30, 40))), forms))
     assert len(opened) == 3

@@ -13,12 +13,12 @@ from tests.scores.embedded import vectors, write_embeddings
 from tests.small_pool import caption, contents, uid
 from thresher.curate.pools.cut import cut
 from thresher.data.pairs import Reject
+from thresher.data.uids import scrambled
 from thresher.errors import InputError
 from thresher.scores import of_embeddings
 from thresher.scores.embeddings.stored import open_embeddings
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
 from thresher.scores.registry import parse_scorer
-from thresher.scores.s_clip_loss import _hash, _words
 from thresher.sharded.parts import list_parts, write_rejects
 
 TEMPERATURE = 1 / 20  # of the model that is written by hand
@@ -56,7 +56,8 @@ def test_a_pair_stands_in_every_batch_with_others_that_its_uid_does_not_choose(t
     stored = open_embeddings(folder)
     images, texts = stored.image(np.arange(40)), stored.text(np.arange(40))
     key = int.from_bytes(hashlib.blake2b(b"3 0", digest_size=8).digest())
-    lowest = np.argsort(_hash(_words(stored), key))[:12].tolist()
+    high, low = stored.uids.view(np.uint64).reshape(-1, 2).T
+    lowest = np.argsort(scrambled(scrambled(high ^ np.uint64(key)) ^ low))[:12].tolist()
     for n in range(40):
         batch = lowest if n in lowest else [*lowest[:-1], n]
         assert found[uid(n)] == pytest.approx(loss_of(n, batch, images, texts, TEMPERATURE), abs=2e-6)

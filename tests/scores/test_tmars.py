@@ -3,21 +3,23 @@
 import importlib.util
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import open_clip
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-import thresher.sharded.decode as decoding
 from tests.data.bad_pool import encoded
 from tests.killing import kill_when_ready
 from tests.scores import covering
 from tests.scores.written import SIZE, meadow, with_text, write_written
 from tests.small_pool import contents
-from thresher.data.images.decode import ImageSpec
+from thresher.data.images.decode import ImageSpec, fit
 from thresher.errors import InputError, MissingExtra
-from thresher.models import towers
+from thresher.models.towers import embed_images, embed_texts, load_towers
 from thresher.scores.registry import open_scorers, parse_scorer
 from thresher.scores.score import score_shards
 from thresher.sharded.decode import DecodeTask, decode_images
@@ -96,10 +98,10 @@ def test_pictures_without_text_have_the_score_of_clip_to_the_bit(scored: tuple) 
 def test_the_score_with_text_is_the_cosine_of_the_covered_picture(scored: tuple) -> None:
     _, rows = scored
     written = with_text(meadow((SIZE[0] + 8, SIZE[1])))
-    model = towers.load_towers("thresher-tiny-32", seed=0)
-    pixels = decoding.fit(cover_text(written, find_text(written, READ)), model.spec)
-    image = towers.embed_images(model, np.asarray(pixels)[None], precision="fp32")
-    text = towers.embed_texts(model, [str(rows["caption"][1])], precision="fp32")
+    model = load_towers("thresher-tiny-32", seed=0)
+    pixels = fit(cover_text(written, find_text(written, READ)), model.spec)
+    image = embed_images(model, np.asarray(pixels)[None], precision="fp32")
+    text = embed_texts(model, [str(rows["caption"][1])], precision="fp32")
     assert rows["tmars"][1] == pytest.approx((image * text).sum(), abs=1e-5)
 
 
@@ -112,7 +114,11 @@ def test_an_image_that_does_not_decode_is_quarantined(scored: tuple) -> None:
 
 def test_text_is_looked_for_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
-    monkeypatch.setattr(decoding, "find_text", lambda *of: looked.append(of) or find_text(*of))
+    rapidocr = pytest.importorskip("rapidocr")
+    look = rapidocr.RapidOCR.__call__
+    monkeypatch.setattr(
+        rapidocr.RapidOCR, "__call__", lambda *of, **named: looked.append(of) or look(*of, **named)
+    )
     forms = (ImageSpec(8), Masked(ImageSpec(8), READ), TextFree(READ), Masked(ImageSpec(16), READ))
     decoded = decode_images(DecodeTask((encoded(with_text(meadow()), "PNG"), b"no image"), forms))
     assert len(looked) == 1
@@ -123,18 +129,18 @@ def test_text_is_looked_for_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch
 
 def test_scorers_of_one_model_load_it_once_and_embed_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, embedded = [], []
-    real = towers.load_towers
+    real = open_clip.create_model
 
-    def load(*given: object, **options: object) -> towers.Towers:
+    def create(*given: object, **options: object) -> torch.nn.Module:
         loaded.append(given)
-        found = real(*given, **options)
+        model = real(*given, **options)
         for name in ("encode_image", "encode_text"):
-            encode = getattr(found.model, name)
+            encode = getattr(model, name)
             counted = lambda of, name=name, encode=encode: embedded.append(name) or encode(of)  # noqa: E731
-            monkeypatch.setattr(found.model, name, counted)
-        return found
+            monkeypatch.setattr(model, name, counted)
+        return model
 
-    monkeypatch.setattr(towers, "load_towers", load)
+    monkeypatch.setattr(open_clip, "create_model", create)
     specs = [parse_scorer(text) for text in (f"clip:{MODEL}", f"tmars:{MODEL}", f"clip:{MODEL},as=other")]
     clip, tmars, other = open_scorers(specs).values()
     assert len(loaded) == 1
@@ -163,16 +169,17 @@ def test_the_fingerprint_names_the_detector_and_its_settings() -> None:
 
 
 def test_an_image_on_which_the_detector_fails_is_lost_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(pixels: np.ndarray, **_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(lettering, "_engine", lambda: (fail, (ValueError,)))
+    monkeypatch.setattr(pytest.importorskip("rapidocr").RapidOCR, "__call__", fail)
     decoded = decode_images(DecodeTask((encoded(meadow(), "PNG"),), (TextFree(READ),)))
     assert decoded.reasons == ("text cannot be looked for: no such thing",)
 
 
 def test_a_package_without_its_models_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lettering, "_models", lambda: tmp_path)
+    found = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: found)
     with pytest.raises(InputError, match=r"has no PP-OCRv6_det_small.onnx in .*; install a version"):
         open_scorers([parse_scorer("text_free")])
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.small_pool import contents, write_shards
+from tests.watching import watched
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
 from thresher.executor.worker import prepare
@@ -115,7 +116,7 @@ def test_workers_of_another_release_are_refused(
 
 
 def test_the_part_is_written_last_and_an_old_quarantine_goes(
-    tmp_path: Path, shards: list[str], workers: Callable[[Change], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shards: list[str], workers: Callable[[Change], None]
 ) -> None:
     score(shards[3:], tmp_path / "out")
     (tmp_path / "out/parts/00000-00003.parquet").unlink()
@@ -125,8 +126,9 @@ def test_the_part_is_written_last_and_an_old_quarantine_goes(
 
     members = [*pair_members("bad", jpeg(2)[:200], "a dog"), *pair_members("good", jpeg(1), "a house")]
     write_tar(Path(shards[3]), members)
-    written: list[str] = []
-    wrapped = afar.atomic_path
-    monkeypatch.setattr(afar, "atomic_path", lambda path: written.append(path.name) or wrapped(path))
-    score(shards[3:], tmp_path / "other")
-    assert written == ["00000-00003.quarantine.parquet", "00000-00003.parquet"]
+    with watched("os.rename") as renamed:
+        score(shards[3:], tmp_path / "other")
+    written = [
+        Path(path).name.partition(".parquet.")[0] for path in renamed if str(tmp_path / "other/parts") in path
+    ]
+    assert written == [".00000-00003.quarantine", ".00000-00003"]

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import thresher.curate.duplicates.hashing as hashing
 from tests.cli.conftest import Call, call
 from tests.curate.duplicates.repeats import (
     FIRST_REPEAT,
@@ -24,6 +23,7 @@ from tests.curate.duplicates.repeats import (
 )
 from tests.data.bad_pool import DECODE_CASES, OK, jpeg, write_bad_pool
 from tests.small_pool import contents, uid
+from tests.watching import watched
 from thresher.curate.duplicates.dedup import deduplicate
 from thresher.data.exclude import read_exclude
 from thresher.data.files.atomic import write_json, write_table
@@ -126,9 +126,7 @@ def test_the_order_of_shards_and_pairs_does_not_matter(pool: SimpleNamespace, tm
         assert (tmp_path / "out" / name).read_bytes() == (pool.out / name).read_bytes()
 
 
-def test_a_second_run_hashes_nothing_and_a_stopped_one_goes_on(
-    pool: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_run_hashes_nothing_and_a_stopped_one_goes_on(pool: SimpleNamespace, tmp_path: Path) -> None:
     scores = {"scores": pool.root / "scores", "by": "clip"}
     done = []
 
@@ -145,8 +143,9 @@ def test_a_second_run_hashes_nothing_and_a_stopped_one_goes_on(
     deduplicate(pool.shards, tmp_path, workers=2, progress=lambda *at: more.append(at), **scores)
     assert len(more) == len(pool.shards) - 2
     assert contents(tmp_path) == contents(pool.out)
-    monkeypatch.setattr(hashing, "_hash_shard", None)
-    deduplicate(pool.shards, tmp_path, workers=0, **scores)
+    with watched("open") as opened:
+        deduplicate(pool.shards, tmp_path, workers=0, **scores)
+    assert not set(opened) & set(pool.shards)
     assert contents(tmp_path) == contents(pool.out)
 
 

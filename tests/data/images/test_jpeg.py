@@ -1,3 +1,4 @@
+import contextlib
 import io
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from PIL import Image, ImageFile
 
 from tests.data.bad_pool import encoded, exif_rotated, jpeg, noise
 from thresher.data.images import jpeg as module
-from thresher.data.images.decode import BadImage, ImageSpec, _open_rgb, decode, open_rgb
+from thresher.data.images.decode import BadImage, ImageSpec, decode, open_rgb
 from thresher.data.images.jpeg import decode_plain, fast_decoder
 
 ALL = 1 << 30
@@ -23,12 +24,13 @@ def decoder() -> None:
     assert fast_decoder() is not None, "simplejpeg is installed and gives other pixels than Pillow"
 
 
-@pytest.fixture
-def without_decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@contextlib.contextmanager
+def no_decoder() -> Iterator[None]:
     """As where the extra is not installed."""
-    monkeypatch.setitem(sys.modules, "simplejpeg", None)
-    fast_decoder.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "simplejpeg", None)
+        fast_decoder.cache_clear()
+        yield
     fast_decoder.cache_clear()
 
 
@@ -75,7 +77,9 @@ def test_what_may_be_turned_or_coloured_otherwise_is_left_to_pillow(decoder):
         *others,
     ):
         assert decode_plain(data, max_pixels=ALL) is None
-    np.testing.assert_array_equal(np.asarray(open_rgb(exif)), np.asarray(_open_rgb(exif, ALL)))
+    found = np.asarray(open_rgb(exif))
+    with no_decoder():
+        np.testing.assert_array_equal(found, np.asarray(open_rgb(exif)))
 
 
 def test_an_image_with_too_many_pixels_is_refused_as_before(decoder):
@@ -96,22 +100,25 @@ def test_damaged_images_get_the_verdict_that_pillow_gives(kind, changes, cut, en
     for place, value in changes:
         data[int(place * len(data))] = value
     damaged = bytes(data[: int(cut * len(data))]) + end
-    found = []
-    for reader in (open_rgb, _open_rgb):
-        try:
-            found.append(
-                np.asarray(reader(damaged, max_pixels=ALL) if reader is open_rgb else reader(damaged, ALL))
-            )
-        except BadImage as error:
-            found.append(np.frombuffer(str(error).encode(), dtype=np.uint8))
-    np.testing.assert_array_equal(*found)
+    found = verdict(damaged)
+    with no_decoder():
+        np.testing.assert_array_equal(found, verdict(damaged))
 
 
-def test_without_the_extra_pixels_are_the_same(without_decoder):
+def verdict(data: bytes) -> np.ndarray:
+    """The pixels, or why there are none."""
+    try:
+        return np.asarray(open_rgb(data, max_pixels=ALL))
+    except BadImage as error:
+        return np.frombuffer(str(error).encode(), dtype=np.uint8)
+
+
+def test_without_the_extra_pixels_are_the_same():
     data = jpeg(1, (64, 64))
-    assert decode_plain(data, max_pixels=ALL) is None
-    np.testing.assert_array_equal(decode(data, ImageSpec(64)), by_pillow(data))
-    np.testing.assert_array_equal(np.asarray(open_rgb(data)), by_pillow(data))
+    with no_decoder():
+        assert decode_plain(data, max_pixels=ALL) is None
+        np.testing.assert_array_equal(decode(data, ImageSpec(64)), by_pillow(data))
+        np.testing.assert_array_equal(np.asarray(open_rgb(data)), by_pillow(data))
 
 
 def test_a_decoder_with_other_pixels_is_not_used(decoder, monkeypatch):

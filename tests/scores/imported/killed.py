@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from thresher.data.files import atomic as writer
+from tests.watching import before_renaming
 from thresher.scores.imported import embeddings as embedding_files
 from thresher.scores.imported import scores as score_tables
 
@@ -24,17 +24,15 @@ def import_in_small_parts(kind: str, source: Path, out: Path) -> None:
 
 
 def main(kind: str, number: int, source: Path, out: Path) -> None:
-    flush, calls = writer._flush_to_disk, 0
+    calls = 0
 
-    def flush_and_count(path: Path) -> None:
+    def count() -> None:
         nonlocal calls
-        flush(path)
-        if path.suffix == ".tmp":
-            calls += 1
-            if calls == number:
-                wait_for_kill()
+        calls += 1
+        if calls == number:
+            wait_for_kill()
 
-    writer._flush_to_disk = flush_and_count
+    before_renaming(count)
     score_tables.ROWS_A_PART = embedding_files.ROWS_A_PART = ROWS_A_PART
     import_in_small_parts(kind, source, out)
 
