@@ -1,6 +1,5 @@
 import itertools
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,11 @@ from tests.models.small import RESNET
 from tests.small_pool import write_shards
 from thresher.curate.settings import Cut
 from thresher.models.evaluation.settings import Evaluate
-from thresher.pipeline import estimate
 from thresher.pipeline.config import Config
-from thresher.pipeline.estimate import StageCost, kept_bytes, speedup
+from thresher.pipeline.estimate import StageCost, estimate, kept_bytes, speedup
 from thresher.planning.settings import Plan
 from thresher.scores.settings import Score, Shards
-from thresher.train.recipe import Recipe
-from thresher.train.settings import Probe
+from thresher.train.settings import Probe, Train
 
 PAIRS, SECONDS_A_LOOK = 40, 0.25
 STEPS_A_SECOND = 3
@@ -34,19 +31,9 @@ def test_jobs_share_the_cores_but_have_a_gpu_each(monkeypatch: pytest.MonkeyPatc
     assert [speedup(jobs, "cpu") for jobs in (1, 8)] == [1, 1.5]
 
 
-@pytest.mark.parametrize("loss", ["siglip", "rho"])
-def test_training_that_chooses_its_batches_takes_what_its_steps_take(
-    monkeypatch: pytest.MonkeyPatch, loss: str
-) -> None:
-    monkeypatch.setattr(estimate, "MEASURE_SECONDS", 0.01)
-    recipe = Recipe(model="thresher-tiny-vit-32", batch_size=8, loss=loss)
-    joint = replace(recipe, select="joint", filter_ratio=0.8, flexi=8)
-    uniform, chosen = (estimate._training("train", one, 800, "cpu") for one in (recipe, joint))
-    assert uniform.note.startswith("800 samples at ")
-    assert 1.05 < chosen.flops / uniform.flops < 1.3
-
-
-def stages(folder: Path, monkeypatch: pytest.MonkeyPatch, **probe: object) -> dict[str, StageCost]:
+def stages(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train: Train | None = None, **probe: object
+) -> dict[str, StageCost]:
     """The dry run of a small config, on a machine on which every model makes three steps a second."""
     looks = itertools.count()
     monkeypatch.setattr(time, "monotonic", lambda: SECONDS_A_LOOK * next(looks))
@@ -60,8 +47,9 @@ def stages(folder: Path, monkeypatch: pytest.MonkeyPatch, **probe: object) -> di
         probe=Probe(model=RESNET, samples=(40, 80, 120), fractions=(0.5, 1.0), batch_size=8, jobs=1, **probe),
         evaluate=Evaluate(zeroshot=("test.tar",)),
         plan=Plan(budgets=(200, 400)),
+        train=train,
     )
-    return {cost.stage: cost for cost in estimate.estimate(config)}
+    return {cost.stage: cost for cost in estimate(config)}
 
 
 def test_scoring_takes_the_time_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,3 +72,19 @@ def test_verification_is_a_stage_of_its_own_where_it_is_asked_for(
     assert asked["verify"].seconds == pytest.approx(samples / (8 * STEPS_A_SECOND))
     assert asked["verify"].flops / samples == pytest.approx(without["probe"].flops / probed)
     assert asked["probe"].flops == pytest.approx(2 * without["probe"].flops)
+
+
+@pytest.mark.parametrize("loss", ["siglip", "rho"])
+def test_training_that_chooses_its_batches_takes_what_its_steps_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    settings = {"model": "thresher-tiny-vit-32", "batch_size": 8, "samples_seen": 800}
+    settings |= {"loss": loss, "reference": "reference"}
+    uniform, chosen = (
+        stages(tmp_path / select, monkeypatch, Train(**settings, select=select, flexi=flexi))["train"]
+        for select, flexi in (("uniform", 0), ("joint", 8))
+    )
+    assert uniform.seconds == pytest.approx(800 / (8 * STEPS_A_SECOND))
+    assert uniform.note.startswith("800 samples at ")
+    assert 1.05 < chosen.flops / uniform.flops < 1.3
+    assert chosen.seconds / uniform.seconds == pytest.approx(chosen.flops / uniform.flops)
