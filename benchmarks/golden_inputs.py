@@ -39,9 +39,11 @@ def write_inputs(folder: Path) -> None:
         first += size
     _write_tar(folder / "curated/00000.tar", [plain(number) for number in range(1000, 1064)])
     _write_tar(folder / "test/00000.tar", [plain(number) for number in range(2000, 2048)])
+    _write_tar(folder / "lettered/00000.tar", [*(plain(number) for number in range(3100, 3104)), *lettered()])
     _write_damaged(folder / "damaged")
     _write_files(folder / "files")
     _write_metadata(folder / "metadata")
+    _write_clip_retrieval(folder / "retrieval")
     _write_runs(folder)
     _write_foreign_runs(folder / "foreign")
     labels = [
@@ -102,8 +104,6 @@ def odd_pairs() -> list[Pair]:
     good = _encoded(picture)
     repeated = [dict(plain(number)[1]) for number in (3, 8, 10, 12)]
     larger = [Image.open(io.BytesIO(pair["jpg"])).resize((120, 120)) for pair in repeated]
-    lettered = Image.new("RGB", (240, 120), "white")
-    ImageDraw.Draw(lettered).text((20, 45), "SALE 50 PER CENT", fill="black", font_size=22)
     odd = [
         {"jpg": good, "txt": b""},
         {"jpg": good, "txt": b"word " * 3000},
@@ -123,13 +123,24 @@ def odd_pairs() -> list[Pair]:
         {"gif": _encoded(picture.convert("P"), "GIF"), "txt": b"a gif of a red circle"},
         {"webp": _encoded(picture, "WEBP"), "txt": b"a webp of a red circle"},
         {"jpg": _encoded(Image.new("RGB", (200, 2))), "txt": b"a long black line"},
-        {"jpg": _encoded(lettered), "txt": b"sale 50 per cent"},
+        lettered()[0][1],
         {"jpg": repeated[0]["jpg"], "txt": b"the same picture, other words"},
         {"jpg": repeated[0]["jpg"], "txt": repeated[0]["txt"]},
         *({"jpg": _encoded(large, quality=70), "txt": b"a larger copy"} for large in larger),
         {"jpg": plain(2001)[1]["jpg"], "txt": b"an image of the evaluation"},
     ]
     return [(f"odd{place:03d}", members) for place, members in enumerate(odd)]
+
+
+def lettered() -> list[Pair]:
+    """Pictures of words; one states its language."""
+    found = []
+    for words in ("SALE 50 PER CENT", "zu verkaufen"):
+        picture = Image.new("RGB", (240, 220), "white")
+        ImageDraw.Draw(picture).text((20, 95), words, fill="black", font_size=22)
+        found.append({"jpg": _encoded(picture), "txt": f"a sign that says {words}".encode()})
+    found[1]["json"] = json.dumps({"language": "de", "uid": uid(3200)}).encode()
+    return [(f"words{place}", members) for place, members in enumerate(found)]
 
 
 def _drawn(colour: str, shape: str, side: int, rng: np.random.Generator) -> Image.Image:
@@ -206,6 +217,20 @@ def _write_metadata(folder: Path) -> None:
         np.savez(folder / f"{place:02d}.npz", **named)
 
 
+def _write_clip_retrieval(folder: Path) -> None:
+    """Vectors of some pairs of the pool as clip-retrieval leaves them, which names pairs by their key."""
+    for name in ("metadata", "img_emb", "text_emb"):
+        (folder / name).mkdir(parents=True)
+    numbers, rng = range(20, 60), np.random.default_rng(8)
+    table = pa.table({
+        "image_path": [plain(number)[0] for number in numbers],
+        "caption": [plain(number)[1]["txt"].decode() for number in numbers],
+    })  # fmt: skip
+    pq.write_table(table, folder / "metadata/metadata_0.parquet")
+    for name in ("img_emb", "text_emb"):
+        np.save(folder / f"{name}/{name}_0.npy", rng.normal(size=(len(numbers), DIM)).astype(np.float16))
+
+
 def _write_runs(folder: Path) -> None:
     """Runs of three pools that wear out differently, with mixes, as a table and as a ledger."""
     rng = np.random.default_rng(5)
@@ -214,17 +239,21 @@ def _write_runs(folder: Path) -> None:
         {"best": 1.2e6, "middle": 3e6, "rest": 9e6},
     )
 
-    def error(pool: str, unique: float, seen: float) -> float:
-        passes = max(seen / unique - 1, 0)
-        fresh = min(seen, unique) + unique * 5 * (1 - math.exp(-passes / 5))
-        return 0.1 + 0.85 * (fresh / 4e5) ** slopes[pool] + float(rng.normal(0, 0.002))
+    def error(pools: list[str], share: float, seen: float) -> float:
+        """Of pools mixed in equal parts: the mean of their falls, slower the more often pairs come back."""
+        falls = []
+        for pool in pools:
+            unique, own = sizes[pool] * share, seen / len(pools)
+            fresh = min(own, unique) + 5 * unique * (1 - math.exp(-max(own / unique - 1, 0) / 5))
+            falls.append(slopes[pool] * math.log(len(pools) * fresh / 4e5))
+        return round(0.1 + 0.85 * math.exp(sum(falls) / len(falls)) + float(rng.normal(0, 0.002)), 5)
 
     rows: list[dict[str, object]] = []
     for pool, size in sizes.items():
         for share, lengths in ((1.0, (1e6, 4e6, 8e6, 16e6, 32e6)), (0.25, (4e6, 16e6))):
             rows += [
                 {"pool": pool, "unique_samples": int(size * share), "pool_samples": int(size),
-                 "samples_seen": int(seen), "error": round(error(pool, size * share, seen), 5)}
+                 "samples_seen": int(seen), "error": error([pool], share, seen)}
                 for seen in lengths
             ]  # fmt: skip
     with (folder / "runs.csv").open("w", newline="") as file:
@@ -234,11 +263,10 @@ def _write_runs(folder: Path) -> None:
     for count, role in ((2, "check"), (3, "fit"), (3, "check")):
         pools = list(sizes)[:count]
         for seen in (2e6, 12e6) if role == "check" else (6e6,):
-            found = sum(error(pool, sizes[pool], seen / count) for pool in pools) / count
             unique = {pool: int(sizes[pool]) for pool in pools}
             rows.append({
                 "weights": dict.fromkeys(pools, 1 / count), "unique_samples": unique, "pool_samples": unique,
-                "samples_seen": int(seen), "error": round(found, 5), "role": role,
+                "samples_seen": int(seen), "error": error(pools, 1.0, seen), "role": role,
             })  # fmt: skip
     same = {
         "metric": "zeroshot_error",
