@@ -41,8 +41,11 @@ RENAMED: dict[str, str] = {}
 DROPPED = ("time", "seconds", "waited_seconds", "samples_per_second", "pairs_per_second", "mfu")
 """JSON keys whose value is a time or a speed."""
 
-DIGESTS = ("made_of", "tasks", "pools", "state", "exclude", "settings_digest")
-"""JSON keys whose value, where it is hexadecimal, is a digest of settings or the state of a file."""
+DIGESTS = ("made_of", "tasks", "pools", "state", "exclude", "joined by", "thresher.fingerprint")
+"""Keys of JSON, and of the metadata of tables, whose value, where it is hexadecimal, is a digest of settings
+or the state of a file. Fingerprints of models, scores and subsets are none: they stand for content."""
+
+HEXADECIMAL = re.compile("[0-9a-f-]{6,}")
 
 PATTERNS = (
     (re.compile(r"[\d,.]+ pairs/s"), "~ pairs/s"),
@@ -230,7 +233,7 @@ def _view_text(text: str, separator: str = "\n") -> Places:
 
 
 def _view_json(value: Any, place: str, key: str = "") -> Places:
-    if key in DROPPED or (key in DIGESTS and isinstance(value, str) and re.fullmatch("[0-9a-f-]{6,}", value)):
+    if key in DROPPED or (key in DIGESTS and isinstance(value, str) and HEXADECIMAL.fullmatch(value)):
         yield place, "~"
     elif isinstance(value, dict):
         yield place, f"{len(value)} keys"
@@ -257,8 +260,10 @@ def _view_parquet(path: Path) -> Places:
     for field in table.schema:
         yield f"column {field.name}", str(field.type)
     for key, value in sorted((table.schema.metadata or {}).items()):
-        for place, text in _view_text(value.decode(errors="replace")):
-            yield f"metadata {key.decode()} {place}", text
+        name, told = key.decode(), value.decode(errors="replace")
+        told = "~" if name in DIGESTS and HEXADECIMAL.fullmatch(told) else told
+        for place, text in _view_text(told):
+            yield f"metadata {name} {place}", text
     for number, row in enumerate(table.to_pylist()):
         for name, value in row.items():
             yield f"row {number} {name}", repr(value)
