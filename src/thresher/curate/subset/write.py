@@ -79,8 +79,7 @@ def write_subset(
 
     Raises:
         InputError: an unknown format, shards that are missing or lack a uid, a folder that holds another
-        subset or
-            other tar files, or a folder that another run is writing to.
+            subset or other tar files, or a folder that another run is writing to.
     """
     if format not in FORMATS:
         raise InputError(f"there is no subset format {format!r}; {nearest(format, FORMATS)}")
