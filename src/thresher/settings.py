@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: counts, shares, paths, patterns, models."""
+"""The types of values in a config: counts, shares, paths, patterns, models."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`thresher balance` and `thresher softcap`: subsets drawn evenly over what the pool covers, or by score."""
+"""`thresher balance`: a subset drawn evenly over what the pool covers."""
 
 from pathlib import Path
 from typing import Annotated

@@ -55,8 +55,8 @@ def combine(
 
     The folders are joined by uid; a uid that is missing in one of them is named. `rank` gives each pair the
     mean share of pairs that it is better than. `product` multiplies the scores, so that a 0 in one (basic,
-    laion) rules a pair out. `learned` fits a logistic regression on the ranks to labelled pairs, and says how
-    well it tells good pairs from bad ones that it has not seen, beside every column alone.
+    laion) rules a pair out. `learned` fits a logistic regression on the ranks to labelled pairs, and reports
+    how well it separates good from bad pairs that it has not seen, next to every column alone.
 
     Reads the folders. Writes a scores folder with the columns and the combined one, for `thresher cut`, and
     with `learned` COMBINED/model.json. A pair without a score in one of the columns goes to the quarantine.

@@ -1,4 +1,4 @@
-"""`thresher cut`: scores to pools."""
+"""`thresher cut`: cuts scores into quality pools."""
 
 import json
 from pathlib import Path
@@ -59,16 +59,16 @@ def cut(
 ) -> None:
     """Cut the scored pairs into quality pools, best first.
 
-    Every pair lands in exactly one pool or in none (below the last edge, excluded, or a uid that stood
-    before); ties keep the order of the input. A score that is NaN is refused, with its row.
+    Every pair lands in exactly one pool or in none (below the last edge, excluded, or with a uid that an
+    earlier pair has); ties keep the order of the input. A score that is NaN is refused, with its row.
 
-    One column ranks (--by), others can choose (--keep): with --keep 'basic>=1' the pairs that fail it are in
-    no pool, and --edges are shares of those that meet it. With --shards, pools are sized by the pairs that
-    are there, and a warning for each pool says how many the scores name besides.
+    One column ranks (--by), others can filter (--keep): with --keep 'basic>=1' the pairs that fail it are in
+    no pool, and --edges are shares of the pairs that pass. With --shards, pools hold only pairs that are in
+    the shards, and a warning for each pool counts the pairs that are not.
 
     Reads the score table, and the shards where they are named. Writes POOLS/pools.parquet (a row a pair: uid,
     score, pool, key, shard, caption), POOLS/pools.json (names, sizes and score ranges of the pools) and
-    POOLS/quarantine.parquet. Pools that were cut otherwise before are replaced.
+    POOLS/quarantine.parquet. Earlier pools in POOLS are replaced.
 
     Examples:
         thresher cut scores --by clip --edges 0.1,0.2,0.3,0.4 --out pools

@@ -1,4 +1,4 @@
-"""`thresher dedup`: pairs whose image repeats a better one, and those that give the evaluation away."""
+"""`thresher dedup`: finds pairs whose image repeats a better one or is part of an evaluation set."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,12 +73,12 @@ def dedup(
     """Find the pairs whose image repeats a better one.
 
     Images repeat each other when their bytes are equal, when their perceptual hashes are near (resized,
-    encoded again), or, with --embeddings, when a model sees the same in them (cropped, too). Of each group
-    the pair with the highest score stays; every pair that goes is near one that stays. --exclude-near drops
+    encoded again), or, with --embeddings, when a model sees the same in them (cropped, too). The pair with
+    the highest score of each group is kept; every dropped pair is near one that is kept. --exclude-near drops
     the pairs whose image is one of an evaluation set.
 
-    Reads the shards and leaves them as they are. Writes DIR/exclude.npy, the list that --exclude of the
-    other commands and the config read, DIR/dropped.parquet, which says for what each pair went and by which
+    Reads the shards and leaves them as they are. Writes DIR/exclude.npy, the list that --exclude of the other
+    commands and the config read, DIR/dropped.parquet, with the pair that replaces each dropped one and the
     method, and DIR/dedup.json. Called again, it hashes only the shards that are not finished.
 
     A pair that cannot be read or decoded goes to a quarantine table in DIR/parts. A shard of which nothing

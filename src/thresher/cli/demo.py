@@ -1,4 +1,4 @@
-"""`thresher demo`: the whole way on a small pool that it makes."""
+"""`thresher demo`: makes a small pool and runs every stage on it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,17 @@ def demo(
     ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a small web pool and walk the whole way with it.
+    """Make a small web pool and run every stage on it.
 
-    Takes minutes on a laptop CPU. Draws procedural scenes with captions (right, vague and wrong ones,
-    degraded images, pasted text, repeats), trains a small filter network on a clean part, scores and cuts the
-    pool, probes the pools, fits the laws, plans, trains the winners of the smallest and the largest budget at
-    both to see whether the plan was right, writes the subset and the report. Since the quality is planted, it
-    can say how well each pool was cut.
+    Takes minutes on a laptop CPU. Draws procedural scenes with captions: right, vague and wrong ones,
+    degraded images, pasted text, repeats. Trains a small filter network on a clean part, scores and cuts the
+    pool, probes the pools, fits the laws and plans. To check the plan, it trains the winners of the smallest
+    and of the largest budget at both. Then it writes the subset and the report. As the quality is planted,
+    the report can say how well each pool was cut.
 
-    Writes DIR with the pool, a config to look at (DIR/config.toml) and the results of every stage. Prints the
-    plan and the path of the report. Called again, it goes on where it stopped, and walks the config as you
-    have changed it.
+    Writes DIR with the pool, the config (DIR/config.toml) and the results of every stage. Prints the plan and
+    the path of the report. Called again, it continues where it stopped; a config that you have changed is
+    kept and used.
 
     Examples:
         thresher demo

@@ -1,4 +1,4 @@
-"""`thresher embed`: what a model says of every pair, kept for the selection while training."""
+"""`thresher embed`: a model's embeddings of every pair, stored for batch selection."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -46,13 +46,13 @@ def embed(
 ) -> None:
     """Store a model's embeddings of every pair.
 
-    Joint selection asks a reference model about every candidate of every step. Its answer depends on the
-    pair alone, so it is computed once, here, and `thresher train` looks it up by uid. Images are seen as the
-    model sees them in evaluation, without augmentation.
+    Joint selection needs a reference model's embeddings of every candidate at every step. They depend on the
+    pair alone, so they are computed once, here, and `thresher train` looks them up by uid. Images are
+    preprocessed as in evaluation, without augmentation.
 
     Reads the shards and leaves them as they are. Writes two files a shard into EMBEDDINGS/parts, the vectors
-    of images and texts and their uids, and EMBEDDINGS/embeddings.json. Called again, it goes on with the
-    shards that are not finished; embeddings by another model, preprocessing, precision or dtype, or of
+    of images and texts and their uids, and EMBEDDINGS/embeddings.json. Called again, it continues with
+    the unfinished shards; embeddings by another model, preprocessing, precision or dtype, or of
     changed shards, are refused.
 
     A pair that cannot be read or decoded goes to a quarantine table beside its shard's part. A shard of

@@ -1,4 +1,4 @@
-"""`thresher evaluate`, and the options that say what to measure on."""
+"""`thresher evaluate`: zero-shot accuracy and retrieval recall of a checkpoint."""
 
 import tempfile
 from pathlib import Path

@@ -49,13 +49,13 @@ def filter_network(
 ) -> None:
     """Train a data filtering network on curated pairs.
 
-    A model trained on few pairs that are known to be good tells good pairs from bad ones better than a
+    A small model trained on few pairs that are known to be good separates good from bad pairs better than a
     larger one trained on everything. The network is an ordinary open_clip checkpoint; the scorer `dfn` ranks
-    a pool by it (`thresher score SHARDS --scorer dfn:network=NETWORK`). The section [filter] of a config
-    does the same as a stage of `thresher run`.
+    a pool by it (`thresher score SHARDS --scorer dfn:network=NETWORK`). The section [filter] of a config does
+    the same as a stage of `thresher run`.
 
-    Reads the shards. Writes NETWORK, with decoded images in NETWORK/cache. A run that was stopped goes on
-    from its last checkpoint; a network that was trained otherwise is refused.
+    Reads the shards. Writes NETWORK, with decoded images in NETWORK/cache. A run that was stopped
+    continues from its last checkpoint; a network trained with other settings is refused.
 
     Examples:
         thresher filter-network 'curated/*.tar' --samples-seen 12.8M --out dfn

@@ -1,4 +1,4 @@
-"""`thresher fit` and `subset`: runs to laws, a plan to its pairs; none of it loads torch."""
+"""`thresher fit`: laws from finished runs; it never loads torch."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,15 +74,15 @@ def fit(
     """Fit laws to runs: how fast each pool wears out.
 
     Reads RUNS with at least pool (or weights, pool to weight, for a mix), unique_samples (that the run drew
-    from), samples_seen and error (in 0 to 1, or a loss); role tells the runs to fit (fit, when left out)
-    from those to test on (check). All pools share d, the irreducible error, and the point where their curves
+    from), samples_seen and error (in 0 to 1, or a loss); role is fit (the default) or check, for runs that
+    only test the fit. All pools share d, the irreducible error, and the point where their curves
     meet; each has a b (initial utility) or a quality, and a tau (half-life in passes over the pool).
 
     With --law auto, every law is fitted to the shorter runs and judged by the longest ones; those that
-    predict them well make the plan together. A law that is named stands alone, with the power law beside it.
+    predict them well make the plan together. A named law is fitted alone, with the power law for comparison.
 
     Writes LAWS.json and prints every parameter with its interval from 5% to 95%, and a sentence for each that
-    the runs do not determine. The check runs take no part in the fit; how well it predicts them stands last.
+    the runs do not determine, and last how well the fit predicts the check runs.
 
     Examples:
         thresher fit runs.jsonl --pools pools --out laws.json

@@ -1,6 +1,6 @@
-"""What went wrong as one sentence on stderr, with an exit code, in place of a traceback.
+"""Errors shown as one sentence on stderr with an exit code, without a traceback.
 
-A command's docstring as its manual page.
+Also makes a manual page of a command's docstring.
 """
 
 import errno

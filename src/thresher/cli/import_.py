@@ -1,4 +1,4 @@
-"""`thresher import`: finished runs of other tools into our ledger; it never loads torch."""
+"""`thresher import`: adds runs of other tools to the ledger; it never loads torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,15 +122,15 @@ def import_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring runs that other tools finished into a ledger.
+    """Import finished runs of other tools into a ledger.
 
     Reads results of open_clip (checkpoints/results.jsonl and params.txt), of DataComp (eval_results.jsonl),
-    CSV exports of Weights & Biases (a chart, or the table of runs) and any CSV or JSONL table. What the
-    source does not tell has to be said: a run needs its pool, the distinct samples that it drew from, the
-    samples seen and the error.
+    CSV exports of Weights & Biases (a chart, or the table of runs) and any CSV or JSONL table. Options
+    supply what the source lacks: a run needs its pool, the distinct samples that it drew from, the samples
+    seen and the error.
 
-    Adds the runs to RUNS.jsonl, for `thresher fit`; runs that it holds already are left alone. By default the
-    last measurement of each run counts, since the law is about finished runs. A value that is missing is an
+    Adds the runs to RUNS.jsonl, for `thresher fit`; runs that it already holds are left alone. By default
+    only the last measurement of each run counts, since laws are about finished runs. A missing value is an
     error that names the row, never an accuracy of zero.
 
     Examples:

@@ -54,14 +54,14 @@ def import_embeddings(
     """Import embeddings that others computed.
 
     Reads the vectors of DataComp, and those of clip-retrieval. DataComp's metadata has an .npz beside each
-    .parquet, and row n of one is row n of the other: files whose numbers of rows differ are named and not
-    taken. clip-retrieval names its pairs by image_path, which only the shards resolve to uids: give --shards,
-    and --model, since its files do not say which one it was.
+    .parquet, and row n of one is row n of the other; files with different numbers of rows are named and
+    skipped. clip-retrieval names its pairs by image_path, which only the shards resolve to uids: give
+    --shards, and --model, since its files do not say which one it was.
 
-    Writes a folder of embeddings as `thresher embed` does, for the selection while training, deduplication
-    and balancing. Pickles are not read. Called again, it goes on with what is not finished.
+    Writes a folder of embeddings as `thresher embed` does, for selection during training, deduplication and
+    balancing. Pickles are not read. Called again, it continues with what is unfinished.
 
-    A row without a uid, about a pair that the shards do not hold, whose uid stood in the file before, or with
+    A row without a uid, about a pair that the shards do not hold, with a uid that an earlier row has, or with
     a vector of zeros or NaN goes to the quarantine with its reason. A file that cannot be read is named, and
     the exit code is 1.
 

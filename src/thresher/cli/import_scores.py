@@ -1,4 +1,4 @@
-"""`thresher import-scores` and `thresher import-embeddings`: what others computed; they never load torch."""
+"""`thresher import-scores`: scores that others computed; it never loads torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,18 +73,18 @@ def import_scores(
 ) -> None:
     """Import scores that others computed, from Parquet files.
 
-    Nobody should compute a published score again. Reads DataComp's metadata (uid, text,
+    Reads DataComp's metadata (uid, text,
     clip_l14_similarity_score, ...), the tables that img2dataset leaves beside its shards, and any Parquet
     file with a column of uids. Rows find their pair by uid, or by a key that the shards resolve; their order
     means nothing.
 
     Writes a folder of scores as `thresher score` does: one or several Parquet tables a file into
-    SCORES/parts, and SCORES/scores.json. Called again, it goes on with what is not finished; files that
-    changed and other columns are refused.
+    SCORES/parts, and SCORES/scores.json. Called again, it continues with what is unfinished; changed
+    files and other columns are refused.
 
-    A row without a uid or a score, about a pair that the shards do not hold, or whose uid stood in the file
-    before goes to the quarantine with its reason. A file that cannot be read is named, and the exit code
-    is 1.
+    A row without a uid or a score, about a pair that the shards do not hold, or with a uid that an earlier
+    row of the file has, goes to the quarantine with its reason. A file that cannot be read is named, and the
+    exit code is 1.
 
     Examples:
         thresher import-scores metadata --out scores

@@ -17,9 +17,8 @@ def init(
 ) -> None:
     """Write a config to start from, with every key explained.
 
-    Every key of every section is there with its meaning and its default. Three sections have to be filled in:
-    the shards in [shards], what to measure on in [evaluate], the budgets in [plan]. The rest may stay as it
-    is.
+    The file has every key of every section, with its meaning and its default. Fill in three sections: the
+    shards in [shards], the evaluation data in [evaluate], the budgets in [plan]. The rest may stay as it is.
 
     Examples:
         thresher init

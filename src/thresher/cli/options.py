@@ -1,11 +1,4 @@
-"""Options that several commands have, and the values that people write into them.
-
-Options of the commands whose work can be done on a Ray cluster.
-
-Sections of a config with options of the command line in place of some of their keys.
-
-Lists of shards behind one option, as a shell makes them of an unquoted pattern.
-"""
+"""Options that several commands share, and how their values become settings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

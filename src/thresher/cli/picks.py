@@ -19,10 +19,10 @@ def picks(
 ) -> None:
     """Turn the pairs that a run chose into a subset.
 
-    Every pair stands in the subset as often as the run trained on it, so that another model, trained on it
-    without any selection, sees the same pairs equally often.
+    The subset repeats every pair as often as the run trained on it. Another model that trains on the subset
+    without selection then sees the same pairs equally often.
 
-    Reads RUN/picks.bin and RUN/picks.uids.parquet, which training with --select joint or independent leaves.
+    Reads RUN/picks.bin and RUN/picks.uids.parquet, which training with --select joint or independent writes.
     Writes DIR as `thresher subset` does.
 
     Examples:

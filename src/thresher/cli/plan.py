@@ -1,4 +1,4 @@
-"""`thresher plan`: laws and budgets to the best mixes; loads torch only to count the FLOPs of a model."""
+"""`thresher plan`: the best mix at each budget; loads torch only to count a model's FLOPs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -92,13 +92,15 @@ def plan(
 ) -> None:
     """Say which mix of pools is best at each budget.
 
-    Every subset of up to 12 pools is a candidate, drawn uniformly over its pairs; of more pools a search
-    finds the candidates. Prints for each budget the one with the lowest error, averaged over what the laws
-    leave open: predicted error with its interval from 5% to 95%, the chance that no other is better by more
-    than the tolerance, and how often each pair is seen; then what to make of it. Where two candidates cannot
-    be told apart, it says so, what acting on the first one costs on average, and which runs would tell. Then
-    come what free weights would add, the budgets at which one winner gives way to the next, what any one mix
-    loses when it is kept at every budget, and after how many samples seen scoring and probing have paid back.
+    Every subset of up to 12 pools is a candidate, drawn uniformly over its pairs; for more pools a search
+    finds the candidates. Prints for each budget the candidate with the lowest error, averaged over the
+    uncertainty of the laws: its predicted error with an interval from 5% to 95%, the chance that no other is
+    better by more than the tolerance, and how often each pair is seen, followed by a verdict. If two
+    candidates cannot be told apart, the verdict says so, with the average cost of choosing the first one and
+    the runs that would decide.
+
+    Then come what free weights would add, the budgets at which the winner changes, what any one mix loses if
+    it is used at every budget, and after how many samples seen scoring and probing have paid for themselves.
 
     Reads LAWS.json, POOLS and RUNS; writes PLAN.json with all candidates.
 

@@ -65,10 +65,10 @@ def predict(
 ) -> None:
     """Predict the error of any mix of pools at any budget.
 
-    Reads LAWS.json and prints, for each mix and budget, the error averaged over what the laws leave open, its
-    interval from 5% to 95%, and how often each pair is seen. Nothing is written.
+    Reads LAWS.json and prints, for each mix and budget, the error averaged over the uncertainty of the
+    laws, its interval from 5% to 95%, and how often each pair is seen. Writes nothing.
 
-    LAWS.json may be written by hand where the parameters are known, as from a publication: law, metric,
+    If the parameters are known, as from a publication, LAWS.json may be written by hand: law, metric,
     shared (A, n0, d) and pools (name, b, tau, num_unique), beside "schema": "thresher.laws", "version": 1.
     Without draws there is no interval.
 

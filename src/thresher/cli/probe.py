@@ -1,4 +1,4 @@
-"""`thresher probe`: small training runs on the pools, and which of them to make next."""
+"""`thresher probe`: small training runs on the pools, or which of them to make next."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -126,20 +126,20 @@ def probe(
 ) -> None:
     """Train small models on each pool to learn its worth.
 
-    Every pool is trained on alone, and a few mixes besides; these are for checking the laws and take no part
-    in their fit. A probe at a sixteenth of a target's samples draws once from a sixteenth of the pool, so
-    that every pair comes back as often as it will in the real run, and once from the whole pool, to learn
-    what fresh pairs are worth. The learning rate warms up, stays, and comes down in a short branch before
-    each measurement, so one run gives several finished points.
+    Trains on every pool alone, and on a few mixes that check the laws and take no part in their fit. A
+    probe at a sixteenth of a target's samples draws once from a sixteenth of the pool, so that pairs repeat
+    as often as in the real run, and once from the whole pool, to learn what fresh pairs are worth. The
+    learning rate warms up, stays constant, and cools down in a short branch before each measurement, so one
+    run gives several finished points.
 
-    With --suggest nothing is trained: the runs that would lower the doubt about the plan most for what they
-    cost are ranked, from LAWS.json and the budgets, or it is said that none is worth its cost.
+    With --suggest nothing is trained. The runs that would reduce the plan's uncertainty most for their cost
+    are ranked, from LAWS.json and the budgets; or the command says that none is worth its cost.
 
-    Reads POOLS and the shards; adds a line to RUNS.jsonl for every measurement. Lines that are there are
-    not made again, and a run that was stopped goes on from its last checkpoint.
+    Reads POOLS and the shards; adds a line to RUNS.jsonl for every measurement. Measurements that are there
+    are not repeated, and a run that was stopped continues from its last checkpoint.
 
-    Batch size, learning rate and the other settings of training are keys of [probe] in a config; without
-    one they have the defaults that `thresher init` shows.
+    Batch size, learning rate and the other training settings are keys of [probe] in a config; without a
+    config they have the defaults that `thresher init` shows.
 
     Examples:
         thresher probe pools --config config.toml --out runs.jsonl

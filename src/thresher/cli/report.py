@@ -1,4 +1,4 @@
-"""`thresher report`: the page about a workdir."""
+"""`thresher report`: writes the page about a workdir."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,12 +32,12 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one page about a workdir that needs nothing else.
+    """Write one self-contained page about a workdir.
 
     The page opens without a network. It shows the plan for each budget and where it changes, measured and
     predicted errors with residuals, what a repeated sample is worth, the scores with their cuts, real pairs
     of each pool, what went to the quarantine, the commands that reproduce the subset, and the laws side by
-    side. A part whose files are not there says so.
+    side. A section whose files are missing says so.
 
     Reads what DIR holds of scores/, pools/, runs.jsonl, laws.json, plan.json, subset/ and quarantine.parquet,
     and the images of the pairs shown. With --pictures, each figure becomes a file of its own as well:

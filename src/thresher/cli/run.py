@@ -1,4 +1,4 @@
-"""`thresher demo`, `init`, `run` and `report`: the commands about the whole way."""
+"""`thresher run`: every stage of a config, in order."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -24,17 +24,17 @@ def run(
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:
-    """Walk all stages of a config, in order.
+    """Run all stages of a config, in order.
 
     The stages are score, cut, probe, fit, plan, subset, train (where the config has [train]) and report; with
     [filter], a filter network is trained first. Reads the config (see `thresher init`) and the shards it
     names. Writes into its workdir: scores/, pools/, runs.jsonl, laws.json, plan.json, subset/, train/,
-    report.html, and quarantine.parquet with every pair that was dropped and the reason. A stage whose results
-    are there is not run again; one that was stopped goes on. After a change of the config, what a stage made
-    before is set aside as WORKDIR/old-..., and the stage is run anew.
+    report.html, and quarantine.parquet with every dropped pair and the reason. A finished stage is not run
+    again; one that was stopped continues. After a change of the config, the old results of a stage are set
+    aside as WORKDIR/old-..., and the stage is run again.
 
-    --dry-run counts the pairs, for which it builds the index of the shards (kept in WORKDIR/cache/index, the
-    run needs it too), and times a few steps of each model; it writes nothing else.
+    --dry-run builds the index of the shards to count the pairs, and times a few steps of each model. It
+    writes only the index (WORKDIR/cache/index), which the run needs too.
 
     Prints the plan and the path of the report.
 

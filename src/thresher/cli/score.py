@@ -1,4 +1,4 @@
-"""`thresher score` and `thresher cut`: pairs to scores to pools."""
+"""`thresher score`: one row a pair, one column a scorer."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`thresher score-embedded`: scores of pairs whose embeddings are there already."""
+"""`thresher score-embedded`: scores from stored embeddings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,14 +27,14 @@ def score_embedded(
 ) -> None:
     """Score pairs by their embeddings.
 
-    `clip` is the cosine of image and caption, as `thresher score` gives it. `s-clip-loss` takes from it how
+    `clip` is the cosine of image and caption, as `thresher score` gives it. `s-clip-loss` subtracts how
     well image and caption fit other pairs, in 10 random batches of 32,768. `normsim` is how near the image
     is to any of a target's images (p=inf), or to the directions in which they vary (p=2); `target` is an
     embeddings folder by the same model. In all, higher is better. No model is loaded and no image is read.
 
     Reads EMBEDDINGS, and the target. Writes a scores folder as `thresher score` does, for `thresher cut` and
-    `thresher combine`. Called again, it goes on with the parts that are not finished; scores that were made
-    of other embeddings or with other options are refused.
+    `thresher combine`. Called again, it continues with the unfinished parts; scores that were made from
+    other embeddings or with other options are refused.
 
     Examples:
         thresher score-embedded b32 --scorer clip --scorer s-clip-loss --out scores

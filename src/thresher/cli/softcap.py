@@ -33,7 +33,8 @@ def softcap(
     """Draw a subset by score, with a soft cap on repeats.
 
     Each round draws without replacement from softmax(score / temperature), and the scores of what it drew
-    fall by the penalty. Good pairs come back in later rounds, less and less often; the rest gets its turn.
+    fall by the penalty. Good pairs return in later rounds, less and less often, and the others get their
+    turn.
 
     Reads SCORES. Writes DIR as `thresher subset` does.
 

@@ -1,4 +1,4 @@
-"""`thresher subset`: a plan to its pairs."""
+"""`thresher subset`: writes the pairs that a plan chose."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -59,15 +59,15 @@ def subset(
 ) -> None:
     """Write the pairs that the plan chose for a budget.
 
-    Each pair stands there as often as it is to be drawn. Its bytes are copied untouched into new shards (with
-    sizes.json and sample_ids.npy); the formats npy and parquet are lists, for training from the shards where
-    they are. DIR/meta.json says what the subset is and how to train on it with open_clip, which is printed as
-    well.
+    The subset holds each pair as often as it is to be drawn. The formats npy and parquet are lists, for
+    training from the existing shards. The format shards copies the bytes of each pair into new shards (with
+    sizes.json and sample_ids.npy). DIR/meta.json describes the subset and how to train on it with open_clip,
+    which is printed as well.
 
-    Reads PLAN.json, POOLS and, for --format shards, the shards. A run that was stopped goes on; a folder with
-    another subset is refused. At an address of a store every file is uploaded whole, and what is there as
-    it was uploaded is kept. With --executor ray the workers of a cluster write the shards; every node needs
-    the shards and DIR by the same paths or addresses.
+    Reads PLAN.json, POOLS and, for --format shards, the shards. A run that was stopped continues; a folder
+    with another subset is refused. In an object store every file is uploaded whole, and files that are there
+    unchanged are kept. With --executor ray the workers of a cluster write the shards; every node needs the
+    shards and DIR by the same paths or addresses.
 
     Examples:
         thresher subset plan.json --budget 128M --pools pools --out subset

@@ -1,11 +1,4 @@
-"""Estimates as plain text for a terminal.
-
-What the commands print that fill a folder from shards.
-
-What commands print: results on stdout, remarks on stderr.
-
-Runs as plain text for a terminal: a line a pool and model.
-"""
+"""What commands print: results on stdout, remarks on stderr."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`thresher train`: a model from the subset, or from all pairs."""
+"""`thresher train`: trains a model on the subset, or on all pairs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -68,14 +68,14 @@ def train(
 ) -> None:
     """Train a model on the subset in a config's workdir.
 
-    Where there is no subset, all pairs of the shards are used. The loss is contrastive (sigmoid, softmax, or
+    Without a subset, all pairs of the shards are used. The loss is contrastive (sigmoid, softmax, or
     softmax steered by a reference); pairs come straight from the original shards, and no uid stands twice in
-    a batch. A run that was stopped goes on from its last checkpoint with the same batches. Under torchrun,
-    the batch is shared out over the processes.
+    a batch. A run that was stopped continues from its last checkpoint with the same batches. Under
+    torchrun, the batch is divided among the processes.
 
-    With --select joint, every step scores a super-batch by the model as it is and by a reference model, and
-    trains on the pairs that together have most to teach. What a step costs then is said before the run. The
-    options replace keys of [train]; the others, such as a schedule, are in the config alone.
+    With --select joint, every step scores a super-batch by the current model and by a reference model, and
+    trains on the pairs that together have most to teach. The cost of a step is printed before the run. The
+    options replace keys of [train]; the others, such as a schedule, are only in the config.
 
     Reads the sections [train], [shards] and [evaluate] of the config and WORKDIR/subset. Writes
     WORKDIR/train: the weights as an open_clip checkpoint with its configuration, losses, FLOPs by kind

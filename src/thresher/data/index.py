@@ -1,4 +1,4 @@
-"""The index of a pool: which pair lies where, so that single images are read from tar files as they are."""
+"""The index of a pool: where each pair is, so that single images can be read straight from tar files."""
 
 import threading
 from collections.abc import Iterable, Sequence

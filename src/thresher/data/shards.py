@@ -1,4 +1,4 @@
-"""Reading a shard: whatever its kind, out come pairs, and rejects for what cannot be a pair."""
+"""Reads a shard of any kind: pairs, and rejects for whatever cannot be a pair."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """The members of a tar file, with their byte offsets.
 
-The standard library's reader stops without a word at a damaged header and at a missing end mark. Shards come
-from downloads that were cut, so this walk names both; header blocks are still parsed by `tarfile`.
+The standard library's reader stops silently at a damaged header and at a missing end mark. Shards may be
+truncated downloads, so this reader reports both; header blocks are still parsed by `tarfile`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The way to a Ray cluster: one that is there, or one that is started on this machine and ended again."""
+"""Connects to a Ray cluster, or starts one on this machine and stops it again."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""The items of an iterator, made beside the thread that uses them."""
+"""The items of an iterator, produced in a thread of their own."""
 
 import contextlib
 import queue

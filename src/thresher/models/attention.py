@@ -1,4 +1,4 @@
-"""Attention on a CPU without gradients, at the speed that it has with them.
+"""Attention on a CPU without gradients, as fast as with them.
 
 `torch.nn.MultiheadAttention` hands its input on with places before pairs, by strides alone. Where no gradient
 is recorded, a matrix product of such an input (in mixed precision) copies the weights once a place: ViT-B-32

@@ -1,4 +1,4 @@
-"""A model for the pairs of shards, opened where the package can do without PyTorch."""
+"""Opens a model for the pairs of shards; importing this module does not load PyTorch."""
 
 from typing import TYPE_CHECKING
 

@@ -1,1 +1,1 @@
-"""The whole way as one run: its config, its stages, and what it will take."""
+"""All stages as one run: the config, the stages, and an estimate of what they take."""

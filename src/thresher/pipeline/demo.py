@@ -1,4 +1,4 @@
-"""The demo: a small web pool with planted quality, and a config that walks the whole way over it."""
+"""The demo: a small web pool with planted quality, and a config that runs every stage on it."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the stages of a config will take: seconds on this machine, bytes on disk, FLOPs."""
+"""An estimate of what the stages of a config take: seconds on this machine, bytes on disk, FLOPs."""
 
 import time
 from collections.abc import Callable, Sequence

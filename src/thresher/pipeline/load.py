@@ -1,7 +1,4 @@
-"""Reads a config file; what is wrong in it comes back as one sentence.
-
-The settings of a whole run: sections, the file they are read from, the file to start from.
-"""
+"""Reads a config file; a mistake in it becomes one sentence."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""Whether the probes of a config can settle its laws, before anything is trained."""
+"""Checks, before anything is trained, that the probes of a config can determine its laws."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The whole way of a config: filter, score, cut, probe, fit, plan, verify, subset, train, report."""
+"""All stages of a config in order: filter, score, cut, probe, fit, plan, verify, subset, train, report."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pictures drawn by rule, and captions composed from the same facts.
+"""Procedural pictures, and captions composed from the same facts.
 
 A scene shows one thing on a patterned background, sometimes with a small shape beside it. A thing has a
 shape, a usual colour and a usual place to lie, each of which several things share: colour alone tells some

@@ -1,4 +1,4 @@
-"""Training the winners of a plan for real, to see whether it put them in the right order."""
+"""Trains the winners of a plan, to check that it ranked them correctly."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The report: one self-contained page about what a run left behind."""
+"""The report: one self-contained page about a workdir."""

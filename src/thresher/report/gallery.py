@@ -1,4 +1,4 @@
-"""The gallery: a few real pairs of each pool, with small images that travel inside the page."""
+"""The gallery: a few real pairs of each pool, with small images embedded in the page."""
 
 import base64
 import contextlib

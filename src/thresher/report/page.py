@@ -1,4 +1,4 @@
-"""The page: every section from the files that are there, one HTML file that needs nothing else."""
+"""The page: one self-contained HTML file, with a section for everything the workdir holds."""
 
 import base64
 import hashlib

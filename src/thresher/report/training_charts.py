@@ -1,4 +1,4 @@
-"""The figures of training runs: error against samples and FLOPs, and what selection did on the way."""
+"""The figures of training runs: error against samples and FLOPs, and what selection did during training."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The section about training runs: what each way to choose batches reached and cost, and what it chose."""
+"""The section about training runs: what each selection method reached, cost and chose."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

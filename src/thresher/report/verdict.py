@@ -1,4 +1,4 @@
-"""The plan as a reader wants it: a card a budget, the crossovers, and how the trained candidates came out."""
+"""The plan for a reader: one card a budget, the crossovers, and how trained candidates turned out."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Numbers and captions as a reader wants to see them."""
+"""Numbers and captions formatted for a reader."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a run left behind: the files of a workdir, read into one record."""
+"""The files of a workdir, read into one record."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Scoring stored embeddings: a scores folder without a model and without an image being read."""
+"""Scores stored embeddings, without a model and without reading an image."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""s-CLIPLoss: the cosine of a pair, less how well its image and its text fit whatever else there is.
+"""s-CLIPLoss: the cosine of a pair, minus how well its image and its text fit other pairs.
 
 Shapes: n pairs scored, B pairs of a batch, D embedding dimensions.
 """

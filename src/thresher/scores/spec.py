@@ -1,6 +1,6 @@
 """A scorer as people write it: `clip:model=ViT-B-32,pretrained=weights.pt,as=clip_b32`.
 
-Opening several scorers with what they have in common opened once.
+Scorers opened together share the models that they have in common.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Similarity of caption and image with the text in the image covered, so that reading it does not help.
+"""Similarity of caption and image with the image's text covered, so that reading it does not help.
 
 T-MARS (arXiv 2307.03132) finds text, covers it with the colour around it, scores the covered image with CLIP
 and keeps the better half: `thresher cut --by tmars --edges 0.5`.

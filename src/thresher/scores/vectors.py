@@ -1,4 +1,4 @@
-"""What a scorer of stored embeddings is: it gets places of pairs and reads their vectors itself.
+"""The interface of a scorer of stored embeddings: it gets rows of pairs and reads their vectors itself.
 
 Shapes: n pairs, D embedding dimensions.
 """

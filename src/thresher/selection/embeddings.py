@@ -1,4 +1,4 @@
-"""What a model says about a set of pairs: unit embeddings of both sides, scale and bias of its loss.
+"""A model's embeddings of a set of pairs: unit vectors of both sides, scale and bias of its loss.
 
 Shapes: B candidates, D dimensions.
 """

@@ -1,1 +1,1 @@
-"""One resumable job over shards: plan its parts, make them, log and sum up what came of them."""
+"""One resumable job over shards: plan its parts, make them, log and summarise the results."""

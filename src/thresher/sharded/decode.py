@@ -1,6 +1,6 @@
-"""What a decode worker does: the bytes of some images in, their pixels out.
+"""A decode worker: image bytes in, pixels out.
 
-numpy and Pillow only, and where text in the images matters what finds it.
+It loads numpy and Pillow only, and the text detector if a scorer needs it.
 """
 
 from dataclasses import dataclass

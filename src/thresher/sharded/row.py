@@ -1,4 +1,4 @@
-"""What is known of a pair before its image is decoded."""
+"""What is known about a pair before its image is decoded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A shard on its way through the scorers, and the part that comes of it: the same on every machine."""
+"""Takes one shard through the scorers and makes its part, the same on every machine."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The files that grow with a run: losses, FLOPs, picks, what selection does, and the log of its speed.
+"""The files that grow during a run: losses, FLOPs, picks, selection statistics, and the speed log.
 
 All but the log are cut back to the checkpoint when a run resumes, so that they hold every step once.
 """

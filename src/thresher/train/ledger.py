@@ -1,6 +1,6 @@
-"""FLOPs of a run by kind: what was spent on scoring, on the reference, on training and on selecting.
+"""FLOPs of a run by kind: scoring, reference, training, selecting.
 
-What a step of a recipe costs, in uniform steps: a sentence before the run.
+Also the cost of a step of a recipe, relative to a uniform step.
 """
 
 import json

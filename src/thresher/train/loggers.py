@@ -1,4 +1,4 @@
-"""Where the values of a training run are shown besides its own files: TensorBoard, Weights & Biases."""
+"""Loggers of a training run besides its own files: TensorBoard, Weights & Biases."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""What a run trains on: places of images and captions, and batches of them.
+"""The pairs a run trains on: rows of images and captions, and batches of them.
 
 Shapes: n unique pairs, B pairs a batch, H x W pixels, T tokens.
 """

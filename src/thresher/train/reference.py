@@ -1,4 +1,4 @@
-"""What a reference model says of the pairs that are trained on.
+"""A reference model's embeddings of the pairs that are trained on.
 
 Shapes: n pairs, B pairs of a batch, D dimensions.
 """

@@ -1,4 +1,4 @@
-"""A contrastive loss that a reference model steers, without drawing candidates that are thrown away.
+"""A contrastive loss steered by a reference model; no candidates are scored and discarded.
 
 After DRRho-CLIP (arXiv 2505.06699), with the estimator of SogCLR (arXiv 2202.12387).
 Shapes: B pairs of this process, G of all processes, n pairs of the data set, D dimensions.

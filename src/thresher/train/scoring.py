@@ -1,4 +1,4 @@
-"""The learner's view of a super-batch: its embeddings, from which pairs are scored.
+"""The learner's embeddings of a super-batch, from which its pairs are scored.
 
 Shapes: B candidates, D dimensions.
 

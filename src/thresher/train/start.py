@@ -1,4 +1,4 @@
-"""A run before its first step: what it may not be, and what it begins with."""
+"""The start of a run: which recipes are refused, and what it begins with."""
 
 import logging
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_recipe(recipe: Recipe, pairs: Pairs, ranks: Ranks, reference: ReferenceSource | None) -> None:
-    """Nothing, if a run can be made by `recipe`.
+    """Check that a run can be made by `recipe`.
 
     Raises:
         InputError: the batch does not divide by the ranks, a setting is unknown, the super-batch is larger

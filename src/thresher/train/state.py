@@ -1,4 +1,4 @@
-"""All that changes while a model trains; what a checkpoint holds.
+"""Everything that changes while a model trains, which is what a checkpoint holds.
 
 Checkpoints: open_clip's dictionary, written atomically, loaded without unpickling objects.
 """

@@ -1,4 +1,4 @@
-"""What selection does while it runs: scores of the chosen, of all candidates and of other choices.
+"""Selection statistics during a run: scores of the chosen, of all candidates and of other choices.
 
 Shapes: B candidates, b chosen, at most `MOST` of them in a matrix.
 """

@@ -1,4 +1,4 @@
-"""Deduplicating a pool: hash its images, find what repeats what, keep the best of each."""
+"""Deduplicates a pool: hash its images, find repeats, keep the best of each group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The images that go, and for which others.
-
-Which of two duplicates is the better one.
-"""
+"""Which images are dropped in favour of which others, and which of two duplicates is better."""
 
 from dataclasses import dataclass
 from pathlib import Path

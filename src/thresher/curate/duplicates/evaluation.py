@@ -1,4 +1,4 @@
-"""Images of a pool that give an evaluation away: they are near one that models will be evaluated on.
+"""Images of a pool that leak an evaluation: they are near an image that models will be evaluated on.
 
 Shapes: n images of the pool, m of the evaluation, D dimensions.
 """

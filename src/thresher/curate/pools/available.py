@@ -1,4 +1,4 @@
-"""Which pairs there are: the uids that lie in shards, whatever a table made from metadata says."""
+"""Which pairs exist: the uids found in the shards, whatever a metadata table lists."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""Where a ranking is cut, and what the pieces are called.
-
-Conditions on further score columns: which rows may get into a pool at all.
-"""
+"""Where a ranking is cut, what the pools are called, and which rows may enter a pool at all."""
 
 import itertools
 import math

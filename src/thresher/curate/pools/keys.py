@@ -1,7 +1,4 @@
-"""Scores as whole numbers in the same order, and those at given places of a ranking that nobody sorts.
-
-The pool of each row, from the keys at which the ranking is cut.
-"""
+"""Scores as integer keys in the same order, the keys at given ranks without sorting, and each row's pool."""
 
 from collections.abc import Callable, Iterable, Sequence
 

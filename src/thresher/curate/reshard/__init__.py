@@ -1,1 +1,1 @@
-"""New tar files from the pairs of others: bytes are copied as they are, nothing is decoded or encoded."""
+"""New tar files from the pairs of existing ones: bytes are copied, nothing is decoded or encoded."""

@@ -1,4 +1,4 @@
-"""What a subset folder says about itself, and whether it may be gone on with."""
+"""`meta.json` of a subset folder, and whether a stopped run may continue there."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Where a file lies: a local path or an fsspec URL, and the few ways in which we touch it."""
+"""Files at a local path or an fsspec URL, and the few operations we need on them."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Setting aside what a stage left in its folder when it was asked for something else."""
+"""Sets aside the results of a stage that were made by other settings."""
 
 import hashlib
 import json

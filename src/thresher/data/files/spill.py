@@ -1,4 +1,4 @@
-"""Rows that are put aside on disk and had back bucket by bucket, so that no more than a bucket is in memory.
+"""Rows spilled to disk and read back bucket by bucket, so that only one bucket is in memory.
 
 Rows are gathered into runs. A full run is sorted by bucket (rows of one bucket keep their order) and appended
 to one file; a bucket is read as its piece of every run. The file has no name, so the system takes it away

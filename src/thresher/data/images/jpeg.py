@@ -1,4 +1,4 @@
-"""JPEG bytes to pixels by a decoder with less around it than Pillow's, where the pixels are the same.
+"""JPEG bytes to pixels by a leaner decoder than Pillow's, wherever the pixels are the same.
 
 Opening a small JPEG costs Pillow more than decoding it. `simplejpeg` (extra `fast`) drives the same library,
 libjpeg-turbo, directly. It is used for the plain files that downloaders of image-text pairs write, and only

@@ -1,4 +1,4 @@
-"""Decoded images at model size: kept on disk and mapped where they fit, decoded on the way where not.
+"""Decoded images at model size: cached on disk and mapped if they fit, otherwise decoded on the fly.
 
 Probe runs read the same pairs again and again from several processes; decoding them once and mapping the
 file costs one copy of the pixels in memory for all of them.

@@ -1,1 +1,1 @@
-"""How good a model is, and on what that is measured."""
+"""Evaluation of a model, and the sets it is evaluated on."""

@@ -1,4 +1,4 @@
-"""How good a model is: zero-shot accuracy and retrieval recall.
+"""Zero-shot accuracy and retrieval recall of a model.
 
 Shapes: N images, M captions, C classes, P prompts a class, D embedding dimensions, T tokens.
 """

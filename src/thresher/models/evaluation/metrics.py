@@ -1,4 +1,4 @@
-"""From the metrics of a model to the error that laws are fitted to and pages show."""
+"""Turns the metrics of a model into the error that laws are fitted to and pages show."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Laws of what a pool is worth when it is repeated, and their fits.
+"""Laws of how a pool's worth falls with repetition, and their fits.
 
 `LAWS` holds every law by the name that `thresher fit --law` takes.
 

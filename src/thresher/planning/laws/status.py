@@ -1,4 +1,4 @@
-"""What a fit says about itself: one sentence a doubt, with the run or option that would settle it."""
+"""Warnings of a fit: one sentence for each doubt, with the run or option that would settle it."""
 
 import math
 from collections.abc import Sequence

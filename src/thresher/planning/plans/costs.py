@@ -1,4 +1,4 @@
-"""What scoring and probing cost, and after how many samples seen they have paid back.
+"""What scoring and probing cost, and after how many samples seen they have paid for themselves.
 
 The alternative that needs neither is training on everything. At a budget of n samples seen the plan has an
 error that everything reaches only after n' samples; scoring and probing have paid back where n' - n is at

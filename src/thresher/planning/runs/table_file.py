@@ -1,4 +1,4 @@
-"""Rows of a CSV or JSONL file with their row numbers, read within limits and refused with a sentence."""
+"""Rows of a CSV or JSONL file with their numbers, read within limits and refused with a sentence."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Pairs that people have looked at: which are good, and which belong together."""
+"""Labelled pairs: which are good, and which belong to one group."""
 
 import csv
 import hashlib

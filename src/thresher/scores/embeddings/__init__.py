@@ -1,4 +1,4 @@
-"""Embeddings of pairs, cached in a folder: what a reference model says of every pair, found by uid.
+"""Embeddings of pairs by a reference model, cached in a folder and found by uid.
 
 Reading them takes numpy and pyarrow alone; only writing them loads a model.
 """

@@ -1,4 +1,4 @@
-"""Embedding shards: every pair goes once through both towers of a model, and its vectors are kept.
+"""Embeds shards: every pair goes once through both towers of a model, and its vectors are stored.
 
 A model that turns pairs into the embeddings that are stored.
 

@@ -1,6 +1,4 @@
-"""Embeddings that others computed, into a folder that `open_embeddings` takes.
-
-Writing a part of imported embeddings: the vectors of some rows, brought to length 1, and their pairs.
+"""Imports embeddings that others computed into a folder that `open_embeddings` reads; vectors get length 1.
 
 Shapes: n pairs, D embedding dimensions.
 """

@@ -1,6 +1,6 @@
-"""Filling a folder from Parquet files, some thousands of rows a part; a finished part is not made again.
+"""Fills a folder from Parquet files, some thousands of rows a part; finished parts are not made again.
 
-What there is to say about an import, as sentences with the remedy.
+Also words the warnings of an import, each with its remedy.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Vectors in `.npy` files and in `.npz` archives, read block by block and never unpickled or unpacked.
+"""Vectors in `.npy` files and `.npz` archives, read block by block, without unpickling or unpacking.
 
 Shapes: n rows, D dimensions.
 

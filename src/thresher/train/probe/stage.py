@@ -1,4 +1,4 @@
-"""Which training runs tell how useful each pool is, and running them."""
+"""Plans and runs the training runs that measure how useful each pool is."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What a person says about runs where the source does not: one value for all, or one by name."""
+"""Facts about runs that the source lacks and the user supplies: one value for all, or one by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
