@@ -63,7 +63,7 @@ def page() -> str:
         else:
             note = "The stage is left out without it." if field.default is None else "Optional."
         blocks += [
-            f"## [{name}] {{ #{name} }}\n",
+            f"## [{name}]\n",
             f"{kind.__doc__} {note}\n",
             _table(kind, kind.model_fields),
         ]
