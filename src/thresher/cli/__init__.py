@@ -1,4 +1,4 @@
-"""The command line: one thin command a stage; each of them imports what it needs when it is called."""
+"""The command line: one thin command a stage, which imports what it needs when it is called."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -67,21 +67,21 @@ def _overview(
 
     You bring shards of image-caption pairs and a budget. Thresher scores the pairs, cuts them into pools,
     learns from small training runs how fast each pool wears out when it is repeated, and says which mix of
-    pools wins at your budget. `thresher demo` shows the whole way on a pool that it makes; `thresher init`
-    writes a config for your own shards and `thresher run` walks it. Every stage is also a command:
+    pools wins at your budget. `thresher demo` runs every stage on a pool that it makes; `thresher init`
+    writes a config for your own shards, and `thresher run` runs it. Every stage is also a command:
 
         shards > score > cut > probe > fit > plan > subset > train > evaluate, and report at any time
 
     Results go to stdout (as JSON with --json), progress and warnings to stderr. Counts may be written 12800,
     32M, 1.5B or 4e7. Shards are tar files, folders or tables; brace patterns such as
     'shards/{00000..00099}.tar', globs, several sources joined by :: and addresses such as s3://... work, in
-    quotes. A stage that was stopped goes on when it is called again.
+    quotes. A stage that was stopped continues when it is called again.
 
     Exit codes:
-        0    all was done
-        1    something is left undone, such as an unreadable shard; stderr says what
-        2    the call cannot be carried out; stderr says why in one sentence
-        130  stopped from the keyboard
+        0    everything was done
+        1    something was left undone, such as an unreadable shard; stderr says what
+        2    the command cannot run; stderr says why in one sentence
+        130  interrupted from the keyboard
     """
     del version  # its callback has done the work
 

@@ -12,7 +12,7 @@ from thresher.cli.text import show, show_json
 Size = Annotated[str, typer.Option(metavar="SAMPLES", help="Draws in the subset, such as 128M; met exactly.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")]
 Format = Annotated[str, typer.Option(metavar="npy|parquet", help="npy (as DataComp reads it) or parquet.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Of the draws; another gives other pairs.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Seed of the draws.")]
 
 
 def balance(

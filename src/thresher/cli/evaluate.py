@@ -38,7 +38,7 @@ def evaluate(
     template: Template = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="CONFIG.toml", help="Measure as its section [evaluate] says; options go first."),
+        typer.Option(metavar="CONFIG.toml", help="Measure by its section [evaluate]; options override it."),
     ] = None,
     model: Annotated[
         str | None,
@@ -57,9 +57,9 @@ def evaluate(
     nearest, caption. image_to_text_R@k and text_to_image_R@k are the shares of queries with a true match
     among the k nearest; retrieval_mrr is the mean reciprocal rank, retrieval_loss the softmax loss in nats.
 
-    Reads the checkpoint and the evaluation shards, which have to be whole: a pair that cannot be used ends
-    the command, and none can be left out (to leave pairs out, write shards without them). Writes nothing but
-    what --work keeps.
+    Reads the checkpoint and the evaluation shards, which have to be complete: a pair that cannot be used ends
+    the command, and none can be left out (to leave pairs out, write shards without them). Writes only what
+    --work keeps.
 
     Examples:
         thresher evaluate work/train --config config.toml

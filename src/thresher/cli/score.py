@@ -46,13 +46,13 @@ def score(
     model computes. A clip or laion scorer without `pretrained` has random weights, good for
     measuring speed and nothing else; a warning says so.
 
-    Reads the shards and leaves them as they are. Writes one Parquet table a shard into SCORES/parts and
-    SCORES/scores.json. Called again, it goes on with the shards that are not finished; scores that were made
-    by another model or of changed shards are refused.
+    Reads the shards and does not change them. Writes one Parquet table a shard into SCORES/parts, and
+    SCORES/scores.json. Called again, it continues with the unfinished shards; scores that were made by
+    another model or from changed shards are refused.
 
     A pair that cannot be read or decoded goes to a quarantine table beside its shard's scores, with key,
-    stage and reason, and the others go on. A shard of which nothing can be read, or that changes meanwhile,
-    is named, and the exit code is 1.
+    stage and reason; the others are scored. A shard that cannot be read at all, or that changes meanwhile, is
+    named, and the exit code is 1.
 
     With --executor ray whole shards go to the workers of a cluster, each with --workers processes that
     decode; every node needs Thresher and the shards, by the same paths or addresses.
