@@ -7,6 +7,7 @@ from pathlib import Path
 import annotated_types
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from thresher import settings
@@ -22,16 +23,22 @@ Every key of the TOML file that `thresher run` reads, made from the code. `thres
 keys as a file to start from. An unknown key is refused, and the nearest known one is named. Relative paths
 are taken from the folder of the file. A count may be written `12800`, `"32M"`, `"1.5B"` or `"4e7"`.
 """
-KINDS = {
-    settings.Count: "count",
-    settings.StartCount: "count from 0",
-    settings.Share: "share, above 0 to 1",
-    settings.Pattern: "shards",
-    settings.FilePath: "path",
-    settings.ModelName: "model",
-    settings.ReferenceName: "folder or model",
-    settings.Mix: "pools and weights",
-    settings.ScorerText: "scorer",
+NAMED = {
+    "Budget": "budget",
+    "Count": "count",
+    "DeviceFlops": "FLOP/s or device",
+    "FilePath": "path",
+    "Flops": "FLOPs",
+    "Mix": "pools and weights",
+    "ModelName": "model",
+    "Pattern": "shards",
+    "ReferenceName": "folder or model",
+    "ScorerText": "scorer",
+    "Share": "share, above 0 to 1",
+    "StartCount": "count from 0",
+}
+"""What the types of `thresher.settings` are called here."""
+KINDS = {getattr(settings, name): words for name, words in NAMED.items() if hasattr(settings, name)} | {
     bool: "true or false",
     float: "number",
     int: "integer",
@@ -100,10 +107,10 @@ def _kind(hint: object) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
-    if origin is typing.Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
     if origin is tuple:
         return f"list of {_kind(arguments[0])}"
+    if choices := TypeAdapter(hint).json_schema().get("enum"):
+        return ", ".join(f"`{value}`" for value in choices)
     if origin is typing.Annotated:
         return _kind(arguments[0])
     return getattr(hint, "__name__", str(hint))
