@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from thresher.choices import MODES
 from thresher.data.pairs import Pair
 from thresher.data.shards import read_pairs
 from thresher.scores.embeddings.embed import embed_shards
-from thresher.selection.across_ranks import MODES, select_across
+from thresher.selection.across_ranks import select_across
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.select import select
 from thresher.train import picks

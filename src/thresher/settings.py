@@ -1,10 +1,21 @@
 """The types of values in a config: counts, shares, paths, patterns, models."""
 
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from thresher.budget import parse_count
 from thresher.data.files.location import is_remote
@@ -75,6 +86,17 @@ ModelName = Annotated[str, Field(min_length=1), AfterValidator(_model)]
 ReferenceName = Annotated[str, Field(min_length=1), AfterValidator(_reference)]
 Mix = dict[str, Annotated[float, Field(gt=0)]]
 ScorerText = Annotated[str, Field(pattern=r"^[a-z_0-9]+(:|$)"), AfterValidator(_scorer)]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A name among `names`, the dictionary or list that the code itself chooses from."""
+
+    names: Collection[str]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        del source, handler  # what is annotated is a str
+        return core_schema.literal_schema(list(self.names))
 
 
 class Section(BaseModel):

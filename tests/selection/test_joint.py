@@ -3,8 +3,9 @@ import torch
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import logits_after, score_matrix, sigmoid_logits
+from thresher.choices import CRITERIA
 from thresher.selection.backends import make_backend
-from thresher.selection.criteria import CRITERIA, weighted_models
+from thresher.selection.criteria import weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
 from thresher.selection.keys import chunk_sizes

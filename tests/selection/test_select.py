@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from tests.selection.made import keys, made
-from thresher.selection.criteria import CRITERIA
+from thresher.choices import CRITERIA, METHODS
 from thresher.selection.embeddings import Embeddings, take
-from thresher.selection.select import METHODS, select
+from thresher.selection.select import select
 
 B, SIZE = 320, 64
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
 from thresher.errors import InputError
-from thresher.settings import Section
+from thresher.settings import OneOf, Section
 
 if TYPE_CHECKING:
     from thresher.models.evaluation.settings import Evaluate
@@ -80,6 +80,18 @@ Kind = TypeVar("Kind", bound=Section)
 
 SHARD_OPTIONS = ("--shards", "--data", "--zeroshot", "--retrieval")
 SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
+
+
+def from_key(section: type[Section], key: str, metavar: str, **bounds: Any) -> Any:
+    """The option in place of a key of a section: it says what the key means, its choices and its default."""
+    field = section.model_fields[key]
+    words = [field.description or ""]
+    for kind in field.metadata:
+        if isinstance(kind, OneOf) and not all(name in words[0] for name in kind.names):
+            words.append(f"One of {', '.join(kind.names)}.")
+    if field.default is not None:
+        words.append(f" [default: {field.default}]")
+    return typer.Option(metavar=metavar, help=" ".join(words), **bounds)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

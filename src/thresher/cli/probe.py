@@ -17,11 +17,14 @@ from thresher.cli.options import (
     Zeroshot,
     as_tuple,
     evaluation,
+    from_key,
     one_exclude_list,
+    override,
 )
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
+from thresher.train.settings import Probe
 
 if TYPE_CHECKING:
     from thresher.pipeline.config import Config
@@ -51,15 +54,7 @@ def probe(
             help="Budget of a real run whose repetition the probes copy; repeat it for several.",
         ),
     ] = None,
-    scale: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="SHARE",
-            help="Length of the probes, as a share of every target.  [default: 0.0625]",
-        ),
-    ] = None,
+    scale: Annotated[float | None, from_key(Probe, "scale", "SHARE", min=0, max=1)] = None,
     fraction: Annotated[
         list[float] | None,
         typer.Option(
@@ -70,10 +65,7 @@ def probe(
             "--scale, where pairs come back as often as at the target, and 1, where they are fresh]",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Model: an open_clip name or local-dir:PATH.  [default: ViT-S-32]"),
-    ] = None,
+    model: Annotated[str | None, from_key(Probe, "model", "NAME")] = None,
     zeroshot: Zeroshot = None,
     retrieval: Retrieval = None,
     label_key: LabelKey = None,
@@ -86,12 +78,7 @@ def probe(
             "or average_error.  [default: zeroshot_error, or retrieval_error without --zeroshot]",
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Probes at the same time.  [default: one a core, or one a GPU]"
-        ),
-    ] = None,
+    jobs: Annotated[int | None, from_key(Probe, "jobs", "N", min=1)] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
@@ -148,11 +135,9 @@ def probe(
         thresher probe pools --suggest --laws laws.json --budget 32M --budget 128M
     """
     from thresher.budget import parse_count
-    from thresher.cli.options import override
     from thresher.data.exclude import read_exclude
     from thresher.data.patterns import expand
     from thresher.pipeline.load import load_config
-    from thresher.train.settings import Probe
 
     settings = load_config(config) if config is not None else None
     if suggest:

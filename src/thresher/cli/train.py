@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli.options import ConfigFile, Device, Exclude, Json, with_options
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, from_key, override, with_options
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
+from thresher.train.settings import Train
 
 
 def train(
@@ -18,52 +19,15 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the checkpoint.  [default: train in the workdir]"),
     ] = None,
-    select: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METHOD",
-            help="How batches are chosen: uniform, independent or joint.  [default: uniform]",
-        ),
-    ] = None,
-    criterion: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Score of a pair: learnability, easy-reference or hard-learner.  [default: learnability]",
-        ),
-    ] = None,
-    filter_ratio: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of a super-batch that is not trained on.  [default: 0.8]"),
-    ] = None,
-    chunks: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Chunks in which a batch is drawn jointly.  [default: 16]"),
-    ] = None,
-    gain: Annotated[
-        float | None,
-        typer.Option(metavar="FACTOR", help="Factor of the scores before pairs are drawn.  [default: 1]"),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EMBEDDINGS|MODEL",
-            help="Folder that `thresher embed` wrote, or a model to embed first: local-dir:FOLDER or "
-            "NAME,pretrained=TAG.",
-        ),
-    ] = None,
-    flexi: Annotated[
-        int | None,
-        typer.Option(metavar="PIXELS", help="Larger patch size at which pairs are scored; 0 has none."),
-    ] = None,
-    low_share: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Share of a batch trained at that patch size.  [default: 0.5]"),
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="siglip, clip, or rho, which a reference steers."),
-    ] = None,
+    select: Annotated[str | None, from_key(Train, "select", "METHOD")] = None,
+    criterion: Annotated[str | None, from_key(Train, "criterion", "NAME")] = None,
+    filter_ratio: Annotated[float | None, from_key(Train, "filter_ratio", "SHARE")] = None,
+    chunks: Annotated[int | None, from_key(Train, "chunks", "N")] = None,
+    gain: Annotated[float | None, from_key(Train, "gain", "FACTOR")] = None,
+    reference: Annotated[str | None, from_key(Train, "reference", "EMBEDDINGS|MODEL")] = None,
+    flexi: Annotated[int | None, from_key(Train, "flexi", "PIXELS")] = None,
+    low_share: Annotated[float | None, from_key(Train, "low_share", "SHARE")] = None,
+    loss: Annotated[str | None, from_key(Train, "loss", "NAME")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on the subset in a config's workdir.
@@ -86,9 +50,7 @@ def train(
         thresher train config.toml --select joint --reference reference --filter-ratio 0.9 --out joint
         torchrun --nproc-per-node 8 -m thresher.cli train config.toml
     """
-    from thresher.cli.options import override
     from thresher.pipeline.load import load_training_config
-    from thresher.train.settings import Train
 
     settings = with_options(load_training_config(config), config, device=device, exclude=exclude)
     if settings.train is not None:

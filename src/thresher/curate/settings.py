@@ -1,10 +1,11 @@
 """The sections [cut] and [subset] of a config."""
 
-from typing import Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from thresher.settings import Count, Section, Share
+from thresher.curate.subset.write import FORMATS
+from thresher.settings import Count, OneOf, Section, Share
 
 
 class Cut(Section):
@@ -42,7 +43,7 @@ class Subset(Section):
         examples=["128M"],
         description="One of the budgets of [plan]; the largest when left out.",
     )
-    format: Literal["npy", "parquet", "shards"] = Field(
+    format: Annotated[str, OneOf(FORMATS)] = Field(
         default="npy",
         description="npy (uids, as DataComp reads them), parquet (a table) or shards (new tars).",
     )

@@ -20,13 +20,13 @@ import open_clip
 import torch
 from open_clip.factory import load_state_dict
 
+from thresher.choices import PRECISIONS
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
 
 CONFIGS = Path(__file__).parent / "configs"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
-PRECISIONS = ("auto", "fp32", "bf16")
 Resize = Literal["shortest", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
 _CANNOT_LOAD = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from thresher.choices import LOSSES
 from thresher.data.exclude import read_exclude
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
@@ -26,11 +27,11 @@ from thresher.pipeline.preflight import check_config, expected_sizes
 from thresher.scores.registry import parse_scorer
 from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs, step_ratio
-from thresher.train.losses import LOSSES, forward_loss, make_loss
+from thresher.train.losses import forward_loss, make_loss
 from thresher.train.probe.stage import jobs_of, plan_trials, recipe_of
 from thresher.train.probe.trials import Trial
 from thresher.train.recipe import Recipe
-from thresher.train.settings import filter_recipe, probe_recipe, train_recipe
+from thresher.train.settings import make_recipe
 
 ROW_BYTES = 200  # a row of the score table or of the index, caption included
 MEASURE_SECONDS = 1.0
@@ -62,7 +63,7 @@ def estimate(config: Config) -> list[StageCost]:
     if config.filter is not None:
         cache = config.workdir / "cache" / "index"
         curated = len(build_index(expand(config.filter.shards), cache=cache, exclude=exclude))
-        recipe = filter_recipe(config.filter)
+        recipe = make_recipe(config.filter, config.filter.samples_seen)
         costs.append(_training("filter", recipe, config.filter.samples_seen, device, pixels=curated))
     costs.append(_scoring(config, pairs, device))
     costs.append(
@@ -72,7 +73,7 @@ def estimate(config: Config) -> list[StageCost]:
     costs.append(StageCost(stage="fit, plan", seconds=10, disk_bytes=10**6, flops=0, note="a few seconds"))
     if config.probe.verify:
         seen = 2 * len(config.probe.seeds) * max(config.plan.budgets)
-        recipe = probe_recipe(config.probe, [min(config.plan.budgets)])
+        recipe = make_recipe(config.probe, min(config.plan.budgets))
         costs.append(_training("verify", recipe, seen, device, jobs=jobs_of(config.probe, device)))
     size = pairs * 16 if config.subset.format == "npy" else pairs * 50
     note = f"at most, as {config.subset.format}"
@@ -81,7 +82,7 @@ def estimate(config: Config) -> list[StageCost]:
     costs.append(StageCost(stage="subset", seconds=pairs * 1e-6, disk_bytes=size, flops=0, note=note))
     if config.train is not None:
         seen = config.train.samples_seen or config.subset.budget or max(config.plan.budgets)
-        recipe = train_recipe(config.train, seen)
+        recipe = make_recipe(config.train, seen)
         limit = config.train.cache_limit
         costs.append(_training("train", recipe, seen, device, pixels=pairs, limit=limit))
     return costs

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from thresher.choices import MODES
 from thresher.selection.backends import make_backend
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
@@ -24,7 +25,6 @@ from thresher.selection.noise import gumbel, perturb
 from thresher.selection.select import check_names
 from thresher.selection.threads import tile_workers
 
-MODES = ("global", "stratified")
 TEXT_BYTES = 256
 
 

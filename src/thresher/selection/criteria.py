@@ -5,23 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import softplus
 
+from thresher.choices import CRITERIA
 from thresher.selection.embeddings import Embeddings, check, diagonal, prepared
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """Weights of the two losses in the score; a weight of 0 means that the model is not needed."""
-
-    learner: int
-    reference: int
-
-
-CRITERIA = {
-    "learnability": Criterion(learner=1, reference=-1),
-    "easy-reference": Criterion(learner=0, reference=-1),
-    "hard-learner": Criterion(learner=1, reference=0),
-}
-LOSSES = ("siglip", "clip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

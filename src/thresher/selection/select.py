@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
+from thresher.choices import CRITERIA, LOSSES, METHODS
 from thresher.selection.backends import BACKENDS, make_backend
-from thresher.selection.criteria import CRITERIA, LOSSES, Weighted, diagonal_score, weighted_models
+from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
 from thresher.selection.keys import TooFewCandidates, chunk_sizes
 from thresher.selection.noise import drawn_order, gumbel, perturb, top_places
 from thresher.selection.threads import tile_workers
-
-METHODS = ("joint", "independent", "uniform")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

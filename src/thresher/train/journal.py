@@ -5,7 +5,7 @@ All but the log are cut back to the checkpoint when a run resumes, so that they 
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,13 @@ from thresher.selection.embeddings import Embeddings
 from thresher.train import ledger, picks, telemetry, trace
 from thresher.train.chooser import Chooser, ChosenBatch
 from thresher.train.ledger import Costs
+from thresher.train.loggers import Outlet
 from thresher.train.pairs import Batch
 from thresher.train.schedule import Branch
 from thresher.train.state import State
 
 LOG_FILE = "train.log.jsonl"
 LOG_SECONDS = 30.0
-Outlet = Callable[[int, Mapping[str, float]], None]
-"""Takes the number of a step and values by name, to be shown somewhere."""
 
 _log = logging.getLogger(__name__)
 

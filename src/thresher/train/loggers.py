@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thresher.data.files.atomic import atomic_path
 from thresher.errors import InputError, MissingExtra
-from thresher.train.journal import Outlet
 
+Outlet = Callable[[int, Mapping[str, float]], None]
+"""Takes the number of a step and values by name, to be shown somewhere."""
 WANDB_ID_FILE = "wandb.id"
 
 
@@ -52,6 +52,8 @@ def wandb(folder: Path) -> Outlet:
         package: Any = importlib.import_module("wandb")
     except ModuleNotFoundError as error:
         raise MissingExtra("wandb", "log = ['wandb']") from error
+    from thresher.data.files.atomic import atomic_path
+
     kept = folder / WANDB_ID_FILE
     if not kept.exists():
         with atomic_path(kept) as temporary:

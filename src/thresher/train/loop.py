@@ -19,8 +19,9 @@ from thresher.train import state as checkpoint
 from thresher.train.augment import augment
 from thresher.train.chooser import Chooser
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
-from thresher.train.journal import Journal, Outlet
+from thresher.train.journal import Journal
 from thresher.train.ledger import measure_costs, num_low, peak_of
+from thresher.train.loggers import Outlet
 from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
 from thresher.train.pairs import Batch, Pairs
 from thresher.train.recipe import Recipe

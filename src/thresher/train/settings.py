@@ -1,18 +1,19 @@
 """The sections [filter], [probe] and [train] of a config, and the recipes that they become."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from thresher.choices import CRITERIA, LOSSES, METHODS, MODES, PRECISIONS
 from thresher.models.evaluation.settings import Evaluate
 from thresher.scores.settings import Shards
 from thresher.settings import (
     Count,
     Mix,
     ModelName,
+    OneOf,
     Pattern,
     ReferenceName,
     Section,
@@ -20,29 +21,51 @@ from thresher.settings import (
     StartCount,
     Workplace,
 )
+from thresher.train.loggers import LOGGERS
 from thresher.train.recipe import Recipe
+
+Model = Annotated[ModelName, Field(description="open_clip model name, or local-dir:PATH.")]
+BatchSize = Annotated[int, Field(gt=1, description="Pairs a step, over all processes.")]
+LearningRate = Annotated[float, Field(gt=0, description="Peak learning rate of AdamW.")]
+WeightDecay = Annotated[float, Field(ge=0, description="Weight decay, as the real run will use it.")]
+Beta2 = Annotated[float, Field(gt=0, lt=1, description="AdamW's decay of the second moment.")]
+GradClip = Annotated[float, Field(gt=0, description="Largest norm of the gradient.")]
+Precision = Annotated[
+    str,
+    OneOf(PRECISIONS),
+    Field(description="Mixed precision; auto is bf16 where the hardware has it."),
+]
+Flip = Annotated[bool, Field(description="Mirror half of the images (captions must not name sides).")]
+Crop = Annotated[int, Field(ge=0, description="Largest random shift of an image, in pixels.")]
+Cooldown = Annotated[Share, Field(description="Share of each run spent cooling down to zero.")]
+CacheLimit = Annotated[
+    Count, Field(description="Most bytes of decoded images to keep; above it, decode on the way.")
+]
+Seed = Annotated[int, Field(ge=0, description="Seed of initialisation and order.")]
 
 
 class Filter(Section):
     """A data filtering network: a small model trained on curated pairs, which then scores the pool."""
 
+    warmup: ClassVar[float] = 0.05
+    """Share of the run spent warming up."""
     shards: tuple[Pattern, ...] = Field(
         min_length=1, examples=[["curated/{00000..00001}.tar"]], description="The curated pairs."
     )
-    model: ModelName = Field(default="ViT-S-32", description="open_clip model name, or local-dir:PATH.")
+    model: Model = "ViT-S-32"
     samples_seen: Count = Field(examples=["1M"], description="Samples seen in training, repeats counted.")
-    batch_size: int = Field(default=256, gt=1, description="Pairs a step.")
-    lr: float = Field(default=1e-3, gt=0, description="Peak learning rate.")
-    weight_decay: float = Field(default=0.2, ge=0, description="Weight decay.")
-    flip: bool = Field(default=False, description="Mirror half of the images (captions must not name sides).")
-    crop: int = Field(default=0, ge=0, description="Largest random shift of an image, in pixels.")
-    seed: int = Field(default=0, ge=0, description="Seed of initialisation and order.")
+    batch_size: BatchSize = 256
+    lr: LearningRate = 1e-3
+    weight_decay: WeightDecay = Field(default=0.2, description="Weight decay.")
+    flip: Flip = False
+    crop: Crop = 0
+    seed: Seed = 0
 
 
 class Probe(Section):
     """Small training runs on single pools and on check mixes that the fit never sees."""
 
-    model: ModelName = Field(default="ViT-S-32", description="open_clip model name, or local-dir:PATH.")
+    model: Model = "ViT-S-32"
     targets: tuple[Count, ...] | None = Field(
         default=None,
         min_length=1,
@@ -86,31 +109,26 @@ class Probe(Section):
         min_length=1,
         description="Every probe is run once a seed; two or more give the noise level.",
     )
-    loss: Literal["siglip", "clip"] = Field(default="siglip", description="Sigmoid or softmax loss.")
-    batch_size: int = Field(default=256, gt=1, description="Pairs a step, over all processes.")
-    lr: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(default=0.2, ge=0, description="Weight decay, as the real run will use it.")
-    beta2: float = Field(default=0.95, gt=0, lt=1, description="AdamW's decay of the second moment.")
-    grad_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="Mixed precision; auto is bf16 where the hardware has it."
-    )
-    flip: bool = Field(default=False, description="Mirror half of the images (captions must not name sides).")
-    crop: int = Field(default=0, ge=0, description="Largest random shift of an image, in pixels.")
+    loss: Annotated[str, OneOf(LOSSES)] = Field(default="siglip", description="Sigmoid or softmax loss.")
+    batch_size: BatchSize = 256
+    lr: LearningRate = 1e-3
+    weight_decay: WeightDecay = 0.2
+    beta2: Beta2 = 0.95
+    grad_clip: GradClip = 1.0
+    precision: Precision = "auto"
+    flip: Flip = False
+    crop: Crop = 0
     warmup: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the smallest measuring point spent warming up."
     )
-    cooldown: Share = Field(default=0.2, description="Share of each run spent cooling down to zero.")
+    cooldown: Cooldown = 0.2
     jobs: int | None = Field(
         default=None,
         gt=0,
         examples=[2],
         description="Probes at the same time; one a core, or one a GPU, when left out.",
     )
-    cache_limit: Count = Field(
-        default=4_000_000_000,
-        description="Most bytes of decoded images to keep; above it, decode on the way.",
-    )
+    cache_limit: CacheLimit = 4_000_000_000
 
     @model_validator(mode="after")
     def _fits_in_a_run(self) -> Self:
@@ -131,43 +149,38 @@ class Probe(Section):
 class Train(Section):
     """Contrastive training on the subset."""
 
-    model: ModelName = Field(default="ViT-B-32", description="open_clip model name, or local-dir:PATH.")
+    model: Model = "ViT-B-32"
     samples_seen: Count | None = Field(
         default=None,
         examples=["128M"],
         description="Samples seen, repeats counted; the subset's budget when left out.",
     )
-    loss: Literal["siglip", "clip", "rho"] = Field(
+    loss: Annotated[str, OneOf((*LOSSES, "rho"))] = Field(
         default="siglip",
         description="Sigmoid loss, softmax loss, or rho: the softmax loss steered by a reference.",
     )
-    batch_size: int = Field(default=4096, gt=1, description="Pairs a step, over all processes.")
-    lr: float = Field(default=5e-4, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(default=0.2, ge=0, description="Weight decay, as the real run will use it.")
-    beta2: float = Field(default=0.95, gt=0, lt=1, description="AdamW's decay of the second moment.")
-    grad_clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="Mixed precision; auto is bf16 where the hardware has it."
-    )
-    flip: bool = Field(default=False, description="Mirror half of the images (captions must not name sides).")
-    crop: int = Field(default=0, ge=0, description="Largest random shift of an image, in pixels.")
+    batch_size: BatchSize = 4096
+    lr: LearningRate = 5e-4
+    weight_decay: WeightDecay = 0.2
+    beta2: Beta2 = 0.95
+    grad_clip: GradClip = 1.0
+    precision: Precision = "auto"
+    flip: Flip = False
+    crop: Crop = 0
     warmup: float = Field(default=0.05, ge=0, lt=1, description="Share of the run spent warming up.")
-    cooldown: Share = Field(default=0.2, description="Share of each run spent cooling down to zero.")
+    cooldown: Cooldown = 0.2
     checkpoint_seconds: float = Field(default=300.0, gt=0, description="Time between two checkpoints.")
-    cache_limit: Count = Field(
-        default=4_000_000_000,
-        description="Most bytes of decoded images to keep; above it, decode on the way.",
-    )
+    cache_limit: CacheLimit = 4_000_000_000
     workers: int = Field(
         default=2, ge=0, description="Processes that decode images; 0 decodes in the main process."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of initialisation and order.")
-    select: Literal["uniform", "independent", "joint"] = Field(
+    seed: Seed = 0
+    select: Annotated[str, OneOf(METHODS)] = Field(
         default="uniform",
         description="How the pairs of a step are chosen from a super-batch: uniform takes them as they come, "
         "independent by their own scores, joint by what they teach together.",
     )
-    criterion: Literal["learnability", "easy-reference", "hard-learner"] = Field(
+    criterion: Annotated[str, OneOf(CRITERIA)] = Field(
         default="learnability",
         description="Score: loss of the learner minus that of the reference, or one of them alone.",
     )
@@ -212,7 +225,7 @@ class Train(Section):
         examples=[0.07],
         description="Temperature of the loss rho, which does not learn it; the model's own when left out.",
     )
-    across: Literal["global", "stratified"] = Field(
+    across: Annotated[str, OneOf(MODES)] = Field(
         default="global",
         description="With several processes: choose among the candidates of all, or each its share of a "
         "batch among its own.",
@@ -231,7 +244,7 @@ class Train(Section):
         description="Train on the embeddings that the scores were made of; keeps the graph of the whole "
         "super-batch, and allows no augmentation.",
     )
-    log: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+    log: tuple[Annotated[str, OneOf(LOGGERS)], ...] = Field(
         default=(), examples=[["tensorboard"]], description="Where losses and FLOPs are shown as well."
     )
 
@@ -278,49 +291,12 @@ class TrainingSettings(Protocol):
         """The section [train]."""
 
 
-def probe_recipe(probe: Probe, points: Sequence[int]) -> Recipe:
-    """Recipe of every probe; `points` are the samples seen at the measuring points."""
-    return _recipe(probe, round(probe.warmup * min(points)))
+def make_recipe(section: Filter | Probe | Train, samples_seen: int) -> Recipe:
+    """How a run of `samples_seen` is trained: the keys of the section that a recipe has, by their names.
 
-
-def train_recipe(train: Train, samples_seen: int) -> Recipe:
-    """Recipe of a run of `samples_seen`."""
-    recipe = _recipe(train, round(train.warmup * samples_seen))
-    given = {name: getattr(train, name) for name in _OF_SELECTION}
-    return replace(recipe, **given)
-
-
-_OF_SELECTION = (
-    *("select", "criterion", "filter_ratio", "filter_ratio_end", "chunks", "gain", "select_from"),
-    *("select_to", "rho_gamma", "rho_temperature", "across", "flexi", "low_share", "reuse_scoring"),
-)
-
-
-def _recipe(section: Probe | Train, warmup_samples: int) -> Recipe:
-    return Recipe(
-        model=section.model,
-        loss=section.loss,
-        batch_size=section.batch_size,
-        lr=section.lr,
-        weight_decay=section.weight_decay,
-        beta2=section.beta2,
-        warmup_samples=warmup_samples,
-        cooldown=section.cooldown,
-        grad_clip=section.grad_clip,
-        precision=section.precision,
-        flip=section.flip,
-        crop=section.crop,
-    )
-
-
-def filter_recipe(section: Filter) -> Recipe:
-    """Recipe of the data filtering network."""
-    return Recipe(
-        model=section.model,
-        batch_size=section.batch_size,
-        lr=section.lr,
-        weight_decay=section.weight_decay,
-        warmup_samples=round(0.05 * section.samples_seen),
-        flip=section.flip,
-        crop=section.crop,
-    )
+    Probes branch off a run of which the warm-up is a share of their smallest measuring point.
+    """
+    given = {
+        field.name: getattr(section, field.name) for field in fields(Recipe) if hasattr(section, field.name)
+    }
+    return Recipe(**given, warmup_samples=round(section.warmup * samples_seen))

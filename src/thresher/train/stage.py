@@ -21,7 +21,7 @@ from thresher.models.towers import Towers, load_towers
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.ledger import cost_sentence
 from thresher.train.reference_folder import prepare_reference
-from thresher.train.settings import Filter, TrainingSettings, filter_recipe, train_recipe
+from thresher.train.settings import Filter, TrainingSettings, make_recipe
 
 __all__ = [
     "RESULT_FILE",
@@ -65,7 +65,7 @@ def train_network(
         shards=tuple(expand(section.shards)),
         uids=None,
         repeats=None,
-        recipe=filter_recipe(section),
+        recipe=make_recipe(section, section.samples_seen),
         samples_seen=section.samples_seen,
         seed=section.seed,
         tasks=None,
@@ -104,7 +104,7 @@ def train_from_config(
         raise InputError("there is no subset to take the length from; set [train] samples_seen")
     device = resolve_device(config.device)
     towers = load_towers(section.model, sigmoid=section.loss == "siglip")
-    shards, recipe = tuple(expand(config.shards.paths)), train_recipe(section, samples_seen)
+    shards, recipe = tuple(expand(config.shards.paths)), make_recipe(section, samples_seen)
     reference = None
     if recipe.needs_reference and section.reference is not None:
         reference = prepare_reference(

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from thresher.errors import InputError
+
+
+def _recall_error(metrics: dict[str, float]) -> float:
+    import numpy as np
+
+    return 1 - float(np.mean([value for name, value in metrics.items() if "_R@" in name]))
+
 
 ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
     "zeroshot_error": lambda m: 1 - m["zeroshot_acc1"],
     "retrieval_error": lambda m: 1 - (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2,
-    "recall_error": lambda m: 1 - float(np.mean([v for k, v in m.items() if "_R@" in k])),
+    "recall_error": _recall_error,
     "mrr_error": lambda m: 1 - m["retrieval_mrr"],
     "retrieval_loss": lambda m: m["retrieval_loss"],
     "average_error": lambda m: (

@@ -1,15 +1,12 @@
 """The section [evaluate] of a config."""
 
-import typing
-from typing import Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from thresher.settings import Pattern, Section
+from thresher.models.evaluation.metrics import ERRORS
+from thresher.settings import OneOf, Pattern, Section
 
-Metric = Literal[
-    "zeroshot_error", "retrieval_error", "recall_error", "mrr_error", "retrieval_loss", "average_error"
-]
 _TASKS_OF = {"zeroshot_error": ("zeroshot",), "average_error": ("zeroshot", "retrieval")}
 """Evaluation sets that a metric needs; the others need retrieval."""
 
@@ -17,9 +14,9 @@ _TASKS_OF = {"zeroshot_error": ("zeroshot",), "average_error": ("zeroshot", "ret
 class Evaluate(Section):
     """What a model is measured on."""
 
-    metric: Metric = Field(
+    metric: Annotated[str, OneOf(ERRORS)] = Field(
         default="zeroshot_error",
-        description=f"The error that laws are fitted to: {', '.join(typing.get_args(Metric))}.",
+        description=f"The error that laws are fitted to: {', '.join(ERRORS)}.",
     )
     zeroshot: tuple[Pattern, ...] = Field(
         default=(),

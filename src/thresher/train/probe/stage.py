@@ -17,7 +17,7 @@ from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.distributed import is_first_rank
 from thresher.train.probe.trials import Members, Trial, TrialContext, default_jobs, pool_members, run_trials
 from thresher.train.recipe import Recipe
-from thresher.train.settings import Probe, probe_recipe
+from thresher.train.settings import Probe, make_recipe
 
 _POOLS_TO_MIX = 3
 """With two pools, the one mix that there is serves as a check."""
@@ -71,7 +71,7 @@ def run_probes(
 
 def recipe_of(trials: Sequence[Trial], probe: Probe) -> Recipe:
     """The recipe of a set of probes: its warm-up is a share of their smallest measuring point."""
-    return probe_recipe(probe, [point for trial in trials for point in trial.points])
+    return make_recipe(probe, min(point for trial in trials for point in trial.points))
 
 
 def plan_trials(
