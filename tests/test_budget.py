@@ -11,10 +11,13 @@ from thresher.budget import (
     format_count,
     parse_budget,
     parse_count,
+    parse_device,
     parse_flops,
     total_flops,
 )
 from thresher.errors import InputError
+
+PRICE = Price(flops_per_sample=1e10, device_flops=1e14, mfu=0.4)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,8 @@ from thresher.errors import InputError
         ("12800", 12_800),
         ("12_800", 12_800),
         ("12,800", 12_800),
+        ("1,280,000,000", 1_280_000_000),
+        ("1,280.5k", 1_280_500),
         (" 12.8 M ", 12_800_000),
         ("2k", 2_000),
         ("1T", 10**12),
@@ -44,6 +49,27 @@ def test_a_text_that_is_no_count_is_named(text):
     with pytest.raises(InputError, match=r"count|whole|below 1|1e18") as caught:
         parse_count(text)
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["12,8M", "1,28B", "6,4e6", "1,28E+09", "0,128M", "12,80,000", "1280,000", "1,2800", "12,", ",128"],
+)
+def test_a_comma_that_parts_no_groups_of_three_digits_is_refused(text):
+    for read in (parse_count, parse_budget):
+        with pytest.raises(InputError, match="write a decimal point") as caught:
+            read(text)
+        assert repr(text) in str(caught.value)
+    for unit in ("FLOPs", "gpu-h"):
+        with pytest.raises(InputError, match="write a decimal point"):
+            parse_budget(f"{text} {unit}", PRICE)
+    with pytest.raises(InputError, match="write a decimal point"):
+        parse_flops(text)
+
+
+@given(st.integers(1, 10**17))
+def test_groups_of_three_digits_are_read_back(count):
+    assert parse_count(f"{count:,}") == parse_count(f"{count:_}") == count
 
 
 def test_decimal_suffixes_do_not_pass_through_binary_fractions():
@@ -87,9 +113,6 @@ def test_a_budget_needs_samples_and_a_price():
         budget_from_flops(10.0, 20.0)
     with pytest.raises(InputError, match="must be positive"):
         budget_from_flops(float("nan"), 20.0)
-
-
-PRICE = Price(flops_per_sample=1e10, device_flops=1e14, mfu=0.4)
 
 
 @pytest.mark.parametrize(
@@ -146,5 +169,16 @@ def test_prices_are_checked():
 
 
 def test_a_known_device_has_its_peak():
-    price = Price(flops_per_sample=1e12, device_flops=DEVICES["A100"], mfu=1.0)
-    assert parse_budget("1gpu-h", price) == 312 * 3600
+    for device in ("A100", "a100", " A100 ", DEVICES["A100"], "312 TFLOPs", "312e12"):
+        price = Price(flops_per_sample=1e12, device_flops=device, mfu=1.0)
+        assert parse_budget("1gpu-h", price) == 312 * 3600
+    assert parse_device("rtx 4090") == DEVICES["RTX 4090"]
+
+
+@pytest.mark.parametrize("device", ["A1000", "", "a GPU"])
+def test_a_device_that_is_unknown_is_answered_by_those_that_are_known(device):
+    with pytest.raises(
+        InputError, match=r"no device .*; give its peak FLOP/s or one of A100, H100, "
+    ) as caught:
+        Price(device_flops=device)
+    assert repr(device) in str(caught.value)

@@ -11,19 +11,31 @@ from decimal import Decimal
 
 from thresher.errors import InputError
 
-_COUNT = re.compile(
-    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<suffix>[kKmMbBgGtT]?)"
-)
+_WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9][0-9_]*)"
+_NUMBER = rf"(?P<number>{_WHOLE}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{{1,3}})?)"
+_COUNT = re.compile(_NUMBER + r"\s*(?P<suffix>[kKmMbBgGtT]?)")
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
 _LARGEST_COUNT = 10**18
-_NUMBER = r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?)"
 _FLOPS = re.compile(_NUMBER + r"\s*(?P<prefix>[kmgtpezy]?)flops?(?P<days>/s-?days?)?", re.IGNORECASE)
 _GPU_HOURS = re.compile(_NUMBER + r"\s*(?P<prefix>[km]?)\s*gpu[- ]?h(?:ours?)?", re.IGNORECASE)
 _SAMPLES = re.compile(r"\s*samples?$", re.IGNORECASE)
 _PREFIXES = {name: 1e3**power for power, name in enumerate(("", "k", "m", "g", "t", "p", "e", "z", "y"))}
 
-DEVICES = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "V100": 125e12}
-"""Peak FLOP/s of a device in 16-bit precision, without sparsity, from the makers' data sheets."""
+DEVICES = {
+    "A100": 312e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "V100": 125e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "B200": 2250e12,
+    "A10": 125e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+"""Peak FLOP/s of a device in bf16 (V100: fp16), without sparsity, from the makers' data sheets."""
 USUAL_MFU = 0.35
 """Share of the peak that training is taken to reach where nobody says otherwise."""
 
@@ -53,19 +65,20 @@ class Price:
 
     Attributes:
         flops_per_sample: Training FLOPs for one sample seen.
-        device_flops: Peak FLOP/s of one device.
+        device_flops: Peak FLOP/s of one device, or its name in `DEVICES`.
         mfu: Share of the peak that training reaches, in (0, 1].
     """
 
     flops_per_sample: float | None = None
-    device_flops: float | None = None
+    device_flops: float | str | None = None
     mfu: float = USUAL_MFU
 
     def __post_init__(self) -> None:
-        for name in ("flops_per_sample", "device_flops"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value}; give a positive number")
+        rate = self.flops_per_sample
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise InputError(f"flops_per_sample is {rate}; give a positive number")
+        if self.device_flops is not None:
+            parse_device(self.device_flops)
         if not 0 < self.mfu <= 1:
             raise InputError(
                 f"mfu is {self.mfu}; give the share of the peak that training reaches, like 0.35"
@@ -87,6 +100,8 @@ def parse_budget(text: str | int, price: Price | None = None) -> int:
     2000000
     >>> parse_budget("10gpu-h", Price(flops_per_sample=36e9, device_flops=100e12, mfu=0.5))
     50000000
+    >>> parse_budget("1gpu-h", Price(flops_per_sample=312e9, device_flops="A100", mfu=0.5))
+    1800000
     """
     price = price or Price()
     written = str(text).strip()
@@ -95,18 +110,18 @@ def parse_budget(text: str | int, price: Price | None = None) -> int:
         return parse_count(_SAMPLES.sub("", written))
     if price.flops_per_sample is None:
         raise InputError(
-            f"{text!r} needs the FLOPs of one sample seen; give them (flops_per_sample, --flops-per-sample), "
-            "or runs that tell their flops"
+            f"{text!r} needs the FLOPs of one sample seen; give them (--flops-per-sample, or "
+            "flops_per_sample in [plan] and in Price), or runs that tell their flops"
         )
     if hours is None:
         flops = parse_flops(written)
     elif price.device_flops is None:
         raise InputError(
             f"{text!r} needs the peak FLOP/s of the device; give a number or one of {', '.join(DEVICES)} "
-            "(device_flops, --device-flops)"
+            "(--device-flops, or device_flops in [plan] and in Price)"
         )
     else:
-        flops = _scaled(hours) * 3600 * price.device_flops * price.mfu
+        flops = _scaled(hours) * 3600 * parse_device(price.device_flops) * price.mfu
     return budget_from_flops(flops, price.flops_per_sample).samples_seen
 
 
@@ -123,15 +138,47 @@ def parse_flops(text: str | float) -> float:
     match = _FLOPS.fullmatch(written) or _FLOPS.fullmatch(f"{written}FLOPs")
     flops = math.nan if match is None else _scaled(match) * (86_400 if match["days"] else 1)
     if not 0 < flops < math.inf:
-        raise InputError(
-            f"{text!r} is no number of FLOPs; write it like 1e18FLOPs, 3.2 EFLOPs or 2 PFLOP/s-days"
-        )
+        like = _with_a_point(written) or "write it like 1e18FLOPs, 3.2 EFLOPs or 2 PFLOP/s-days"
+        raise InputError(f"{text!r} is no number of FLOPs; {like}")
     return flops
 
 
+def parse_device(device: str | float) -> float:
+    """Peak FLOP/s of a device by its name in `DEVICES`, in any case, or as a number.
+
+    Raises:
+        InputError: for another name, or a number that is not above 0.
+
+    >>> parse_device("a100"), parse_device(1e14), parse_device("312 TFLOPs")
+    (312000000000000.0, 100000000000000.0, 312000000000000.0)
+    """
+    if not isinstance(device, str):
+        if not (math.isfinite(device) and device > 0):
+            raise InputError(f"device_flops is {device}; give a positive number")
+        return float(device)
+    named = [peak for name, peak in DEVICES.items() if name.lower() == device.strip().lower()]
+    if named:
+        return named[0]
+    if not device.strip()[:1].isdigit():
+        raise InputError(
+            f"there is no device {device!r}; give its peak FLOP/s or one of {', '.join(DEVICES)}"
+        )
+    return parse_flops(device)
+
+
 def _scaled(match: re.Match[str]) -> float:
-    number = float(match["number"].replace("_", "").replace(",", ""))
-    return number * _PREFIXES[match["prefix"].lower()]
+    return float(_digits(match)) * _PREFIXES[match["prefix"].lower()]
+
+
+def _digits(match: re.Match[str]) -> str:
+    return match["number"].replace("_", "").replace(",", "")
+
+
+def _with_a_point(written: str) -> str:
+    """What to do about a comma that parts no groups of three digits; empty without a comma."""
+    if "," not in written:
+        return ""
+    return "a comma may only part groups of three digits: write a decimal point, like 12.8M"
 
 
 def total_flops(budget: Budget) -> float:
@@ -179,6 +226,8 @@ def epochs(samples_seen: float, num_unique: float) -> float:
 def parse_count(text: str | int) -> int:
     """Whole number that a person wrote: `32M`, `1.5B`, `4e7`, `12800`, `12_800`; suffixes k, M, B (or G), T.
 
+    A comma parts groups of three digits (`12,800`); as a decimal sign it is refused.
+
     Raises:
         InputError: where the text is not a number, not whole, below 1 or above 1e18.
 
@@ -187,8 +236,9 @@ def parse_count(text: str | int) -> int:
     """
     match = _COUNT.fullmatch(str(text).strip())
     if match is None:
-        raise InputError(f"{text!r} is not a count; write it like 12800, 32M, 1.5B or 4e7")
-    number = Decimal(match["number"].replace("_", "").replace(",", "")) * _FACTORS[match["suffix"].lower()]
+        like = _with_a_point(str(text)) or "write it like 12800, 32M, 1.5B or 4e7"
+        raise InputError(f"{text!r} is not a count; {like}")
+    number = Decimal(_digits(match)) * _FACTORS[match["suffix"].lower()]
     if number > _LARGEST_COUNT:
         raise InputError(f"{text!r} is above 1e18; check its suffix")
     if number != number.to_integral_value():

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from thresher.budget import parse_count
+from thresher.budget import Price, parse_budget, parse_count, parse_device, parse_flops
 from thresher.data.files.location import is_remote
 from thresher.data.patterns import split_sources
 
@@ -27,6 +27,22 @@ def _count(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return parse_count(value) if isinstance(value, str) else value
+
+
+def _budget(value: object, info: ValidationInfo) -> object:
+    """Samples seen of a budget; one in FLOPs or GPU-hours at the price in the keys before it."""
+    if not isinstance(value, str):
+        return _count(value)
+    keys = ("flops_per_sample", "device_flops", "mfu")
+    return parse_budget(value, Price(**{key: info.data[key] for key in keys if info.data.get(key)}))
+
+
+def _flops(value: object) -> object:
+    return parse_flops(value) if isinstance(value, str) else value
+
+
+def _device(value: object) -> object:
+    return parse_device(value) if isinstance(value, str) else value
 
 
 def _folder(info: ValidationInfo) -> Path | None:
@@ -79,6 +95,9 @@ def _option(key: str, text: str, info: ValidationInfo) -> str:
 
 Count = Annotated[int, BeforeValidator(_count), Field(gt=0)]
 StartCount = Annotated[int, BeforeValidator(_count), Field(ge=0)]
+Budget = Annotated[int, BeforeValidator(_budget), Field(gt=0)]
+Flops = Annotated[float, BeforeValidator(_flops), Field(gt=0)]
+DeviceFlops = Annotated[float, BeforeValidator(_device), Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 FilePath = Annotated[Path, AfterValidator(_path)]

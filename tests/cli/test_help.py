@@ -8,6 +8,7 @@ import typer
 
 import thresher
 from tests.cli.conftest import Call
+from thresher.choices import CRITERIA, LOSSES, METHODS
 from thresher.cli import COMMANDS, app, main
 from thresher.cli.guard import manual
 from thresher.curate.subset.write import FORMATS
@@ -15,7 +16,7 @@ from thresher.models.evaluation.metrics import ERRORS
 from thresher.models.evaluation.settings import Evaluate
 from thresher.planning.laws.registry import LAWS
 from thresher.scores.registry import SCORERS
-from thresher.train.settings import Probe
+from thresher.train.settings import Probe, Train
 
 NAMES = [command.__name__ for command in COMMANDS]
 HEAVY = ("numpy", "pyarrow", "scipy", "plotly", "rich.progress", "torch", "open_clip")
@@ -73,6 +74,14 @@ def test_the_defaults_that_the_page_of_probe_states_are_those_of_a_config(call: 
     assert f"[default: {probe.seeds[0]}]" in page
     assert f"[default: {Evaluate.model_fields['label_key'].default}]" in page
     assert f"[default: {Evaluate.model_fields['templates'].default[0]}]" in page
+
+
+def test_the_page_of_train_says_the_choices_and_defaults_of_a_config(call: Call) -> None:
+    page = " ".join(call("train", "--help").stdout.partition("Options:")[2].split()).replace("- ", "-")
+    assert all(name in page for name in (*METHODS, *CRITERIA, *LOSSES, "rho"))
+    for key in ("select", "criterion", "filter_ratio", "chunks", "gain", "flexi", "low_share", "loss"):
+        option = page.partition(f" --{key.replace('_', '-')} ")[2].partition(" --")[0]
+        assert f"[default: {Train.model_fields[key].default}]" in option
 
 
 def test_version(call: Call) -> None:

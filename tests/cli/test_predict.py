@@ -22,6 +22,16 @@ def test_a_mix_stands_with_its_error_and_passes(call: Call) -> None:
     assert done.stderr == ""
 
 
+def test_a_budget_may_be_flops_or_gpu_hours(call: Call) -> None:
+    mix = ("predict", PUBLISHED_FIT, "--mix", "top 10%", "--json")
+    priced = ("--flops-per-sample", "1e10", "--device-flops", "a100", "--mfu", "0.5")
+    rows = json.loads(call(*mix, "--budget", "1e18FLOPs", "--budget", "1gpu-h", *priced).stdout)
+    assert [row["samples_seen"] for row in rows] == [100_000_000, 56_160_000]
+    done = call(*mix, "--budget", "1e18FLOPs")
+    assert done.exit_code == 2
+    assert "--flops-per-sample" in done.stderr
+
+
 def test_fitted_laws_have_intervals(call: Call, stages: SimpleNamespace) -> None:
     mix = "0.7 x 0-50% + 0.3 x 50-100%"
     (row,) = json.loads(call("predict", stages.laws, "--mix", mix, "--budget", "4000", "--json").stdout)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from thresher.budget import Price
 from thresher.errors import InputError
 from thresher.models.evaluation.metrics import ERRORS
 from thresher.models.evaluation.settings import Evaluate
@@ -57,6 +58,49 @@ def test_the_smallest_config_names_pool_evaluation_and_budgets(load: Load) -> No
 def test_counts_are_integers_however_they_are_written(load: Load) -> None:
     config = load(SMALLEST.replace('["32M", "1.5B"]', '["32M", "4e7", 4e7, 12800]'))
     assert config.plan.budgets == (32_000_000, 40_000_000, 40_000_000, 12_800)
+
+
+PRICED = SMALLEST.replace('["32M", "1.5B"]', '["32M", "1e18FLOPs", "100gpu-h"]')
+
+
+def test_budgets_are_flops_and_gpu_hours_where_the_plan_has_their_price(load: Load) -> None:
+    price = 'flops_per_sample = "10 GFLOPs"\ndevice_flops = "a100"\nmfu = 0.5\n'
+    for keys in (price, price.replace('"10 GFLOPs"', "1e10").replace('"a100"', "312e12")):
+        config = load(PRICED.replace("budgets", keys + "budgets") + '[subset]\nbudget = "1e18FLOPs"')
+        assert config.plan.budgets == (32_000_000, 100_000_000, 5_616_000_000)
+        assert config.subset.budget == 100_000_000
+        assert config.plan.price == Price(flops_per_sample=1e10, device_flops=312e12, mfu=0.5)
+    plan = Plan(flops_per_sample=1e10, budgets=("1e18FLOPs",))
+    assert plan.budgets == (100_000_000,)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ("", r"budgets\[1\] = .*'1e18FLOPs' needs the FLOPs of one sample .* flops_per_sample in \[plan\]"),
+        ("flops_per_sample = 1e10\n", r"budgets\[2\] = .* needs the peak FLOP/s .* device_flops in \[plan\]"),
+        ('device_flops = "A1000"\n', r"\[plan\] device_flops = \"A1000\": there is no device 'A1000'; give"),
+        (
+            'flops_per_sample = "many"\n',
+            r"\[plan\] flops_per_sample = \"many\": 'many' is no number of FLOPs",
+        ),
+    ],
+)
+def test_a_budget_without_a_price_names_the_key(load: Load, keys: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load(PRICED.replace("budgets", keys + "budgets"))
+
+
+@pytest.mark.parametrize(
+    ("budget", "sentence"),
+    [
+        ("1e18FLOPs", r"\[subset\] budget = \"1e18FLOPs\": '1e18FLOPs' needs the FLOPs of one sample"),
+        ("12,8M", r"\[subset\] budget = \"12,8M\": '12,8M' is not a count; .* write a decimal point"),
+    ],
+)
+def test_a_budget_of_the_subset_that_cannot_be_read_is_named(load: Load, budget: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        load(SMALLEST + f'[subset]\nbudget = "{budget}"')
 
 
 def test_relative_paths_are_taken_from_the_folder_of_the_config(load: Load, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.planning.plans.drawn import drawn_laws
 from thresher.planning.laws.mix import predict as predict_truth
 from thresher.planning.laws.predict import predict_mix, predict_mix_interval
 from thresher.planning.laws.registry import LAWS as REGISTER
+from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.runs.ledger import append_runs
 
@@ -81,7 +82,7 @@ def test_three_lines_lead_from_a_ledger_to_a_plan(tmp_path):
 
 
 def test_a_plan_is_that_of_make_plan_with_the_costs_of_the_runs(fit, plan):
-    plain = make_plan(fit, ["32M", "640M"])
+    plain = make_plan(fit, [32_000_000, 640_000_000])
     assert replace(plan, payback=None) == plain
     assert plan.payback is not None
     assert plan.payback.flops_per_sample == FLOPS
@@ -93,6 +94,22 @@ def test_budgets_are_samples_flops_or_gpu_hours_and_one_needs_no_list(fit):
     for budget in ("32M", 32_000_000, f"{32e6 * FLOPS:g}FLOPs", f"{hours + 1e-9:.12g}gpu-h"):
         (planned,) = th.plan(fit, budget, price=price).budgets
         assert planned.samples_seen == pytest.approx(32e6, abs=1)
+
+
+def test_a_budget_is_bought_and_paid_back_at_the_price_that_was_given(fit):
+    price = th.Price(flops_per_sample=1e10, device_flops="a100", mfu=0.5)
+    plan = th.plan(fit, ["32M", "1e18FLOPs", "1gpu-h"], price=price)
+    assert [budget.samples_seen for budget in plan.budgets] == [32_000_000, 56_160_000, 100_000_000]
+    assert plan.payback.flops_per_sample == 1e10
+    spent = Costs(probing_flops=1e15, flops_per_sample=2e10)
+    assert th.plan(fit, "1e18FLOPs", spent=spent).budgets[0].samples_seen == 50_000_000
+
+
+def test_budgets_in_compute_are_read_by_predictions_and_suggestions_as_well(fit):
+    price = th.Price(flops_per_sample=1e10, device_flops="A100", mfu=0.5)
+    for budget, seen in (("1e18FLOPs", 100_000_000), ("1gpu-h", 56_160_000)):
+        assert th.predict(fit, {"p0": 1}, budget, price=price).samples_seen == seen
+        assert th.suggest(fit, budget, price=price).budgets == (seen,)
 
 
 def test_flops_cannot_buy_samples_where_no_run_tells_its_flops(fit):

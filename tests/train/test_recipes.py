@@ -72,7 +72,7 @@ def test_a_recipe_takes_from_a_section_what_it_has_and_else_its_own_defaults() -
 def test_training_takes_every_name_that_there_is_and_no_other(key: str, choices: Collection[str]) -> None:
     for name in choices:
         assert getattr(Train(reference="x", **{key: name}), key) == name
-    with pytest.raises(ValidationError, match="Input should be '.* or '"):
+    with pytest.raises(ValidationError, match=r"Input should be '.* or '"):
         Train(reference="x", **{key: "other"})
 
 

@@ -89,7 +89,7 @@ def from_key(section: type[Section], key: str, metavar: str, **bounds: Any) -> A
     for kind in field.metadata:
         if isinstance(kind, OneOf) and not all(name in words[0] for name in kind.names):
             words.append(f"One of {', '.join(kind.names)}.")
-    if field.default is not None:
+    if not field.is_required() and field.default is not None:
         words.append(f" [default: {field.default}]")
     return typer.Option(metavar=metavar, help=" ".join(words), **bounds)
 

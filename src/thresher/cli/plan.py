@@ -1,17 +1,16 @@
 """`thresher plan`: the best mix at each budget; loads torch only to count a model's FLOPs."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thresher.cli.options import Json
+from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, flops_of, price_of
 from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
-    from thresher.budget import Price
     from thresher.planning.laws.result import Laws
     from thresher.planning.plans.costs import Costs
 
@@ -50,23 +49,9 @@ def plan(
             help="Errors closer than this count as equal.  [default: 0.001 (.1 points); 0.005 for a loss]",
         ),
     ] = None,
-    flops_per_sample: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FLOPS|MODEL",
-            help="Training FLOPs of one sample seen, or an open_clip model to count them on.  "
-            "[default: as the runs tell]",
-        ),
-    ] = None,
-    device_flops: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FLOPS|DEVICE", help="Peak FLOP/s of one GPU, or A100, H100, H200 or V100; for GPU-hours."
-        ),
-    ] = None,
-    mfu: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of that peak which training reaches.")
-    ] = 0.35,
+    flops_per_sample: FlopsPerSample = None,
+    device_flops: DeviceFlops = None,
+    mfu: Mfu = None,
     runs: Annotated[
         Path | None,
         typer.Option(
@@ -111,22 +96,21 @@ def plan(
     """
     from thresher.budget import parse_count
     from thresher.curate.pools.record import missing_pairs
+    from thresher.planning import api
     from thresher.planning.laws.laws_file import load_laws
-    from thresher.planning.plans.make_plan import make_plan
     from thresher.planning.plans.plan import plan_text
     from thresher.planning.plans.plan_file import plan_to_record, save_plan
 
     fitted = load_laws(laws)
-    spent = _spent(fitted, runs, pools, flops_per_sample, flops_per_pair)
-    made = make_plan(
+    made = api.plan(
         fitted,
         budget,
-        pools,
+        sizes=pools,
         weights=weights,
-        tolerance=tolerance,
-        spent=spent,
-        price=_price(spent, device_flops, mfu),
+        price=price_of(flops_per_sample, device_flops, mfu),
+        spent=_spent(fitted, runs, pools, flops_per_pair),
         params=None if params is None else parse_count(params),
+        tolerance=tolerance,
     )
     save_plan(out, made)
     if pools is not None:
@@ -138,49 +122,18 @@ def plan(
         show(plan_text(made))
 
 
-def _spent(
-    laws: "Laws",
-    runs: Path | None,
-    pools: Path | None,
-    flops_per_sample: str | None,
-    flops_per_pair: str | None,
-) -> "Costs":
-    """What the runs, the pairs of the pools and the options tell about costs."""
+def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: str | None) -> "Costs":
+    """What the runs cost, and scoring the pairs of the pools."""
+    from thresher.planning.api import runs_of
     from thresher.planning.plans.costs import costs_of_runs
     from thresher.planning.runs.ledger import read_runs
 
-    used = [point.run for point in (*laws.points, *laws.check.points)] if runs is None else read_runs(runs)
-    costs = costs_of_runs(used)
+    scoring = None
     if flops_per_pair is not None:
         if pools is None:
             raise InputError("--flops-per-pair needs --pools, which say how many pairs were scored")
-        costs = replace(costs, scoring_flops=_flops(flops_per_pair, training=False) * _num_pairs(pools))
-    if flops_per_sample is not None:
-        costs = replace(costs, flops_per_sample=_flops(flops_per_sample, training=True))
-    return costs
-
-
-def _price(spent: "Costs", device_flops: str | None, mfu: float) -> "Price":
-    from thresher.budget import DEVICES, Price, parse_flops
-
-    peak = None
-    if device_flops is not None:
-        peak = DEVICES.get(device_flops.upper()) or parse_flops(device_flops)
-    return Price(flops_per_sample=spent.flops_per_sample, device_flops=peak, mfu=mfu)
-
-
-def _flops(text: str, *, training: bool) -> float:
-    """FLOPs as a number, or counted on a pass of the model of that name."""
-    from thresher.budget import parse_flops
-
-    if text[:1].isdigit():
-        return parse_flops(text)
-    from thresher.models.flops import forward_flops, training_flops
-    from thresher.models.towers import context_length, load_towers
-
-    towers = load_towers(text)
-    num_tokens = context_length(towers)
-    return training_flops(towers, num_tokens) if training else forward_flops(towers, num_tokens)
+        scoring = flops_of(flops_per_pair, training=False) * _num_pairs(pools)
+    return costs_of_runs(runs_of(laws) if runs is None else read_runs(runs), scoring_flops=scoring)
 
 
 def _num_pairs(pools: Path) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.options import Json
+from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, price_of
 from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
@@ -35,8 +36,9 @@ def predict(
     budget: Annotated[
         list[str],
         typer.Option(
-            metavar="SAMPLES",
-            help="Samples seen by the run, repeats counted (32M); repeat it for several.",
+            metavar="BUDGET",
+            help="Samples seen by the run, repeats counted (32M), its FLOPs (1e18FLOPs) or its GPU-hours "
+            "(100gpu-h); repeat it for several.",
         ),
     ],
     pools: Annotated[
@@ -50,6 +52,9 @@ def predict(
         str | None,
         typer.Option(metavar="COUNT", help="Parameters of the model (151M), where the laws depend on them."),
     ] = None,
+    flops_per_sample: FlopsPerSample = None,
+    device_flops: DeviceFlops = None,
+    mfu: Mfu = None,
     with_noise: Annotated[
         bool, typer.Option("--with-noise", help="Add the noise of a single run to the intervals.")
     ] = False,
@@ -87,6 +92,7 @@ def predict(
     known = load_laws(laws)
     size_of = {pool.name: round(pool.pool_samples) for pool in known.pools}
     sizes = read_pool_sizes(pools) if pools is not None else size_of
+    price = price_of(flops_per_sample, device_flops, mfu)
     predicted = []
     for text in mix:
         weights = parse_mix(text, sizes)
@@ -96,6 +102,7 @@ def predict(
                 weights,
                 samples,
                 sizes=sizes,
+                price=price,
                 params=None if params is None else parse_count(params),
                 with_noise=with_noise,
             )

@@ -21,12 +21,14 @@ from thresher.cli.options import (
     one_exclude_list,
     override,
 )
+from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, price_of
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
 from thresher.train.settings import Probe
 
 if TYPE_CHECKING:
+    from thresher.budget import Price
     from thresher.pipeline.config import Config
 
 Shards = Annotated[list[str] | None, typer.Option(metavar="SHARDS", help="Where the pairs are.")]
@@ -50,8 +52,9 @@ def probe(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SAMPLES",
-            help="Budget of a real run whose repetition the probes copy; repeat it for several.",
+            metavar="BUDGET",
+            help="Budget of a real run (32M, 1e18FLOPs, 100gpu-h) whose repetition the probes copy; repeat "
+            "it for several.",
         ),
     ] = None,
     scale: Annotated[float | None, from_key(Probe, "scale", "SHARE", min=0, max=1)] = None,
@@ -105,10 +108,14 @@ def probe(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SAMPLES",
-            help="Budget to plan for, with --suggest; repeat it for several.  [default: [plan] of CONFIG]",
+            metavar="BUDGET",
+            help="Budget to plan for (32M, 1e18FLOPs, 100gpu-h), with --suggest; repeat it for several.  "
+            "[default: [plan] of CONFIG]",
         ),
     ] = None,
+    flops_per_sample: FlopsPerSample = None,
+    device_flops: DeviceFlops = None,
+    mfu: Mfu = None,
     as_json: Json = False,
 ) -> None:
     """Train small models on each pool to learn its worth.
@@ -134,14 +141,15 @@ def probe(
         thresher probe pools --config config.toml --seed 0 --seed 1 --seed 2 --jobs 1 --out runs.jsonl
         thresher probe pools --suggest --laws laws.json --budget 32M --budget 128M
     """
-    from thresher.budget import parse_count
+    from thresher.budget import parse_budget
     from thresher.data.exclude import read_exclude
     from thresher.data.patterns import expand
     from thresher.pipeline.load import load_config
 
     settings = load_config(config) if config is not None else None
+    price = price_of(flops_per_sample, device_flops, mfu, settings)
     if suggest:
-        _suggest(pools, laws, as_tuple(budget), settings, as_json=as_json)
+        _suggest(pools, laws, as_tuple(budget), settings, price, as_json=as_json)
         return
     if laws is not None or budget:
         raise InputError("--laws and --budget go with --suggest; to train, give --target")
@@ -154,7 +162,7 @@ def probe(
         Probe,
         settings.probe if settings is not None else None,
         model=model,
-        targets=tuple(parse_count(text) for text in as_tuple(target)),
+        targets=tuple(parse_budget(text, price) for text in as_tuple(target)),
         scale=scale,
         fractions=as_tuple(fraction),
         jobs=jobs,
@@ -192,27 +200,25 @@ def probe(
 
 
 def _suggest(
-    pools: Path, laws: Path | None, budget: Sequence[str], settings: "Config | None", *, as_json: bool
+    pools: Path,
+    laws: Path | None,
+    budget: Sequence[str],
+    settings: "Config | None",
+    price: "Price",
+    *,
+    as_json: bool,
 ) -> None:
     """Rank the runs that could be made next."""
-    from thresher.budget import parse_count
+    from thresher.planning import api
     from thresher.planning.laws.laws_file import load_laws
-    from thresher.planning.plans.costs import costs_of_runs
-    from thresher.planning.plans.mixes import read_pool_sizes
-    from thresher.planning.plans.next_run import candidate_runs, suggest
-    from thresher.planning.plans.suggestions import suggestions_text
-    from thresher.planning.runs.record import is_loss
 
     if laws is None:
         raise InputError("--suggest ranks runs by what is known so far; name the laws with --laws laws.json")
-    budgets = [parse_count(text) for text in budget] or list(settings.plan.budgets if settings else ())
+    budgets = budget or (settings.plan.budgets if settings is not None else ())
     if not budgets:
         raise InputError("say what to plan for with --budget, such as --budget 32M --budget 128M")
-    fitted, sizes = load_laws(laws), read_pool_sizes(pools)
-    price = costs_of_runs([point.run for point in fitted.points]).flops_per_sample or 1.0
-    candidates = candidate_runs(fitted, budgets, sizes=sizes, flops_per_sample=price)
-    found = suggest(fitted, candidates, budgets, sizes=sizes, flops_per_sample=price)
+    found = api.suggest(load_laws(laws), budgets, sizes=pools, price=price)
     if as_json:
         show_json([asdict(suggestion) for suggestion in found])
     else:
-        show(suggestions_text(found, loss=is_loss(fitted.metric)))
+        show(str(found))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from thresher.cli.options import Exclude, Executor, Json, RayAddress
+from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, price_of
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json, warn
 
@@ -14,7 +15,10 @@ from thresher.cli.text import show, show_json, warn
 def subset(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="Plan that `thresher plan` wrote.")],
     budget: Annotated[
-        str, typer.Option(metavar="SAMPLES", help="One of the plan's budgets, in samples seen.")
+        str,
+        typer.Option(
+            metavar="BUDGET", help="One of the plan's budgets: its samples seen, FLOPs or GPU-hours."
+        ),
     ],
     pools: Annotated[Path, typer.Option(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
     out: Annotated[
@@ -52,6 +56,9 @@ def subset(
             "on Ray as many as fit]",
         ),
     ] = None,
+    flops_per_sample: FlopsPerSample = None,
+    device_flops: DeviceFlops = None,
+    mfu: Mfu = None,
     executor: Executor = "local",
     ray_address: RayAddress = None,
     exclude: Exclude = None,
@@ -84,6 +91,7 @@ def subset(
         written = subset_from_plan(
             plan,
             budget,
+            price=price_of(flops_per_sample, device_flops, mfu),
             pools=pools,
             out=out,
             format=format,

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from thresher.curate.subset.write import FORMATS
-from thresher.settings import Count, OneOf, Section, Share
+from thresher.settings import Budget, OneOf, Section, Share
 
 
 class Cut(Section):
@@ -38,7 +38,7 @@ class Cut(Section):
 class Subset(Section):
     """The chosen pairs, with repeats."""
 
-    budget: Count | None = Field(
+    budget: Budget | None = Field(
         default=None,
         examples=["128M"],
         description="One of the budgets of [plan]; the largest when left out.",

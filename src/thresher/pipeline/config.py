@@ -3,9 +3,11 @@
 import typing
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from thresher.budget import parse_budget
 from thresher.curate.settings import Cut, Subset
+from thresher.errors import InputError
 from thresher.models.evaluation.settings import Evaluate
 from thresher.planning.settings import Fit, Plan
 from thresher.scores.settings import Score, Shards
@@ -35,6 +37,18 @@ class Config(Workplace):
     subset: Subset = Subset()
     train: Train | None = None
     report: Report = Report()
+
+    @field_validator("subset", mode="before")
+    @classmethod
+    def _priced_as_planned(cls, value: object, info: ValidationInfo) -> object:
+        """A budget in FLOPs or GPU-hours buys what it buys in [plan]; another text is left as it is."""
+        plan, written = info.data.get("plan"), value.get("budget") if isinstance(value, dict) else None
+        if not (isinstance(value, dict) and isinstance(plan, Plan) and isinstance(written, str)):
+            return value
+        try:
+            return {**value, "budget": parse_budget(written, plan.price)}
+        except InputError:
+            return value
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

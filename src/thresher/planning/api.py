@@ -53,7 +53,8 @@ def plan(
         weights: "subsets", "continuous" or "both"; see `make_plan`.
         price: What turns FLOPs and GPU-hours into samples; the FLOPs per sample are those of the runs where
             it does not say.
-        spent: What scoring and probing cost; the FLOPs of the runs of the fit where absent.
+        spent: What scoring and probing cost, charged at that price; the FLOPs of the runs of the fit where
+            absent.
         params: Size of the model to plan for, where the laws have a term for it.
         tolerance: Errors closer than this count as equal.
 
@@ -62,13 +63,13 @@ def plan(
             refuses.
     """
     costs = costs_of_runs(runs_of(laws)) if spent is None else spent
+    full = _price(price, costs)
     return make_plan(
         laws,
-        _listed(budgets),
+        [parse_budget(budget, full) for budget in _listed(budgets)],
         sizes,
         weights=weights,
-        spent=costs,
-        price=_price(price, costs),
+        spent=replace(costs, flops_per_sample=full.flops_per_sample),
         params=params,
         tolerance=tolerance,
     )

@@ -1,11 +1,13 @@
 """The sections [fit] and [plan] of a config."""
 
-from typing import Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from thresher.budget import USUAL_MFU, Price
 from thresher.planning.laws.registry import LAWS
-from thresher.settings import Count, Section
+from thresher.planning.plans.make_plan import WEIGHTS
+from thresher.settings import Budget, DeviceFlops, Flops, OneOf, Section, Share
 
 
 class Fit(Section):
@@ -30,11 +32,30 @@ class Fit(Section):
 class Plan(Section):
     """The best mix for each budget."""
 
-    budgets: tuple[Count, ...] = Field(
-        min_length=1, examples=[["32M", "128M"]], description="Samples seen by the real run, repeats counted."
+    flops_per_sample: Flops | None = Field(
+        default=None,
+        examples=["8.8 GFLOPs"],
+        description="Training FLOPs of one sample seen by the real run, for budgets in FLOPs or GPU-hours.",
     )
-    weights: Literal["subsets", "continuous", "both"] = Field(
+    device_flops: DeviceFlops | None = Field(
+        default=None,
+        examples=["A100"],
+        description="Peak FLOP/s of one GPU, or its name, for budgets in GPU-hours.",
+    )
+    mfu: Share = Field(default=USUAL_MFU, description="Share of that peak which training reaches.")
+    budgets: tuple[Budget, ...] = Field(
+        min_length=1,
+        examples=[["32M", "128M"]],
+        description="Samples seen by the real run, repeats counted; or its FLOPs (1e18FLOPs) or GPU-hours "
+        "(100gpu-h).",
+    )
+    weights: Annotated[str, OneOf(WEIGHTS)] = Field(
         default="subsets",
         description="subsets chooses whole pools, drawn uniformly over their pairs; continuous chooses free "
         "weights of the pools; both chooses free weights where they add more than .1 points.",
     )
+
+    @property
+    def price(self) -> Price:
+        """What FLOPs and GPU-hours buy."""
+        return Price(flops_per_sample=self.flops_per_sample, device_flops=self.device_flops, mfu=self.mfu)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from thresher.budget import DEVICES
 from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward, check_flexi
 from thresher.models.flops import forward_flops, loss_flops, training_flops
@@ -20,21 +21,6 @@ from thresher.train.schedule import filter_ratio
 
 FILE = "ledger.jsonl"
 KINDS = ("score", "reference", "train", "select")
-PEAK_FLOPS = {
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H100": 989e12,
-    "B200": 2250e12,
-    "A100": 312e12,
-    "A10": 125e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "V100": 125e12,
-    "RTX 4090": 165e12,
-    "RTX 3090": 71e12,
-}
-"""Dense bf16 (V100: fp16) FLOPs a second by a part of the device's name, from the makers' data sheets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +152,8 @@ def peak_flops(device_name: str) -> float | None:
     >>> peak_flops("NVIDIA H100 80GB HBM3"), peak_flops("a CPU")
     (989000000000000.0, None)
     """
-    names = sorted((name for name in PEAK_FLOPS if name in device_name), key=len)
-    return PEAK_FLOPS[names[-1]] if names else None
+    names = sorted((name for name in DEVICES if name in device_name), key=len)
+    return DEVICES[names[-1]] if names else None
 
 
 def peak_of(device: torch.device, world: int) -> float | None:

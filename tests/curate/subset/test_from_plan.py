@@ -6,6 +6,7 @@ import pytest
 
 from tests.curate.pools.scores import write_scores
 from tests.small_pool import uid
+from thresher.budget import Price
 from thresher.curate.pools.cut import cut
 from thresher.curate.subset.from_plan import subset_from_plan
 from thresher.curate.subset.npy import read_npy_subset
@@ -74,6 +75,15 @@ def test_another_candidate_can_be_asked_for(planned: Path) -> None:
         planned / "plan.json", "8M", pools=planned / "pools", out=planned / "out", candidate="0-50%"
     )
     assert repeats(planned / "out") == {uid(n): 1 for n in range(4)}
+
+
+def test_a_budget_in_flops_is_found_by_what_it_buys(planned: Path) -> None:
+    price = Price(flops_per_sample=1e10)
+    out = {"pools": planned / "pools", "out": planned / "out"}
+    subset_from_plan(planned / "plan.json", "8e16FLOPs", price=price, **out)
+    assert repeats(planned / "out") == {uid(n): 3 if n < 4 else 1 for n in range(8)}
+    with pytest.raises(InputError, match="needs the FLOPs of one sample seen"):
+        subset_from_plan(planned / "plan.json", "8e16FLOPs", **out)
 
 
 def test_budgets_and_candidates_that_are_not_there_are_named_with_those_that_are(planned: Path) -> None:

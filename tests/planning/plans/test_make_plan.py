@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import POOL_SIZE, both_laws, drawn_laws
-from thresher.budget import Price
 from thresher.errors import InputError
 from thresher.planning.laws.predict import predict_draws, predict_mix
 from thresher.planning.plans import predict
-from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
 from thresher.planning.plans.result import winner
@@ -153,7 +151,6 @@ def test_one_pool_is_the_only_candidate() -> None:
         ([100], {"p0": 5}, "the laws hold pool 'p1', the pools are p0"),
         ([100], dict.fromkeys(("p0", "p1", "p2", "p3"), 0), "every pool is empty"),
         ([100], "nowhere/pools.json", "cannot read nowhere/pools.json"),
-        (["1e18FLOPs"], None, "needs the FLOPs of one sample seen"),
     ],
 )
 def test_a_plan_that_cannot_be_made_is_refused(budgets, sizes, message) -> None:
@@ -166,16 +163,8 @@ def test_unknown_weights_are_refused() -> None:
         make_plan(PUBLISHED, [100], weights="some")
 
 
-def test_budgets_in_flops_and_hours_buy_samples() -> None:
-    price = Price(flops_per_sample=1e10, device_flops=1e14, mfu=0.5)
-    plan = make_plan(PUBLISHED, ["32M", "1e18FLOPs", "1gpu-h"], price=price)
-    assert [budget.samples_seen for budget in plan.budgets] == [18_000_000, 32_000_000, 100_000_000]
-    spent = Costs(flops_per_sample=2e10)
-    assert make_plan(PUBLISHED, ["1e18FLOPs"], spent=spent).budgets[0].samples_seen == 50_000_000
-
-
 def test_budgets_are_sorted_and_listed_once() -> None:
-    plan = make_plan(PUBLISHED, [64_000_000, 32_000_000, "64M"])
+    plan = make_plan(PUBLISHED, [64_000_000, 32_000_000, 64_000_000])
     assert [budget.samples_seen for budget in plan.budgets] == [32_000_000, 64_000_000]
 
 

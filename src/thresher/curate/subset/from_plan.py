@@ -1,9 +1,10 @@
 """The subset that a plan chose."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from thresher.budget import format_count, parse_count
+from thresher.budget import Price, format_count, parse_budget, parse_count
 from thresher.curate.pools.record import load_pools
 from thresher.curate.subset.manifest import manifest
 from thresher.curate.subset.write import PAIRS_PER_SHARD, SubsetSummary, write_subset
@@ -16,6 +17,7 @@ def subset_from_plan(
     plan_path: str | Path,
     budget: int | str,
     *,
+    price: Price | None = None,
     pools: str | Path,
     out: str | Path,
     format: str = "npy",
@@ -33,7 +35,9 @@ def subset_from_plan(
 
     Args:
         plan_path: A `plan.json`.
-        budget: One of the plan's budgets, as a number or like `128M`, rounded as the plan shows it.
+        budget: One of the plan's budgets, as a number or like `128M`, rounded as the plan shows it; or as
+            FLOPs or GPU-hours, see `parse_budget`.
+        price: What these buy; the FLOPs per sample are those that the plan charged where it does not say.
         pools: Folder that `cut` wrote.
         out: Folder of the subset, or its address in a store (s3://...).
         format: `npy`, `parquet` or `shards`.
@@ -54,7 +58,7 @@ def subset_from_plan(
             or the subset cannot be written (see `write_subset`).
     """
     record = load_pools(pools)
-    planned = _find_budget(plan_path, budget)
+    planned = _find_budget(plan_path, budget, price or Price())
     chosen = _find_candidate(planned, candidate)
     draws = manifest(record, chosen.weights, samples_seen=planned.samples_seen, exclude=exclude)
     return write_subset(
@@ -75,9 +79,12 @@ def subset_from_plan(
     )
 
 
-def _find_budget(plan_path: str | Path, budget: int | str) -> BudgetPlan:
-    wanted = parse_count(budget)
-    budgets = load_plan(plan_path).budgets
+def _find_budget(plan_path: str | Path, budget: int | str, price: Price) -> BudgetPlan:
+    plan = load_plan(plan_path)
+    budgets = plan.budgets
+    if price.flops_per_sample is None and plan.payback is not None:
+        price = replace(price, flops_per_sample=plan.payback.flops_per_sample)
+    wanted = parse_budget(budget, price)
     for planned in budgets:
         if wanted == planned.samples_seen or wanted == parse_count(format_count(planned.samples_seen)):
             return planned

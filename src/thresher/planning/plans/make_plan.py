@@ -4,12 +4,11 @@ Axes: S draws, B budgets, G budgets of the grid, C candidates, P pools.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from thresher.budget import Price, format_count, parse_budget
+from thresher.budget import format_count
 from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.result import Laws
@@ -47,12 +46,11 @@ WEIGHTS = ("subsets", "continuous", "both")
 
 def make_plan(
     laws: Laws,
-    budgets: Sequence[int | str],
+    budgets: Sequence[int],
     sizes: Mapping[str, int] | Path | str | None = None,
     *,
     weights: str = "subsets",
     spent: Costs | None = None,
-    price: Price | None = None,
     params: float | None = None,
     tolerance: float | None = None,
     kept: int = KEPT_CANDIDATES,
@@ -62,15 +60,13 @@ def make_plan(
 
     Args:
         laws: The laws of the pools.
-        budgets: Samples seen, or texts as `parse_budget` reads them; the plan lists them in rising order,
-            each once.
+        budgets: Samples seen; the plan lists them in rising order, each once.
         sizes: Samples in each pool, or the path of a `pools.json` (or its folder); the sizes that the runs
             tell where absent.
         weights: "subsets" chooses among subsets drawn uniformly and says beside them what free weights would
             add; "continuous" chooses the free weights; "both" chooses them where they add more than the
             tolerance.
         spent: What scoring and probing cost; charged to the budgets.
-        price: Turns FLOPs and GPU-hours into samples; the FLOPs per sample of `spent` where absent.
         params: Size of the model to plan for, where the laws have a term for it.
         tolerance: Errors closer than this count as equal; 0.001 (.1 points), or 0.005 for a loss.
         kept: How many candidates a budget lists. Single pools, nested prefixes and all pools together are
@@ -78,12 +74,12 @@ def make_plan(
         telling: Names the run that would tell two mixes apart; `next_run.telling_run` where absent.
 
     Raises:
-        InputError: without a budget, for a budget that cannot be read, for a pool of the laws that has no
-            size, or for `weights` that are none of these.
+        InputError: without a budget, for a budget below 1, for a pool of the laws that has no size, or for
+            `weights` that are none of these.
     """
     if weights not in WEIGHTS:
         raise InputError(f"weights is {weights!r}; choose one of {', '.join(WEIGHTS)}")
-    ordered = _samples(budgets, price, spent)
+    ordered = _rising(budgets)
     pools, status = _pool_sizes(laws, sizes)
     loss = is_loss(laws.metric)
     filled = filled_pools(laws.pool_names, pools)
@@ -130,17 +126,13 @@ def make_plan(
     )
 
 
-def _samples(budgets: Sequence[int | str], price: Price | None, spent: Costs | None) -> list[int]:
-    """Samples seen of each budget, rising, each once."""
+def _rising(budgets: Sequence[int]) -> list[int]:
+    """The budgets in rising order, each once."""
     if not budgets:
         raise InputError("a plan needs a budget; give samples seen, like 32M")
-    price = price or Price()
-    if price.flops_per_sample is None and spent is not None:
-        price = replace(price, flops_per_sample=spent.flops_per_sample)
-    samples = [parse_budget(budget, price) if isinstance(budget, str) else int(budget) for budget in budgets]
-    if min(samples) < 1:
-        raise InputError(f"a budget of {min(samples)} samples seen trains nothing; give at least 1")
-    return sorted(set(samples))
+    if min(budgets) < 1:
+        raise InputError(f"a budget of {min(budgets)} samples seen trains nothing; give at least 1")
+    return sorted({int(budget) for budget in budgets})
 
 
 def _pool_sizes(laws: Laws, sizes: Mapping[str, int] | Path | str | None) -> tuple[dict[str, int], list[str]]:
