@@ -16,7 +16,7 @@ CRITERIA = {
     "easy-reference": Criterion(learner=0, reference=-1),
     "hard-learner": Criterion(learner=1, reference=0),
 }
-METHODS = ("joint", "independent", "uniform")
+METHODS = ("uniform", "independent", "joint")
 """How a batch is chosen from a super-batch."""
 MODES = ("global", "stratified")
 """Among which candidates several processes choose."""

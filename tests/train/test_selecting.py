@@ -265,7 +265,7 @@ def test_the_matrix_holds_on_its_diagonal_what_pairs_score_by_themselves(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"select": "best"}, "select 'best' is unknown; take one of joint, independent, uniform"),
+        ({"select": "best"}, "select 'best' is unknown; take one of uniform, independent, joint"),
         ({"criterion": "hard"}, "criterion 'hard' is unknown; take one of learnability"),
         ({"filter_ratio": 1.0}, r"filter_ratio 1 is not in \[0, 1\)"),
         ({"filter_ratio": 0.9}, "super-batches of up to 160 pairs, and there are 96 unique pairs"),
