@@ -33,7 +33,7 @@ from thresher.scores.embeddings.parts import DTYPES, pack, unpack
 from thresher.scores.embeddings.stored import open_embeddings
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import uid_keys
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 from thresher.train.job import Job, run_job
 from thresher.train.recipe import Recipe
 

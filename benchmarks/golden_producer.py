@@ -166,7 +166,7 @@ def selection() -> None:
     from thresher.selection.criteria import CRITERIA
     from thresher.selection.embeddings import Embeddings
     from thresher.selection.keys import uid_keys
-    from thresher.selection.select import METHODS, select
+    from thresher.selection.sub_batch import METHODS, select
 
     draw = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(2, 2, 48, 12, generator=draw), dim=3)

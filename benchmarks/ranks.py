@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from thresher.choices import MODES
 from thresher.data.pairs import Pair
 from thresher.data.shards import read_pairs
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.selection.across_ranks import select_across
+from thresher.selection.choices import MODES
 from thresher.selection.embeddings import Embeddings, take
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 from thresher.train import picks
 from thresher.train.distributed import ranks_from_environment
 from thresher.train.job import Job, run_job

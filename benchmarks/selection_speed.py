@@ -33,7 +33,7 @@ from torch.nn.functional import normalize, softplus
 from thresher.scores.embeddings.parts import pack, unpack
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import chunk_sizes
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 
 CHUNKS = 16
 LEARNER, REFERENCE = (10.0, -10.0), (30.0, -12.0)

@@ -21,6 +21,9 @@ from thresher.budget import Price, parse_budget, parse_count, parse_device, pars
 from thresher.data.files.location import is_remote
 from thresher.data.patterns import split_sources
 
+PRECISIONS = ("auto", "fp32", "bf16")
+"""Number formats in which a model runs."""
+
 
 def _count(value: object) -> object:
     """Number of samples from `32M`, `4e7` or an integer; anything else is left for the type check."""

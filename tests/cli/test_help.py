@@ -8,7 +8,6 @@ import typer
 
 import thresher
 from tests.cli.conftest import Call
-from thresher.choices import CRITERIA, LOSSES, METHODS
 from thresher.cli import COMMANDS, app, main
 from thresher.cli.guard import manual
 from thresher.curate.subset.write import FORMATS
@@ -16,6 +15,7 @@ from thresher.models.evaluation.metrics import ERRORS
 from thresher.models.evaluation.settings import Evaluate
 from thresher.planning.laws.registry import LAWS
 from thresher.scores.registry import SCORERS
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS
 from thresher.train.settings import Probe, Train
 
 NAMES = [command.__name__ for command in COMMANDS]

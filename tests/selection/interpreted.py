@@ -8,7 +8,7 @@ import torch
 from tests.selection.made import keys, made
 from tests.selection.oracle import logits_after
 from tests.selection.test_joint import running_logits, worst_error
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import softplus
 
-from thresher.choices import CRITERIA
+from thresher.selection.choices import CRITERIA
 from thresher.selection.embeddings import Embeddings
 
 

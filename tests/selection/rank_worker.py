@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 
 from thresher.selection.across_ranks import select_across
-from thresher.selection.balance import balance
 from thresher.selection.embeddings import Embeddings, take
-from thresher.selection.select import select
+from thresher.selection.even_ranks import balance
+from thresher.selection.sub_batch import select
 
 NUM_CANDIDATES = 1003
 DIM = 24

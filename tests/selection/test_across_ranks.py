@@ -17,8 +17,8 @@ from tests.selection.rank_worker import (
     picks_of_one,
     share_of,
 )
-from thresher.choices import MODES
 from thresher.selection.across_ranks import select_across
+from thresher.selection.choices import MODES
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import chunk_sizes
 from thresher.selection.noise import gumbel

@@ -12,9 +12,9 @@ import torch
 from tests.selection.made import keys, made
 from tests.selection.oracle import logits_after
 from tests.selection.test_joint import running_logits, worst_error
-from thresher.choices import LOSSES
 from thresher.selection.backends import BACKENDS, make_backend
-from thresher.selection.select import select
+from thresher.selection.choices import LOSSES
+from thresher.selection.sub_batch import select
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]

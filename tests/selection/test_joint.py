@@ -3,13 +3,13 @@ import torch
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import logits_after, score_matrix, sigmoid_logits
-from thresher.choices import CRITERIA
 from thresher.selection.backends import make_backend
+from thresher.selection.choices import CRITERIA
 from thresher.selection.criteria import weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running
 from thresher.selection.keys import chunk_sizes
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 from thresher.selection.threads import Workers
 
 CPU = torch.device("cpu")

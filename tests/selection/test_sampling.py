@@ -7,7 +7,7 @@ from scipy.stats import chisquare
 from tests.selection.made import keys, made
 from tests.selection.oracle import score_matrix, sigmoid_logits
 from thresher.selection.noise import drawn_order, gumbel, perturb, top_places
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 
 
 def sequential(logits: list[float], drawn: tuple[int, ...]) -> float:

@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import exact_softmax_loss, logits_after, score_matrix
-from thresher.choices import CRITERIA, METHODS
+from thresher.selection.choices import CRITERIA, METHODS
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import chunk_sizes, sub_batch_size, uid_keys
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 
 
 @pytest.mark.parametrize("num_pairs", [7, 64, 333])

@@ -13,7 +13,7 @@ from tests.models.small import RESNET, VIT
 from tests.probing import PROBE, probe
 from tests.train import two_resolutions
 from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
-from thresher.choices import LOSSES
+from thresher.selection.choices import LOSSES
 from thresher.train.distributed import Ranks, ranks_from_environment
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.pairs import Pairs

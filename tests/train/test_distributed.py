@@ -14,8 +14,8 @@ from tests.probing import make_source
 from tests.small_pool import write_shards
 from tests.train.several_processes import SAMPLES, job_of, pairs_of, recipe_of, select
 from tests.train.small import BATCH, run
-from thresher.choices import LOSSES
 from thresher.models.towers import load_towers
+from thresher.selection.choices import LOSSES
 from thresher.train import picks, trace
 from thresher.train.distributed import SINGLE, Ranks, is_first_rank, ranks_from_environment, share
 from thresher.train.job import RESULT_FILE, run_job

@@ -4,9 +4,9 @@ from collections.abc import Collection
 import pytest
 from pydantic import ValidationError
 
-from thresher.choices import CRITERIA, LOSSES, METHODS, MODES, PRECISIONS
 from thresher.errors import InputError
 from thresher.models.device import resolve_device
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES, PRECISIONS
 from thresher.train.recipe import Recipe
 from thresher.train.settings import Filter, Probe, Train, make_recipe
 

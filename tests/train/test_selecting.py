@@ -15,7 +15,7 @@ from tests.models.small import VIT
 from tests.train.small import BATCH, JOINT, RECIPE, Stop, flat_pairs, random_reference, run, stopping
 from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 from thresher.train import chooser as choice
 from thresher.train import ledger, picks, telemetry, trace
 from thresher.train.chooser import selection_dtype

@@ -20,10 +20,10 @@ import open_clip
 import torch
 from open_clip.factory import load_state_dict
 
-from thresher.choices import PRECISIONS
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
+from thresher.settings import PRECISIONS
 
 CONFIGS = Path(__file__).parent / "configs"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}

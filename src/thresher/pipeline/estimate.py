@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from thresher.choices import LOSSES
 from thresher.data.exclude import read_exclude
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
@@ -25,6 +24,7 @@ from thresher.models.towers import (
 from thresher.pipeline.config import Config
 from thresher.pipeline.preflight import check_config, expected_sizes
 from thresher.scores.registry import parse_scorer
+from thresher.selection.choices import LOSSES
 from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs, step_ratio
 from thresher.train.losses import forward_loss, make_loss

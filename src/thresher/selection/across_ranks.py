@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from thresher.choices import MODES
 from thresher.selection.backends import make_backend
+from thresher.selection.choices import MODES
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.exchange import Group, gather_rows, group_of
 from thresher.selection.joint import Running
 from thresher.selection.keys import TooFewCandidates, chunk_sizes
 from thresher.selection.noise import gumbel, perturb
-from thresher.selection.select import check_names
+from thresher.selection.sub_batch import check_names
 from thresher.selection.threads import tile_workers
 
 TEXT_BYTES = 256

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import softplus
 
-from thresher.choices import CRITERIA
+from thresher.selection.choices import CRITERIA
 from thresher.selection.embeddings import Embeddings, check, diagonal, prepared
 
 

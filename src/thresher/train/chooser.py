@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from thresher.choices import CRITERIA, METHODS, MODES
 from thresher.errors import InputError
 from thresher.models.towers import Towers, resolve_precision
 from thresher.selection.across_ranks import SelectionAcross, select_across
+from thresher.selection.choices import CRITERIA, METHODS, MODES
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import TooFewCandidates
-from thresher.selection.select import Selection, select
+from thresher.selection.sub_batch import Selection, select
 from thresher.train.distributed import Ranks
 from thresher.train.pairs import Batch
 from thresher.train.recipe import Recipe

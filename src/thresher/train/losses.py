@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
 
-from thresher.choices import LOSSES
 from thresher.errors import InputError
+from thresher.selection.choices import LOSSES
 from thresher.train.distributed import Ranks
 from thresher.train.recipe import Recipe
 from thresher.train.reference_loss import start_scale

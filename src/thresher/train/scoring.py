@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 from thresher.models.flexi import encode_image_low
 from thresher.models.towers import Towers, autocast, to_input
 from thresher.selection.across_ranks import SelectionAcross
-from thresher.selection.balance import balance
 from thresher.selection.embeddings import Embeddings
+from thresher.selection.even_ranks import balance
 from thresher.selection.exchange import gather_rows, group_of
 from thresher.train.pairs import Batch
 from thresher.train.recipe import Recipe

@@ -6,10 +6,11 @@ from typing import Annotated, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from thresher.choices import CRITERIA, LOSSES, METHODS, MODES, PRECISIONS
 from thresher.models.evaluation.settings import Evaluate
 from thresher.scores.settings import Shards
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES
 from thresher.settings import (
+    PRECISIONS,
     Count,
     Mix,
     ModelName,

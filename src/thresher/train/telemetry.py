@@ -16,7 +16,7 @@ from torch.nn.functional import softplus
 from thresher.data.files.atomic import atomic_path
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 from thresher.train.chooser import Chooser, ChosenBatch, Scored
 from thresher.train.pairs import Batch
 from thresher.train.scoring import embed, scoring_loss

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from thresher.choices import CRITERIA, LOSSES, METHODS
 from thresher.selection.backends import BACKENDS, make_backend
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.joint import Running

@@ -22,4 +22,3 @@ MODES = ("global", "stratified")
 """Among which candidates several processes choose."""
 LOSSES = ("siglip", "clip")
 """Losses that need no reference; pairs are scored by one of them."""
-PRECISIONS = ("auto", "fp32", "bf16")

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from tests.selection.made import keys, made
-from thresher.choices import CRITERIA, METHODS
+from thresher.selection.choices import CRITERIA, METHODS
 from thresher.selection.embeddings import Embeddings, take
-from thresher.selection.select import select
+from thresher.selection.sub_batch import select
 
 B, SIZE = 320, 64
 
