@@ -5,12 +5,13 @@ else the 16-byte BLAKE2b digest of the image bytes, a NUL byte and the caption i
 equal bytes with an equal caption are one pair wherever they lie, and a new caption makes a new pair.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from thresher.data.digests import hasher
 
 IMAGE_EXTS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 """Extensions of image members, lower case."""
@@ -79,11 +80,7 @@ def uid_of(image_bytes: bytes, caption: str) -> str:
     >>> uid_of(b"", "a cat")
     'a538f4128f9290bf975159760aa39424'
     """
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(image_bytes)
-    digest.update(b"\0")
-    digest.update(caption.encode("utf-8"))
-    return digest.hexdigest()
+    return hasher(image_bytes, b"\0", caption.encode("utf-8")).hexdigest()
 
 
 def printable(name: str) -> str:

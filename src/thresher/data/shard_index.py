@@ -1,6 +1,5 @@
 """The pairs of single shards with the places of their files, kept on disk from one run to the next."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.digests import digest
 from thresher.data.files.atomic import write_table
 from thresher.data.files.location import fingerprint
 from thresher.data.files.quarantine import from_rejects
@@ -107,9 +107,7 @@ def mark_of(shard: str) -> bytes | None:
         text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
     except OSError:
         return None
-    return (
-        hashlib.blake2b(f"{FORMAT}\n{shard}\n{text}".encode("utf-8", "surrogateescape")).hexdigest().encode()
-    )
+    return digest(FORMAT, shard, text).encode()
 
 
 def _read_shard(shard: str) -> tuple[pa.Table, pa.Table]:
@@ -146,7 +144,7 @@ def _batch(pairs: list[Pair]) -> pa.RecordBatch:
 
 def _places(shard: str, cache: Path) -> tuple[Path, Path]:
     """Where the cache keeps the pairs and the rejects of a shard."""
-    name = f"{Path(shard).stem}-{hashlib.blake2b(shard.encode(), digest_size=8).hexdigest()}"
+    name = f"{Path(shard).stem}-{digest(shard)}"
     return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
 
 

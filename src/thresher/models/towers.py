@@ -4,7 +4,6 @@ Shapes: B images or captions, H x W pixels, T tokens, D embedding dimensions.
 """
 
 import difflib
-import hashlib
 import logging
 import math
 import pickle
@@ -20,6 +19,7 @@ import open_clip
 import torch
 from open_clip.factory import load_state_dict
 
+from thresher.data.digests import hasher
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
@@ -170,10 +170,9 @@ def _image_spec(name: str, preprocess: dict[str, Any]) -> ImageSpec:
 
 
 def _fingerprint(model: torch.nn.Module, spec: ImageSpec, *rest: object) -> str:
-    digest = hashlib.blake2b(digest_size=16)
     mean, std, tokenizer = rest
     context = getattr(tokenizer, "context_length", None)
-    digest.update(repr((spec, mean, std, context)).encode())
+    digest = hasher(repr((spec, mean, std, context)).encode())
     for key, tensor in sorted(model.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -8,7 +8,6 @@ arXiv 2309.17425: what a model filters well has little to do with its accuracy; 
 good pairs filters better than a large one trained on many. `thresher filter-network` trains one.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.digests import hasher
 from thresher.errors import InputError
 from thresher.models.open import open_model
 from thresher.scores.spec import cached
@@ -54,11 +54,9 @@ def clip_similarity(
     """
     options = (model, pretrained, device, batch_size, precision)
     opened = cached(("clip", *options), lambda: _opened(*options))
-    digest = hashlib.blake2b(
-        f"clip-1 {opened.towers.fingerprint} {opened.precision}".encode(), digest_size=16
-    )
+    made_by = f"clip-1 {opened.towers.fingerprint} {opened.precision}"
     return Scorer(
-        fingerprint=digest.hexdigest(),
+        fingerprint=hasher(made_by.encode()).hexdigest(),
         spec=opened.towers.spec,
         batch_size=batch_size,
         prepare=opened.prepare,

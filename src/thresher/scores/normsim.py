@@ -3,13 +3,13 @@
 Shapes: n pairs scored, m images of the target, D embedding dimensions.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.digests import hasher
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
 from thresher.scores.vectors import TILE_ROWS, Scores, Step, VectorScorer, made_by, tiles
@@ -62,9 +62,9 @@ def normsim(*, target: str, p: float = math.inf) -> Callable[[StoredEmbeddings],
                 found.append(done)
             return found
 
-        digest = hashlib.blake2b(aim.uids.tobytes(), digest_size=8)
+        pairs = hasher(aim.uids.tobytes()).hexdigest()
         return VectorScorer(
-            fingerprint=f"normsim-1 {made_by(embeddings)} {p:g} {made_by(aim)} {digest.hexdigest()}",
+            fingerprint=f"normsim-1 {made_by(embeddings)} {p:g} {made_by(aim)} {pairs}",
             score=score,
         )
 

@@ -1,6 +1,5 @@
 """The score table that pools are cut from: the parts of a scores folder and one of their columns."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from thresher.data.digests import hasher
 from thresher.data.files.quarantine import read_quarantine
 from thresher.errors import InputError, nearest
 from thresher.sharded.parts import PARTS_FOLDER, SUMMARY_FILE, part_names, quarantine_path
@@ -91,7 +91,7 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
     scorers = summary.get("scorers", ())
     column = _column(folder, by, columns, scorers)
     others = tuple(_column(folder, name, columns, scorers) for name in also)
-    digest = hashlib.blake2b(column.encode(), digest_size=16)
+    digest = hasher(column.encode())
     lengths = []
     for name in parts:
         metadata = pq.read_metadata(inside / name)

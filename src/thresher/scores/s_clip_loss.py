@@ -3,12 +3,12 @@
 Shapes: n pairs scored, B pairs of a batch, D embedding dimensions.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.digests import number_of
 from thresher.data.uids import scrambled
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors
@@ -99,7 +99,7 @@ class _Others:
 
 def _draw(embeddings: StoredEmbeddings, words: Words, size: int, seed: int, number: int) -> _Others:
     """The `size` pairs of the lowest hashes; a uid that stands in two shards counts once."""
-    key = int.from_bytes(hashlib.blake2b(f"{seed} {number}".encode(), digest_size=8).digest())
+    key = number_of(f"{seed} {number}".encode())
     hashes = _hash(words, key)
     asked = 2 * size
     while True:  # until so many of the lowest differ

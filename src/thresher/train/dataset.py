@@ -4,7 +4,6 @@ A `Dataset` is a description that can be sent to another process; `open` there m
 prepared.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from thresher.data.digests import hasher
 from thresher.data.files.atomic import atomic_path
 from thresher.data.files.quarantine import from_rejects
 from thresher.data.images.decode import ImageSpec
@@ -121,7 +121,7 @@ def describe_dataset(
 
 def _write_tokens(towers: Towers, captions: Sequence[str], cache: Path) -> Path:
     """Path of the tokens of `captions`; written unless it is there."""
-    digest = hashlib.blake2b(repr((towers.name, towers.spec)).encode(), digest_size=8)
+    digest = hasher(repr((towers.name, towers.spec)).encode())
     for caption in captions:
         digest.update(f"{len(caption)} {caption}".encode("utf-8", "surrogatepass"))
     path = cache / f"tokens-{digest.hexdigest()}.npy"

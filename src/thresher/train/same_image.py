@@ -1,12 +1,12 @@
 """Which pairs share an image: two captions of one image in a batch would be each other's false negatives."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from thresher.data.digests import number_of
 from thresher.data.images.pixels import DecodedImages, Images, MappedImages
 from thresher.selection.keys import uid_keys
 from thresher.train.pairs import Pairs
@@ -38,8 +38,7 @@ def first_of_image(images: Images, rows: Rows) -> Rows:
     the way, where they are the same bytes of the same file. Near-duplicates are not found.
     """
     if isinstance(images, MappedImages):
-        digests = [hashlib.blake2b(images.pixels[row].tobytes(), digest_size=8).digest() for row in rows]
-        image_of = np.frombuffer(b"".join(digests), dtype=np.int64)
+        image_of = np.array([number_of(images.pixels[row].tobytes()) for row in rows], dtype=np.uint64)
     elif isinstance(images, DecodedImages):
         table = images.decoder.index.table.select(["image_path", "image_offset"])
         where = table.take(images.index_rows[rows])

@@ -1,6 +1,5 @@
 """The quarantine table: a row for everything that was not used, with the stage and the reason."""
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -9,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.digests import hasher
 from thresher.data.files.atomic import atomic_path, write_table
 from thresher.data.pairs import Reject
 from thresher.errors import InputError
@@ -103,7 +103,4 @@ def _sorted(table: pa.Table) -> pa.Table:
 def _marks(table: pa.Table) -> list[bytes]:
     """Sixteen bytes for each row that are equal when shard, key, place and reason are."""
     columns = [table.column(name).to_pylist() for name in ("shard", "key", "offset", "reason")]
-    return [
-        hashlib.blake2b(repr(values).encode("utf-8"), digest_size=16).digest()
-        for values in zip(*columns, strict=True)
-    ]
+    return [hasher(repr(values).encode("utf-8")).digest() for values in zip(*columns, strict=True)]

@@ -4,7 +4,6 @@ Probe runs read the same pairs again and again from several processes; decoding 
 file costs one copy of the pixels in memory for all of them.
 """
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import IO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path, write_json
 from thresher.data.images.decode import BadImage, ImageSpec, decode
 from thresher.data.index import Index
@@ -125,11 +125,11 @@ def _reject(index: Index, row: int, reason: str) -> Reject:
 
 
 def _digest(index: Index, rows: Rows, spec: ImageSpec) -> str:
-    digest = hashlib.blake2b(json.dumps(asdict(spec)).encode(), digest_size=8)
+    found = hasher(digest(asdict(spec)).encode())
     table = index.table.select(["uid", "image_path", "image_offset", "image_length"]).take(rows)
     for column in table.itercolumns():
-        digest.update("\n".join(map(str, column.to_pylist())).encode())
-    return digest.hexdigest()
+        found.update("\n".join(map(str, column.to_pylist())).encode())
+    return found.hexdigest()
 
 
 def _known_bad(path: Path, *, kept: bool) -> dict[int, str] | None:

@@ -3,8 +3,6 @@
 Shapes: N images, M captions, C classes, P prompts a class, T tokens.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path
 from thresher.data.files.location import fingerprint
 from thresher.data.folder import fingerprint_folder
@@ -52,8 +51,8 @@ def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
         InputError: a label is missing or not among the classes, or an image cannot be decoded.
     """
     context = getattr(towers.tokenize, "context_length", None)
-    key = json.dumps([towers.name, asdict(settings), asdict(towers.spec), context, _states(settings)])
-    path = cache / f"eval-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.npz"
+    key = digest(towers.name, asdict(settings), asdict(towers.spec), context, _states(settings))
+    path = cache / f"eval-{key}.npz"
     if path.exists():
         return path
     arrays: dict[str, Any] = {}
@@ -61,10 +60,10 @@ def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
         arrays |= _zero_shot_arrays(settings, towers)
     if settings.retrieval:
         arrays |= _retrieval_arrays(settings, towers)
-    digest = hashlib.blake2b(digest_size=16)
+    held = hasher()
     for name, array in arrays.items():
-        digest.update(f"{name} {array.shape}".encode() + np.ascontiguousarray(array).data)
-    arrays["digest"] = np.asarray(digest.hexdigest())
+        held.update(f"{name} {array.shape}".encode() + np.ascontiguousarray(array).data)
+    arrays["digest"] = np.asarray(held.hexdigest())
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
     return path

@@ -3,7 +3,6 @@
 Shapes: n pairs (rows of the first folder), C columns.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.digests import hasher
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError, nearest
 from thresher.scores.read import open_scores
@@ -70,7 +70,7 @@ def join(folders: Sequence[Path], columns: Sequence[str]) -> Joined:
     starts = np.cumsum([0, *(len(found) for found in uids_of)]).astype(np.int64)
     uids = np.concatenate([np.empty(0, "S16"), *uids_of])
     values_nC = np.empty((len(uids), len(columns)), dtype=np.float32)
-    digest, left_over = hashlib.blake2b(digest_size=16), 0
+    digest, left_over = hasher(), 0
     for folder in dict.fromkeys([first, *(folders[place] for place in places.values())]):
         wanted = [column for column in columns if folders[places[column]] == folder]
         rows = None

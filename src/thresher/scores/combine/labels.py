@@ -1,7 +1,6 @@
 """Labelled pairs: which are good, and which belong to one group."""
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.digests import number_of
 from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
 
@@ -113,4 +113,4 @@ def _text(path: Path) -> dict[str, list[str]]:
 
 
 def _key(group: str) -> int:
-    return int.from_bytes(hashlib.blake2b(group.encode(), digest_size=8).digest())
+    return number_of(group.encode())

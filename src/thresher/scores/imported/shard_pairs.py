@@ -3,8 +3,6 @@
 The pairs of the shards that no row of the imported tables is about.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from thresher.data.digests import digest, number_of
 from thresher.data.files.quarantine import SCHEMA, write_quarantine
 from thresher.data.shard_index import index_shard
 from thresher.data.uids import UidRows, uid_bytes
@@ -108,8 +107,7 @@ def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> Shar
 
 def joined_by(shards: Sequence[str], settings: Sequence[str | None]) -> str:
     """A digest of how rows find their pairs: some settings, and the shards with their state."""
-    text = json.dumps([*settings, *((shard, _state(shard)) for shard in shards)])
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return digest(*settings, *((shard, _state(shard)) for shard in shards))
 
 
 def _state(shard: str) -> str:
@@ -120,8 +118,7 @@ def _state(shard: str) -> str:
 
 
 def _mark(key: str) -> np.uint64:
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return np.uint64(int.from_bytes(digest, "big"))
+    return np.uint64(number_of(key.encode("utf-8", "surrogatepass")))
 
 
 def _readings(name: str) -> Iterator[str]:

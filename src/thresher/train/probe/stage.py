@@ -1,11 +1,11 @@
 """Plans and runs the training runs that measure how useful each pool is."""
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from thresher.curate.pools.record import Pools, load_pools
+from thresher.data.digests import hasher
 from thresher.data.files.quarantine import write_quarantine
 from thresher.errors import InputError
 from thresher.models.device import resolve_device
@@ -172,7 +172,7 @@ def _without(members: Members, uids: Collection[str | None]) -> Members:
 
 
 def _digest(recipe: Recipe, tasks: Path, members: Members) -> str:
-    digest = hashlib.blake2b(f"{recipe.label} {tasks_digest(tasks)}".encode(), digest_size=6)
+    digest = hasher(f"{recipe.label} {tasks_digest(tasks)}".encode())
     for name, uids in members.items():
         digest.update(f"{name} {len(uids)} {' '.join(uids)}".encode())
     return digest.hexdigest()

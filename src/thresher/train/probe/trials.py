@@ -3,7 +3,6 @@
 The pairs that a short run on a mix of pools draws: a share of each pool, repeated by its weight.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import torch
 
 from thresher.curate.pools.record import Pools
 from thresher.curate.subset.manifest import repeat_rates, whole_repeats
+from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.uids import uid_words
@@ -68,7 +68,7 @@ class Trial:
         """Unique, readable name of the trial; also its folder."""
         pools = "+".join(self.weights)
         key = json.dumps([dict(self.weights), self.fraction, self.points], sort_keys=True)
-        digest = hashlib.blake2b(key.encode(), digest_size=3).hexdigest()
+        digest = hasher(key.encode(), size=3).hexdigest()
         return f"{self.role}-{pools.replace('%', '')}-f{self.fraction:.3g}-s{self.seed}-{digest}"
 
 
