@@ -123,9 +123,9 @@ def test_other_pools_set_the_old_runs_aside(changeable: Path) -> None:
         CONFIG.replace("edges = [0.4, 1.0]", "edges = [0.5, 1.0]").replace("verify = true", "")
     )
     outcome = walk(changeable)
-    (aside,) = work.glob("old-runs-*")
+    (aside,) = work.glob("old-trials-*")
     assert (aside / "runs.jsonl").read_bytes() == old
-    assert list((aside / "trials").rglob("result.json"))
+    assert list(aside.rglob("result.json"))
     assert {run.pool for run in outcome.runs if run.pool} == {"0-50%", "50-100%"}
     assert {pool.name for pool in outcome.laws.pools} == {"0-50%", "50-100%"}
 

@@ -1,19 +1,18 @@
 """All stages of a config in order: filter, score, cut, probe, fit, plan, verify, subset, train, report."""
 
-import hashlib
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from thresher.curate.pools.cut import cut
-from thresher.curate.pools.record import Pools
+from thresher.curate.pools.record import POOLS_FILE, TABLE_FILE, Pools
 from thresher.curate.subset.from_plan import subset_from_plan
+from thresher.data.digests import digest, hasher
 from thresher.data.exclude import read_exclude
-from thresher.data.files.atomic import atomic_path, write_json
+from thresher.data.files.atomic import atomic_path
 from thresher.data.files.lock import folder_lock
-from thresher.data.files.provenance import digest_of_settings, make_room
+from thresher.data.files.provenance import claim, is_empty, mark
 from thresher.data.files.quarantine import merge_quarantine
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
@@ -127,7 +126,7 @@ def _score(
         (spec.column, spec.name, [option for option in spec.options if option[0] not in OUTSIDE_FINGERPRINT])
         for spec in map(parse_scorer, config.score.scorers)
     ]
-    _make_room(config.workdir / "scores", digest_of_settings(asked, filter_made_of), progress)
+    _make_room(config.workdir / "scores", {"scorers": asked, "filter": filter_made_of}, progress)
 
     def tell(state: Progress) -> None:
         if state.shards_done == state.num_shards:
@@ -147,8 +146,8 @@ def _score(
 
 def _filter(
     config: Config, section: Filter, exclude: frozenset[str], device: str, progress: Say
-) -> tuple[Path, str]:
-    """The folder of the filter network, and a digest of what it was made of.
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of the filter network, and what it was made of.
 
     Only the part of the exclude list that is curated counts, so that the network outlives a list that grows.
     """
@@ -159,7 +158,8 @@ def _filter(
     if listed:
         with atomic_path(path) as temporary:
             temporary.write_text("\n".join(listed) + "\n")
-    made_of = digest_of_settings(section.model_dump(mode="json"), curated, listed)
+    settings = section.model_dump(mode="json")
+    made_of = {"settings": settings, "shards": digest(curated), "exclude": digest(listed)}
     _make_room(config.workdir / "filter", made_of, progress)
     own = config.shards.model_copy(update={"exclude": path if listed else None})
     folder = train_filter(config.model_copy(update={"shards": own}), section, device=device)
@@ -171,10 +171,13 @@ def _index_cache(work: Path) -> Path:
     return work / "cache" / "index"
 
 
-def _make_room(folder: Path, made_of: str, progress: Say) -> None:
-    old = make_room(folder, made_of)
-    if old is not None:
-        progress(f"{folder.name}: what was made by other settings or of other pairs is in {old}")
+def _make_room(folder: Path, made_of: Mapping[str, Any], progress: Say) -> None:
+    """Mark the folder as made of `made_of`, and set aside what was made otherwise.
+
+    A folder that is filled and has no mark stays as it is: what is in it is for the stage to judge.
+    """
+    if claim(folder, made_of, "set aside", progress=progress) is None and is_empty(folder):
+        mark(folder, made_of)
 
 
 def _merge_quarantine(work: Path) -> None:
@@ -185,7 +188,7 @@ def _merge_quarantine(work: Path) -> None:
 
 def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say) -> None:
     work = config.workdir
-    _forget_other_probes(work, config.evaluate)
+    _forget_other_probes(work, config.evaluate, progress)
     run_probes(
         work / "pools",
         shards,
@@ -200,34 +203,22 @@ def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: s
     )
 
 
-def _forget_other_probes(work: Path, evaluate: Evaluate) -> None:
+def _forget_other_probes(work: Path, evaluate: Evaluate, progress: Say) -> None:
     """Set aside the runs of pools that were cut, or models that were measured, otherwise.
 
     The ledger could not tell them from new ones: names of pools may be equal where their pairs are not.
     """
-    digest = hashlib.blake2b(evaluate.model_dump_json(exclude={"metric"}).encode(), digest_size=8)
-    digest.update(_pools_bytes(work))
-    mark = work / "trials" / "pools.json"
-    now = {"schema": "thresher.trials", "version": 1, "pools": digest.hexdigest()}
-    then = json.loads(mark.read_text()) if mark.exists() else None
-    if then == now:
-        return
-    if then is not None:
-        old = work / f"old-runs-{then['pools']}"
-        old.mkdir(exist_ok=True)
-        if (work / "runs.jsonl").exists():
-            (work / "runs.jsonl").replace(old / "runs.jsonl")
-        # The mark goes last, so that a run killed in between does this again.
-        shutil.rmtree(old / "trials", ignore_errors=True)
-        (work / "trials").rename(old / "trials")
-    write_json(mark, now)
+    measured = evaluate.model_dump(mode="json", exclude={"metric"})
+    made_of = {"evaluate": measured, "pools": _digest_of_pools(work)}
+    runs = work / "runs.jsonl"
+    if claim(work / "trials", made_of, "set aside", along=[runs], progress=progress) is None:
+        mark(work / "trials", made_of)
 
 
-def _pools_bytes(work: Path) -> bytes:
+def _digest_of_pools(work: Path) -> str:
     """What stands for the pools of a workdir."""
-    digest = hashlib.blake2b((work / "pools" / "pools.json").read_bytes())
-    digest.update((work / "pools" / "pools.parquet").read_bytes())
-    return digest.digest()
+    files = (work / "pools" / name for name in (POOLS_FILE, TABLE_FILE))
+    return hasher(*(path.read_bytes() for path in files)).hexdigest()
 
 
 def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
@@ -284,20 +275,22 @@ def _verify(
     )
 
 
-def _subset(config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], progress: Say) -> str:
-    """Write the subset; a digest of what it was made of."""
+def _subset(
+    config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], progress: Say
+) -> dict[str, Any]:
+    """Write the subset; what it was made of."""
     work = config.workdir
     budget = config.subset.budget or max(config.plan.budgets)
     chosen = next(winner(planned) for planned in plan.budgets if planned.samples_seen == budget)
     states = [(shard, shard_state(shard)) for shard in shards] if config.subset.format == "shards" else []
-    made_of = digest_of_settings(
-        dict(chosen.weights),
-        budget,
-        config.subset.format,
-        states,
-        digest_of(exclude),
-        _pools_bytes(work).hex(),
-    )
+    made_of = {
+        "weights": dict(chosen.weights),
+        "budget": budget,
+        "format": config.subset.format,
+        "shards": digest(states),
+        "exclude": digest_of(exclude),
+        "pools": _digest_of_pools(work),
+    }
     _make_room(work / "subset", made_of, progress)
     summary = subset_from_plan(
         work / "plan.json",
@@ -315,13 +308,13 @@ def _subset(config: Config, plan: Plan, shards: list[str], exclude: frozenset[st
 
 
 def _make_room_to_train(
-    config: Config, subset: str, shards: list[str], exclude: frozenset[str], progress: Say
+    config: Config, subset: Mapping[str, Any], shards: list[str], exclude: frozenset[str], progress: Say
 ) -> None:
     assert config.train is not None
     how = config.train.model_dump(
         mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds", "log"}
     )
-    made_of = digest_of_settings(how, subset, shards, digest_of(exclude))
+    made_of = {"settings": how, "subset": subset, "shards": digest(shards), "exclude": digest_of(exclude)}
     _make_room(config.workdir / "train", made_of, progress)
 
 

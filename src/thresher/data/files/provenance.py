@@ -1,41 +1,107 @@
-"""Sets aside the results of a stage that were made by other settings."""
+"""Whether a folder holds what these settings give: asked before a stage writes into it.
 
-import hashlib
+A record is a JSON file of the folder that says, among other things, what the folder was made of. A stage that
+writes one first marks the folder as its own; one that writes it last says by it that all is done.
+"""
+
 import json
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
+from thresher.data.digests import digest
 from thresher.data.files.atomic import write_json
+from thresher.data.files.location import join, read_small
+from thresher.errors import InputError
 
 MARK_FILE = "made-of.json"
+_ABSENT = object()
 
 
-def digest_of_settings(*settings: object) -> str:
-    """Sixteen hexadecimal digits that stand for settings that JSON can hold."""
-    text = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def claim(
+    folder: str | Path,
+    made_of: Mapping[str, Any],
+    on_other: Literal["refuse", "replace", "set aside"] = "refuse",
+    *,
+    record: str = MARK_FILE,
+    noun: str = "result",
+    along: Sequence[Path] = (),
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any] | None:
+    """The content of the folder's record where it is of these settings; None where they may fill the folder.
 
+    Args:
+        folder: Path, or the address of a remote one.
+        made_of: What the record has to hold, by name: values that JSON can hold, of long ones their digest.
+        on_other: What to do where the record says something else: raise an error; take it for absent, as the
+            caller replaces what is there; or move the folder to `old-<folder>-<digest of the record>` beside
+            it, in place of what was set aside from the same settings before.
+        record: Name of the record in the folder.
+        noun: What the folder holds, for the error.
+        along: Files outside that belong to the folder and are moved into it before it is set aside.
+        progress: Called with a sentence that says where a folder was moved to.
 
-def make_room(folder: Path, made_of: str) -> Path | None:
-    """Mark the folder as made of `made_of`; where it was made of something else, the path it was moved to.
-
-    That path is `old-<folder>-<digest of what it was made of>`. A folder that is filled and has no mark
-    stays as it is: what is in it is for the stage to judge.
+    Raises:
+        InputError: the folder holds something else and is to be left alone (the text names what differs), or
+            its record is damaged.
     """
-    mark = folder / MARK_FILE
-    if not mark.exists():
-        if not folder.is_dir() or not any(not path.name.startswith(".") for path in folder.iterdir()):
-            _write(mark, made_of)
-        return None
-    found = str(json.loads(mark.read_text())["made_of"])
-    if found == made_of:
-        return None
-    old = folder.with_name(f"old-{folder.name}-{found}")
+    path = join(folder, record)
+    try:
+        text = read_small(path)
+        if text is None:
+            return None
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        if on_other == "replace":
+            return None
+        raise InputError(f"{path} is damaged ({error}); move {folder} away, and it is made again") from error
+    wanted = json.loads(json.dumps(made_of))
+    other = _differing(wanted, {name: found[name] for name in wanted if name in found})
+    if not other:
+        return found
+    differ = f"{', '.join(other)} {'differs' if len(other) == 1 else 'differ'}"
+    if on_other == "refuse":
+        raise InputError(
+            f"{folder} holds another {noun} ({differ}); undo the change, name another folder, or move this "
+            "one away"
+        )
+    if on_other == "set aside":
+        old = _set_aside(Path(folder), digest(found), along)
+        if progress is not None:
+            progress(f"{Path(folder).name}: what was made otherwise ({differ}) is in {old}")
+    return None
+
+
+def mark(folder: Path, made_of: Mapping[str, Any]) -> None:
+    """Say in the folder what it is going to be made of."""
+    write_json(folder / MARK_FILE, {"schema": "thresher.made-of", "version": 2, **made_of})
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder is absent or holds nothing but hidden files."""
+    return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
+
+
+def _set_aside(folder: Path, made_of: str, along: Sequence[Path]) -> Path:
+    """Move the folder; a process that is killed in between does the rest when it is run again."""
+    for path in along:
+        if path.exists():
+            path.replace(folder / path.name)
+    old = folder.with_name(f"old-{folder.name}-{made_of}")
     shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    _write(mark, made_of)
-    return old
+    return folder.rename(old)
 
 
-def _write(mark: Path, made_of: str) -> None:
-    write_json(mark, {"schema": "thresher.made-of", "version": 1, "made_of": made_of})
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names whose values differ; `how.lr` is one of nested settings."""
+    names = []
+    for name in {**one, **other}:
+        values = one.get(name, _ABSENT), other.get(name, _ABSENT)
+        if all(isinstance(value, dict) for value in values):
+            names += [f"{name}.{inner}" for inner in _differing(*values)]
+        elif values[0] != values[1]:
+            names.append(name)
+    return names
