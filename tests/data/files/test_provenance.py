@@ -31,7 +31,7 @@ def test_a_folder_of_other_settings_is_kept_under_another_name(tmp_path: Path) -
     (old,) = tmp_path.iterdir()
     assert old.name.startswith("old-subset-")
     assert {path.name for path in old.iterdir()} == {MARK_FILE, "subset.npy", "runs.jsonl"}
-    assert said == [f"subset: what was made otherwise (seed, how.lr differ) is in {old}"]
+    assert said == [f"subset: what was there differs in seed, how.lr, and is now in {old}"]
     mark(folder, OTHER)
     assert claim(folder, SETTINGS, "set aside") is None
     assert len(list(tmp_path.glob("old-subset-*"))) == 2
@@ -40,12 +40,12 @@ def test_a_folder_of_other_settings_is_kept_under_another_name(tmp_path: Path) -
 def test_what_differs_is_named_where_another_folder_is_refused(tmp_path: Path) -> None:
     mark(tmp_path, SETTINGS)
     with pytest.raises(
-        InputError, match=r"holds another model \(seed, how.lr differ\); undo the change, name an"
+        InputError, match=r"holds another model \(it differs in seed, how\.lr\); undo the change, name an"
     ):
         claim(tmp_path, OTHER, noun="model")
-    with pytest.raises(InputError, match=r"\(how.steps differs\)"):
+    with pytest.raises(InputError, match=r"\(it differs in how\.steps\)"):
         claim(tmp_path, {"seed": 1, "how": {"lr": 0.1}})
-    with pytest.raises(InputError, match=r"\(loss differs\)"):
+    with pytest.raises(InputError, match=r"\(it differs in loss\)"):
         claim(tmp_path, {**SETTINGS, "loss": "clip"})
     assert claim(tmp_path, OTHER, "replace") is None
 

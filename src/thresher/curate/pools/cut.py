@@ -5,8 +5,6 @@ everywhere. The table is read twice, a batch at a time; between the readings the
 (`RowStore`), so that a billion rows need no more memory than a million.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,8 +36,10 @@ from thresher.curate.pools.record import (
     load_pools,
 )
 from thresher.curate.pools.rows import ABSENT, CONDITION, DUPLICATE, EXCLUDED, IN, NO_SCORE, RowStore
+from thresher.data.digests import digest
 from thresher.data.files.atomic import table_writer, write_json
 from thresher.data.files.lock import folder_lock
+from thresher.data.files.provenance import claim
 from thresher.data.files.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
@@ -125,7 +125,8 @@ def cut(
     folder = Path(out)
     made_of = _digest(source, [rising, falling, digest_of(exclude)], conditions, shards)
     with folder_lock(folder):
-        if not _finished(folder, made_of):
+        done = claim(folder, {"made_of": made_of}, "replace", record=POOLS_FILE)
+        if done is None or not all((folder / name).exists() for name in (TABLE_FILE, QUARANTINE_FILE)):
             (folder / POOLS_FILE).unlink(missing_ok=True)  # it says that all is done
             with RowStore(folder, source.num_rows) as rows:
                 _read(source, conditions, exclude, rows)
@@ -158,16 +159,7 @@ def _digest(
         made_of.append([list(map(str, conditions)), source.others])
     if shards:
         made_of.append(state_of(shards))
-    return hashlib.blake2b(json.dumps(made_of).encode(), digest_size=16).hexdigest()
-
-
-def _finished(folder: Path, made_of: str) -> bool:
-    try:
-        content = json.loads((folder / POOLS_FILE).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return False
-    whole = (folder / TABLE_FILE).exists() and (folder / QUARANTINE_FILE).exists()
-    return whole and isinstance(content, dict) and content.get("made_of") == made_of
+    return digest(*made_of)
 
 
 def _read(

@@ -62,16 +62,16 @@ def claim(
     other = _differing(wanted, {name: found[name] for name in wanted if name in found})
     if not other:
         return found
-    differ = f"{', '.join(other)} {'differs' if len(other) == 1 else 'differ'}"
+    differ = ", ".join(other)
     if on_other == "refuse":
         raise InputError(
-            f"{folder} holds another {noun} ({differ}); undo the change, name another folder, or move this "
-            "one away"
+            f"{folder} holds another {noun} (it differs in {differ}); undo the change, name another folder, "
+            "or move this one away"
         )
     if on_other == "set aside":
         old = _set_aside(Path(folder), digest(found), along)
         if progress is not None:
-            progress(f"{Path(folder).name}: what was made otherwise ({differ}) is in {old}")
+            progress(f"{Path(folder).name}: what was there differs in {differ}, and is now in {old}")
     return None
 
 

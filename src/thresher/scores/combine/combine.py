@@ -1,7 +1,5 @@
 """Combining scores: several columns into one, as a scores folder that `cut` takes."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
+from thresher.data.files.provenance import claim
 from thresher.data.uids import UidRows
 from thresher.errors import InputError
 from thresher.scores.combine.joined import Joined, join
@@ -117,7 +117,8 @@ def combine(
     joined = join(sources, _names(columns, given, name))
     made_of = _digest(joined, method, name, l2, labels, model)
     with folder_lock(folder):
-        if not _is_made(folder, joined, name, made_of):
+        done = claim(folder, {"made_of": made_of}, "replace", record=SUMMARY_FILE)
+        if done is None or [part.name for part in list_parts(folder)] != [part.name for part in joined.parts]:
             usable_n: Usable = np.all(np.isfinite(joined.values_nC), axis=1)
             if not usable_n.any():
                 raise InputError(
@@ -135,7 +136,8 @@ def combine(
                 save_model(learned, folder / MODEL_FILE)
             else:
                 (folder / MODEL_FILE).unlink(missing_ok=True)
-            write_json(folder / SUMMARY_FILE, summary_of(folder, joined, method, name, made_of))
+            summary = summary_of(folder, joined, method, name, made_of)
+            write_json(folder / SUMMARY_FILE, {**summary, "made_of": made_of})
     made = _outcome(folder, joined, method, name, given)
     if known is not None and made.model is not None and made.model.held_out.num_pairs < len(known.uids):
         lost = len(known.uids) - made.model.held_out.num_pairs
@@ -162,23 +164,8 @@ def _names(columns: Sequence[str], given: LearnedModel | None, name: str) -> lis
 def _digest(
     joined: Joined, method: str, name: str, l2: float, labels: str | Path | None, model: str | Path | None
 ) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([joined.digest, joined.columns, method, name, l2]).encode())
-    for path in (labels, model):
-        digest.update(b"" if path is None else Path(path).read_bytes())
-    return digest.hexdigest()
-
-
-def _is_made(folder: Path, joined: Joined, name: str, made_of: str) -> bool:
-    try:
-        content = json.loads((folder / SUMMARY_FILE).read_bytes())
-        own = [entry for entry in content["scorers"] if entry["column"] == name]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return False
-    names = [part.name for part in list_parts(folder)]
-    return [entry.get("fingerprint") for entry in own] == [made_of] and names == [
-        part.name for part in joined.parts
-    ]
+    read = (Path(path).read_bytes() for path in (labels, model) if path is not None)
+    return hasher(digest(joined.digest, joined.columns, method, name, l2).encode(), *read).hexdigest()
 
 
 def _learn(joined: Joined, usable_n: Usable, known: Labels, l2: float) -> LearnedModel:
