@@ -66,9 +66,9 @@ def test_a_finished_folder_is_left_alone_and_another_request_refused(
     with monkeypatch.context() as context:
         context.setattr(make, "grow_tree", None)
         assert balance_embeddings(embeddings, tmp_path, size=50, levels=2) == made
-        with pytest.raises(InputError, match="balanced otherwise \\(settings differ\\)"):
+        with pytest.raises(InputError, match=r"another balanced subset \(it differs in settings\.size\)"):
             balance_embeddings(embeddings, tmp_path, size=51, levels=2)
-        with pytest.raises(InputError, match="balanced otherwise \\(vectors differ\\)"):
+        with pytest.raises(InputError, match=r"another balanced subset \(it differs in vectors\)"):
             balance_embeddings(embeddings, tmp_path, size=50, levels=2, vectors="text")
     (tmp_path / "subset.npy").unlink()
     balance_embeddings(embeddings, tmp_path, size=50, levels=2)

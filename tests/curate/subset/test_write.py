@@ -248,13 +248,13 @@ def test_a_finished_subset_is_left_alone_and_a_torn_one_is_mended(tmp_path: Path
 def test_another_subset_in_the_folder_is_never_mixed_in(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "in", (5, 6))
     write_subset(table_of({1: 1}), tmp_path / "out", format="shards", shards=shards)
-    for table, options in (
-        (table_of({2: 1}), {"format": "shards"}),
-        (table_of({1: 2}), {"format": "shards"}),
-        (table_of({1: 1}), {"format": "npy"}),
-        (table_of({1: 1}), {"format": "shards", "pairs_per_shard": 5}),
+    for table, options, differ in (
+        (table_of({2: 1}), {"format": "shards"}, "pairs"),
+        (table_of({1: 2}), {"format": "shards"}, "pairs"),
+        (table_of({1: 1}), {"format": "npy"}, "format, shards"),
+        (table_of({1: 1}), {"format": "shards", "pairs_per_shard": 5}, "pairs_per_shard"),
     ):
-        with pytest.raises(InputError, match="holds another subset"):
+        with pytest.raises(InputError, match=rf"holds another subset \(it differs in {differ}\)"):
             write_subset(table, tmp_path / "out", shards=shards, **options)
     (tmp_path / "stray").mkdir()
     (tmp_path / "stray/00000007.tar").write_bytes(b"")

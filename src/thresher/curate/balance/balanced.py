@@ -1,7 +1,5 @@
 """A balanced subset of an embeddings folder."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,9 @@ from thresher.curate.balance.sample import Counts, draw_balanced, evenness
 from thresher.curate.balance.softcap import LISTS, drawn_table
 from thresher.curate.balance.tree import Tree, cluster_counts, grow_tree
 from thresher.curate.subset.write import NPY_FILE, PARQUET_FILE, write_subset
+from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
+from thresher.data.files.provenance import claim
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 
@@ -183,23 +183,16 @@ def _source(stored: StoredEmbeddings, vectors: str, points: Points) -> dict[str,
         "dtype": stored.dtype,
         "vectors": vectors,
         "pairs": points.count,
-        "uids": hashlib.blake2b(points.words.tobytes(), digest_size=8).hexdigest(),
+        "uids": hasher(points.words.tobytes()).hexdigest(),
     }
 
 
 def _finished(folder: Path, made_of: dict[str, Any]) -> Balanced | None:
     """The subset that the folder already holds, or None."""
-    path = folder / BALANCE_FILE
+    content = claim(folder, made_of, record=BALANCE_FILE, noun="balanced subset")
+    if content is None or not any((folder / name).exists() for name in (NPY_FILE, PARQUET_FILE)):
+        return None
     try:
-        content = json.loads(path.read_bytes())
-        differs = [name for name, value in made_of.items() if content.get(name) != value]
-        if differs:
-            raise InputError(
-                f"{folder} holds a subset that was balanced otherwise ({', '.join(differs)} differ); name "
-                "another folder, or delete this one"
-            )
-        if not any((folder / name).exists() for name in (NPY_FILE, PARQUET_FILE)):
-            return None
         counts = content["counts"]
         return Balanced(
             folder=folder,
@@ -208,7 +201,7 @@ def _finished(folder: Path, made_of: dict[str, Any]) -> Balanced | None:
             num_rows=counts["rows"],
             levels=tuple(Level(**level) for level in content["levels"]),
         )
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}); delete the folder and balance again") from error
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / BALANCE_FILE} is damaged ({error}); delete the folder and balance again"
+        ) from error

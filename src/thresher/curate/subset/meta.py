@@ -1,7 +1,5 @@
 """`meta.json` of a subset folder, and whether a stopped run may continue there."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,8 +9,10 @@ import pyarrow as pa
 
 from thresher.curate.pools.available import state_of
 from thresher.curate.subset.training_commands import training_commands
+from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import write_json
-from thresher.data.files.location import join, names_in, read_small
+from thresher.data.files.location import join, names_in
+from thresher.data.files.provenance import claim
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
 
@@ -46,7 +46,7 @@ def describe(
     """
     unique: Counter[str] = Counter()
     drawn: Counter[str] = Counter()
-    digests = {name: hashlib.blake2b(digest_size=16) for name in ("uid", "pool", "repeats")}
+    pairs = hasher()
     for batch in draws.to_batches():
         pools = batch.column("pool").dictionary_encode()
         repeats = batch.column("repeats").to_numpy().astype(np.int64)
@@ -55,13 +55,11 @@ def describe(
         unique.update(dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True)))
         sums = np.bincount(codes, weights=repeats, minlength=len(names)).astype(np.int64)
         drawn.update(dict(zip(names, sums.tolist(), strict=True)))
-        known = np.array([list(unique).index(name) for name in names], dtype="<u2")
-        digests["uid"].update(uid_words(batch.column("uid")).astype("<u8").data)
-        digests["pool"].update(known[codes].data)
-        digests["repeats"].update(repeats.astype("<i8").data)
+        known = np.array([list(unique).index(name) for name in names], dtype=np.uint64)
+        words = uid_words(batch.column("uid"))
+        pairs.update(np.column_stack([words, known[codes], repeats.view(np.uint64)]).astype("<u8").data)
     if not unique:
         raise InputError("the subset holds no pairs; choose other pools")
-    mark = "".join(digest.hexdigest() for digest in digests.values())
     names, num_rows = list(unique), sum(drawn.values())
     if weights is None:
         weights = {name: drawn[name] / num_rows for name in names}
@@ -70,7 +68,8 @@ def describe(
         "schema": "thresher.subset",
         "version": 1,
         "format": format,
-        "fingerprint": _fingerprint(mark, names, format, shards, pairs_per_shard),
+        "pairs": digest(pairs.hexdigest(), names),
+        "shards": digest(*state_of(shards)) if format == "shards" else None,
         "num_unique": sum(unique.values()),
         "num_rows": num_rows,
         "num_shards": num_shards,
@@ -99,40 +98,18 @@ def describe(
     }
 
 
-def _fingerprint(
-    mark: str, names: Sequence[str], format: str, shards: Sequence[str], pairs_per_shard: int
-) -> str:
-    """Stands for everything that the bytes of the subset follow from; `mark` for its pairs."""
-    digest = hashlib.blake2b(repr((format, pairs_per_shard, names, mark)).encode(), digest_size=16)
-    if format == "shards":
-        for state in state_of(shards):
-            digest.update(f"\n{state}".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def claim(folder: str, meta: Mapping[str, Any]) -> None:
+def claim_subset(folder: str, meta: Mapping[str, Any]) -> None:
     """Make sure that the folder is empty or holds this very subset, and say in it what it holds.
 
     Raises:
         InputError: it holds something else.
     """
-    path = join(folder, META_FILE)
-    content = read_small(path)
-    if content is None:
+    made_of = {name: meta[name] for name in ("format", "pairs_per_shard", "pairs", "shards")}
+    if claim(folder, made_of, record=META_FILE, noun="subset") is None:
         strays = [name for name in names_in(folder) if name.endswith((".tar", ".npy", ".parquet"))]
         if strays:
             raise InputError(
                 f"{folder} holds {strays[0]} and no {META_FILE}, so it is not known what it belongs to; "
                 "name an empty folder"
             )
-    else:
-        try:
-            found = json.loads(content)
-        except ValueError as error:
-            raise InputError(f"{path} is not JSON ({error}); name an empty folder") from error
-        if not isinstance(found, dict) or found.get("fingerprint") != meta["fingerprint"]:
-            raise InputError(
-                f"{folder} holds another subset (other pairs, format or shards); name another folder, or "
-                "delete this one"
-            )
-    write_json(path, meta)
+    write_json(join(folder, META_FILE), meta)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from thresher.curate.pools.available import state_of
 from thresher.curate.reshard.sources import Sources
 from thresher.curate.reshard.write import lay_out, open_writers, write_shards
-from thresher.curate.subset.meta import META_FILE, Draws, claim, describe
+from thresher.curate.subset.meta import META_FILE, Draws, claim_subset, describe
 from thresher.curate.subset.npy import write_draws
 from thresher.data.files.atomic import table_writer, write_json
 from thresher.data.files.location import is_remote, join
@@ -92,7 +92,7 @@ def write_subset(
     states = state_of(shards) if format == "shards" else []
     meta = describe(draws, format, shards, weights, samples_seen, plan, pairs_per_shard)
     with contextlib.nullcontext() if is_remote(folder) else folder_lock(folder):
-        claim(folder, meta)
+        claim_subset(folder, meta)
         if format == "npy":
             write_draws(join(folder, NPY_FILE), _words(draws), meta["num_unique"])
             files: list[str] = [NPY_FILE]
