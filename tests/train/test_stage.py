@@ -101,7 +101,8 @@ def test_the_same_job_gives_the_same_bytes(trained: tuple[Job, Path], tmp_path: 
 def test_a_folder_of_another_job_is_not_touched(
     trained: tuple[Job, Path], settings: dict[str, object]
 ) -> None:
-    with pytest.raises(InputError, match="holds another training run; move it away"):
+    (name,) = settings
+    with pytest.raises(InputError, match=rf"holds another training run \(it differs in {name}\)"):
         run_job(dataclasses.replace(trained[0], **settings), trained[1])
 
 
@@ -114,7 +115,7 @@ def test_a_job_that_was_stopped_goes_on_and_gives_the_same_bytes(
     with pytest.raises(RuntimeError, match="it trains"):
         run_job(job, tmp_path / "model")
     assert (tmp_path / "model" / STATE_FILE).exists()
-    with pytest.raises(InputError, match="holds an unfinished run of other settings"):
+    with pytest.raises(InputError, match=r"holds another unfinished training run \(it differs in seed\)"):
         run_job(dataclasses.replace(job, seed=1), tmp_path / "model")
     monkeypatch.undo()
     run_job(job, tmp_path / "model")

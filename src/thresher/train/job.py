@@ -1,20 +1,20 @@
 """One training run from shards to a checkpoint folder."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from thresher.data.digests import digest
 from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
+from thresher.data.files.provenance import claim
 from thresher.data.files.quarantine import write_quarantine
-from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
 from thresher.models.flops import training_flops
@@ -30,6 +30,7 @@ from thresher.train.recipe import Recipe
 from thresher.train.reference_folder import reference_mark
 
 RESULT_FILE = "result.json"
+JOB_FILE = "job.json"
 SMALL_STEP_FLOPS = 2e10  # below this a training step on a CPU takes one thread
 
 
@@ -73,21 +74,19 @@ def run_job(job: Job, folder: Path) -> Path:
         InputError: the folder holds another job's result, or another process is training into it.
     """
     with folder_lock(folder) if is_first_rank() else nullcontext():
-        made_of = _digest(job)
-        done = folder / RESULT_FILE
-        if not done.exists():
-            _claim(folder, made_of)
+        made_of = _made_of(job)
+        done = claim(folder, made_of, record=RESULT_FILE, noun="training run")
+        if done is None:
+            # A checkpoint of another job is not gone on with.
+            claim(folder, made_of, record=JOB_FILE, noun="unfinished training run")
+            write_json(folder / JOB_FILE, {"schema": "thresher.job", "version": 2, **made_of})
             _train(job, folder, made_of)
-        elif json.loads(done.read_text())["made_of"] != made_of:
-            raise InputError(
-                f"{folder} holds another training run; move it away, or train into another folder"
-            )
         elif is_first_rank():
-            _measure_again(job, folder)
+            _measure_again(job, folder, done)
     return folder
 
 
-def _train(job: Job, folder: Path, made_of: str) -> None:
+def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
     tasks = load_tasks(job.tasks) if job.tasks is not None else []
     towers = load_towers(job.recipe.model, sigmoid=job.recipe.loss == "siglip")
     with ranks_from_environment(job.device) as ranks:
@@ -135,10 +134,8 @@ def _train(job: Job, folder: Path, made_of: str) -> None:
             content = {
                 "schema": "thresher.training",
                 "version": 1,
-                "made_of": made_of,
                 "recipe": job.recipe.label,
-                "settings": job.recipe.settings(),
-                "seed": job.seed,
+                **made_of,
                 "tasks": _tasks_digest(job),
             }
             write_json(folder / RESULT_FILE, content | {"measured": [asdict(point) for point in measured]})
@@ -166,9 +163,8 @@ def _threads(towers: Towers, recipe: Recipe, num_tokens: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _measure_again(job: Job, folder: Path) -> None:
-    """Measure a finished model on the tasks of `job`, unless its result is of these."""
-    content = json.loads((folder / RESULT_FILE).read_text())
+def _measure_again(job: Job, folder: Path, content: dict[str, Any]) -> None:
+    """Measure a finished model on the tasks of `job`, unless its result (`content`) is of these."""
     if job.tasks is None or content.get("tasks") == _tasks_digest(job):
         return
     towers = load_towers(f"local-dir:{folder}", device=device_of(job.device, None))
@@ -181,29 +177,15 @@ def _tasks_digest(job: Job) -> str | None:
     return None if job.tasks is None else tasks_digest(job.tasks)
 
 
-def _digest(job: Job) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _made_of(job: Job) -> dict[str, Any]:
+    """What the job's model follows from."""
     repeats = None if job.repeats is None else job.repeats.tolist()
-    settings = [
-        job.shards,
-        job.uids,
-        repeats,
-        job.recipe.settings(),
-        job.samples_seen,
-        job.seed,
-        sorted(job.exclude),
-    ]
-    if job.reference is not None and job.recipe.needs_reference:
-        settings.append(reference_mark(job.reference))
-    digest.update(json.dumps(settings).encode())
-    return digest.hexdigest()
-
-
-def _claim(folder: Path, made_of: str) -> None:
-    """Name the job in the folder, so that a checkpoint of another job is not gone on with."""
-    mark = folder / "job.json"
-    if mark.exists() and json.loads(mark.read_text())["made_of"] != made_of:
-        raise InputError(
-            f"{folder} holds an unfinished run of other settings; move it away, or undo the change"
-        )
-    write_json(mark, {"schema": "thresher.job", "version": 1, "made_of": made_of})
+    return {
+        "settings": job.recipe.settings(),
+        "seed": job.seed,
+        "samples_seen": job.samples_seen,
+        "shards": digest(job.shards),
+        "pairs": digest(job.uids, repeats),
+        "exclude": digest(sorted(job.exclude)),
+        "reference": reference_mark(job.reference) if job.reference and job.recipe.needs_reference else None,
+    }
