@@ -123,6 +123,25 @@ def test_trials_finish_in_any_order_and_are_written_in_theirs(
     assert {run.run for run in read_runs(tmp_path / "runs.jsonl")} == {trials[0].name}
 
 
+def test_a_result_of_another_trial_is_refused(source: Path, finished: Path, tmp_path: Path) -> None:
+    bench, trials, _ = open_small_bench(source, finished)
+    result = bench.folder / trials[0].name / RESULT_FILE
+    kept = result.read_text()
+    result.write_text(kept.replace('"role": "fit"', '"role": "check"'))
+    with pytest.raises(InputError, match=r"holds another probe \(it differs in trial\.role\)"):
+        run_trials(bench, trials, tmp_path / "runs.jsonl", jobs=1)
+    result.write_text(kept)
+
+
+def test_a_pool_never_names_a_folder_elsewhere(source: Path, finished: Path, tmp_path: Path) -> None:
+    bench, trials, pools = open_small_bench(source, finished)
+    name = "a/../../../../victim"
+    members = {name: bench.members[pools.names[0]]}
+    trial = dataclasses.replace(trials[0], weights={name: 1.0})
+    with pytest.raises(InputError, match="cannot be part of a folder's name"):
+        run_trials(dataclasses.replace(bench, members=members), [trial], tmp_path / "runs.jsonl", jobs=1)
+
+
 def test_a_result_is_told_as_soon_as_it_is_there(source: Path, finished: Path) -> None:
     told: list[str] = []
     probe(source, finished, progress=told.append)

@@ -20,6 +20,7 @@ from thresher.curate.subset.manifest import repeat_rates, whole_repeats
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
+from thresher.data.files.provenance import claim
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
@@ -71,6 +72,10 @@ class Trial:
         digest = hasher(key.encode(), size=3).hexdigest()
         return f"{self.role}-{pools.replace('%', '')}-f{self.fraction:.3g}-s{self.seed}-{digest}"
 
+    def record(self) -> dict[str, Any]:
+        """The trial as its result has it."""
+        return asdict(self) | {"weights": dict(self.weights)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialContext:
@@ -109,7 +114,7 @@ def run_trials(
             of the ledger.
     """
     for trial in trials:
-        _check_size(bench, trial)
+        _check(bench, trial)
     names = [trial.name for trial in trials]
     if len(set(names)) < len(names):
         raise InputError("two probes are the same; remove one of the equal checks or seeds")
@@ -131,9 +136,9 @@ def run_trials(
 def _results(bench: TrialContext, trials: Sequence[Trial], jobs: int) -> Iterator[tuple[str, list[Run]]]:
     open_trials = []
     for trial in trials:
-        path = bench.folder / trial.name / RESULT_FILE
-        if path.exists():
-            yield trial.name, _runs(bench, trial, json.loads(path.read_text())["measured"])
+        done = claim(bench.folder / trial.name, {"trial": trial.record()}, record=RESULT_FILE, noun="probe")
+        if done is not None:
+            yield trial.name, _runs(bench, trial, done["measured"])
         else:
             open_trials.append(trial)
     if not open_trials:
@@ -202,17 +207,17 @@ def _run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str
         )
     records = [asdict(m) for m in measured]
     if ranks.is_main:
-        content = {
-            "schema": "thresher.trial",
-            "version": 1,
-            "trial": asdict(trial) | {"weights": dict(trial.weights)},
-        }
+        content = {"schema": "thresher.trial", "version": 1, "trial": trial.record()}
         write_json(folder / RESULT_FILE, content | {"measured": records})
         clear(folder)
     return records
 
 
-def _check_size(bench: TrialContext, trial: Trial) -> None:
+def _check(bench: TrialContext, trial: Trial) -> None:
+    if Path(trial.name).name != trial.name:
+        raise InputError(
+            f"pool {' + '.join(trial.weights)} cannot be part of a folder's name because of the /; cut again"
+        )
     unique = sum(num_unique(bench.members, trial.weights, trial.fraction).values())
     if unique < bench.recipe.batch_size:
         raise InputError(
