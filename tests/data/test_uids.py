@@ -2,6 +2,7 @@ import pyarrow as pa
 import pytest
 
 from tests.small_pool import uid
+from thresher.data import uids as uids_module
 from thresher.data.uids import uid_bytes, uid_order, uid_texts, uid_words
 from thresher.errors import InputError
 
@@ -14,7 +15,14 @@ def test_uids_are_the_numbers_that_python_reads() -> None:
         start = len(UIDS) - len(column)
         assert list(map(tuple, uid_words(column).tolist())) == expected[start:]
     assert [bytes(value).ljust(16, b"\0") for value in uid_bytes(UIDS)] == [bytes.fromhex(u) for u in UIDS]
-    assert uid_texts(uid_words(UIDS)).to_pylist() == [text.lower() for text in UIDS]
+
+
+def test_texts_of_uids_come_from_words_and_from_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uids_module, "_ONE_CHUNK", 20)
+    texts = [text.lower() for text in UIDS]
+    assert uid_texts(uid_words(UIDS)).to_pylist() == uid_texts(uid_bytes(UIDS)).to_pylist() == texts
+    assert uid_texts(uid_bytes(UIDS)).num_chunks == 3
+    assert uid_texts(uid_bytes([])).to_pylist() == []
 
 
 def test_uids_are_sorted_as_their_texts_are_and_equal_ones_keep_their_order() -> None:

@@ -11,6 +11,9 @@ from thresher.errors import InputError
 
 DIGITS = 32
 
+_ONE_CHUNK = 2**24
+"""Texts in a chunk of an Arrow array, which holds no more than 2^31 letters."""
+
 
 def uid_bytes(uids: Iterable[str] | pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
     """Uids as 16 bytes each, dtype `S16`, whose order is that of the hexadecimal text.
@@ -86,15 +89,14 @@ class UidRows:
         return rows
 
 
-def uid_texts(words: npt.NDArray[np.uint64]) -> pa.Array:
-    """The texts of uids that are given as two words each; undoes `uid_words`.
+def uid_texts(uids: npt.NDArray[np.uint64] | npt.NDArray[np.bytes_]) -> pa.ChunkedArray:
+    """The texts of uids that are given as two words or 16 bytes each; undoes `uid_words` and `uid_bytes`.
 
     >>> uid_texts(uid_words(["00000000000000010000000000000002"])).to_pylist()
     ['00000000000000010000000000000002']
     """
-    digits = _TEXTS[np.ascontiguousarray(words, dtype=">u8").view(np.uint8).reshape(-1)]
-    offsets = np.arange(len(words) + 1, dtype=np.int32) * DIGITS
-    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(digits))
+    pieces = (uids[start : start + _ONE_CHUNK] for start in range(0, len(uids), _ONE_CHUNK))
+    return pa.chunked_array([_texts_of(piece) for piece in pieces], pa.string())
 
 
 def scrambled(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -103,6 +105,13 @@ def scrambled(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     whole: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
     return whole
+
+
+def _texts_of(uids: npt.NDArray[np.uint64] | npt.NDArray[np.bytes_]) -> pa.Array:
+    whole = np.ascontiguousarray(uids, dtype=">u8" if uids.dtype.kind == "u" else "S16")
+    digits = _TEXTS[whole.view(np.uint8).reshape(-1)]
+    offsets = np.arange(len(uids) + 1, dtype=np.int32) * DIGITS
+    return pa.StringArray.from_buffers(len(uids), pa.py_buffer(offsets), pa.py_buffer(digits))
 
 
 def _bytes_of(chunk: pa.Array) -> npt.NDArray[np.bytes_]:

@@ -9,15 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.curate.duplicates.clusters import Assign, Read, assign_by, load_faiss
-from thresher.curate.duplicates.drops import (
-    EXACT,
-    PERCEPTUAL,
-    SEMANTIC,
-    Drops,
-    best_first,
-    uid_texts,
-    values_of,
-)
+from thresher.curate.duplicates.drops import EXACT, PERCEPTUAL, SEMANTIC, Drops, best_first, values_of
 from thresher.curate.duplicates.evaluation import Evaluation, drop_embedded, drop_hashed
 from thresher.curate.duplicates.hashing import Images, Progress, hash_folder, no_images, read_hashes
 from thresher.curate.duplicates.near import MOST_DISTANCE, check_distance, group_edges, near_pairs
@@ -25,6 +17,7 @@ from thresher.curate.duplicates.semantic import SIMILARITY, check_similarity, se
 from thresher.curate.subset.npy import write_npy
 from thresher.data.files.atomic import write_json, write_table
 from thresher.data.files.lock import folder_lock
+from thresher.data.uids import uid_texts
 from thresher.errors import InputError
 from thresher.executor.run import check_executor
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.curate.duplicates.hashing import Images
-from thresher.data.uids import uid_bytes
+from thresher.data.uids import uid_bytes, uid_texts
 from thresher.errors import InputError
 from thresher.scores.read import open_scores, usable
 
@@ -110,25 +110,19 @@ class Drops:
         matched = np.empty(len(rows), dtype="S16")
         matched[~outside] = uid_n[match[~outside]]
         matched[outside] = evaluation_uid_m[match[outside]]
-        stands = uid_texts(uid_n[np.maximum(kept, 0)]) if len(rows) else []
+        stands = uid_texts(uid_n[np.maximum(kept, 0)])
         distance, similarity = self.distance_n[rows], self.similarity_n[rows]
         return pa.table(
             [
-                pa.array(uid_texts(uid_n[rows]), pa.string()),
-                pa.array(stands, pa.string(), mask=kept == STAYS),
-                pa.array(uid_texts(matched), pa.string()),
+                uid_texts(uid_n[rows]),
+                pc.if_else(pa.array(kept != STAYS), stands, pa.scalar(None, pa.string())),
+                uid_texts(matched),
                 pa.array([METHODS[place] for place in method.tolist()], pa.string()),
                 pa.array(distance, mask=distance < 0),
                 pa.array(similarity, mask=np.isnan(similarity)),
             ],
             schema=SCHEMA,
         )
-
-
-def uid_texts(uid_n: npt.NDArray[np.bytes_]) -> list[str]:
-    """Uids of 16 bytes (`S16`) as hexadecimal text."""
-    text = uid_n.tobytes().hex()
-    return [text[start : start + 32] for start in range(0, len(text), 32)]
 
 
 def values_of(images: Images, scores: Path | None, by: str | None) -> tuple[Floats, int]:

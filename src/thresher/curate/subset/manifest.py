@@ -21,13 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.curate.pools.record import Pools
-from thresher.data.uids import uid_words
+from thresher.data.uids import scrambled, uid_words
 from thresher.errors import InputError
 
 SCHEMA = pa.schema([("uid", pa.string()), ("pool", pa.string()), ("repeats", pa.int32())])
-
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 _CELLS = 2**22
 """Counts that are held to find where the pairs with one repeat more end, for all pools together."""
@@ -228,8 +225,4 @@ def _snap(rate: float) -> float:
 
 def _hash(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """A well-mixed 64-bit hash of each uid (the finaliser of splitmix64 over its two halves)."""
-    mixed = words[:, 0] ^ (words[:, 1] * np.uint64(0x9E3779B97F4A7C15))
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    hashed: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return hashed
+    return scrambled(words[:, 0] ^ (words[:, 1] * np.uint64(0x9E3779B97F4A7C15)))

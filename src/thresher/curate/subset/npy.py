@@ -15,7 +15,6 @@ from thresher.errors import InputError
 
 UID_DTYPE = np.dtype("<u8,<u8")
 
-_TEXTS = 2**25  # uids in one array, whose texts together have less than 2 GiB
 _DRAW = np.dtype([("high", "<u8"), ("low", "<u8"), ("repeats", "<i8")])
 
 
@@ -79,5 +78,4 @@ def read_npy_subset(path: str | Path) -> pa.Table:
     new[1:] = (words[1:] != words[:-1]).any(axis=1)
     starts = np.flatnonzero(new)
     repeats = np.diff(np.append(starts, len(words)))
-    uids = [uid_texts(words[starts[some : some + _TEXTS]]) for some in range(0, len(starts), _TEXTS)]
-    return pa.table({"uid": pa.chunked_array(uids, pa.string()), "repeats": pa.array(repeats, pa.int64())})
+    return pa.table({"uid": uid_texts(words[starts]), "repeats": pa.array(repeats, pa.int64())})
