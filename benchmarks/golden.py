@@ -41,7 +41,10 @@ RENAMED: dict[str, str] = {}
 DROPPED = ("time", "seconds", "waited_seconds", "samples_per_second", "pairs_per_second", "mfu")
 """JSON keys whose value is a time or a speed."""
 
-DIGESTS = ("made_of", "tasks", "pools", "pairs", "shards", "settings_digest", "state", "exclude", "joined by", "thresher.fingerprint")
+DIGESTS = (
+    *("made_of", "tasks", "pools", "pairs", "shards", "settings_digest", "state", "exclude", "joined by"),
+    "thresher.fingerprint",
+)
 """Keys of JSON, and of the metadata of tables, whose value, where it is hexadecimal, is a digest of settings
 or the state of a file. Fingerprints of models, scores and subsets are none: they stand for content."""
 
