@@ -1,8 +1,10 @@
-"""Tables: what a result says as tables and sentences, and those as text, HTML, polars or pandas.
+"""Results as people read them: numbers as text, and tables as text, HTML, polars or pandas.
 
+A number has no exponent, and the same kind of number reads the same in every command, table and report.
 HTML is for notebooks: escaped, with tables and lists alone, no script and no style sheet.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +15,8 @@ from thresher.budget import format_count
 from thresher.errors import InputError, MissingExtra
 
 COLUMN_GAP = "  "
+SMALLEST_SHOWN = 1e-4
+"""A number below it is shown as 0 where digits are few."""
 
 Columns = dict[str, list[Any]]
 Result = TypeVar("Result")
@@ -82,13 +86,28 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def number(value: float) -> str:
-    """A parameter with three significant digits; large ones as counts (`61.2M`).
+def plain(value: float, digits: int) -> str:
+    """A number with so many significant digits and never an exponent; what lies below 0.0001 is 0.
 
-    >>> number(-0.12345), number(61_234_567)
-    ('-0.123', '61.2M')
+    >>> plain(99.7, 2), plain(0.0834, 2), plain(12_345, 2), plain(9.9e-15, 2)
+    ('100', '0.083', '12000', '0')
     """
-    return format_count(float(f"{value:.3g}")) if value >= 10_000 else f"{value:.3g}"
+    text = f"{value:.{digits}g}"
+    if abs(value) < SMALLEST_SHOWN:
+        return "0"
+    return f"{float(text):.0f}" if "e+" in text else text
+
+
+def number(value: float) -> str:
+    """A parameter or a score with three significant digits; large ones as counts (`61.2M`).
+
+    >>> number(-0.12345), number(4_250), number(61_234_567)
+    ('-0.123', '4.25k', '61.2M')
+    """
+    rounded = float(f"{value:.3g}")
+    if not 1000 <= abs(rounded) < math.inf:
+        return f"{rounded:.3g}"
+    return f"{'-' if rounded < 0 else ''}{format_count(abs(rounded))}"
 
 
 def about(count: float) -> str:
@@ -100,10 +119,92 @@ def about(count: float) -> str:
     return format_count(float(f"{count:.2g}"))
 
 
+def passes_text(passes: float) -> str:
+    """Passes over a pool with two significant digits.
+
+    >>> passes_text(4.06), passes_text(0.25), passes_text(99.9)
+    ('4.1', '0.25', '100')
+    """
+    return plain(passes, 2)
+
+
+def percent(share: float, decimals: int | None = None) -> str:
+    """A share in per cent, with so many decimals or else with two significant digits.
+
+    >>> percent(0.0312), percent(0.0312, 0), percent(0.9984, 1), percent(1)
+    ('3.1%', '3%', '99.8%', '100%')
+    """
+    return f"{plain(100 * share, 2) if decimals is None else f'{100 * share:.{decimals}f}'}%"
+
+
+def chance_text(chance: float) -> str:
+    """A probability in per cent; the certain ends are not claimed.
+
+    >>> chance_text(0.626), chance_text(1), chance_text(0.004)
+    ('63%', '>99%', '<1%')
+    """
+    if chance > 0.99:
+        return ">99%"
+    return "<1%" if chance < 0.01 else percent(chance, 0)
+
+
+def error_text(error: float, loss: bool) -> str:
+    """An error in per cent with one decimal, a loss with four significant digits.
+
+    >>> error_text(0.61234, loss=False), error_text(2.13456, loss=True)
+    ('61.2%', '2.135')
+    """
+    return plain(error, 4) if loss else percent(error, 1)
+
+
+def gap_text(difference: float, loss: bool, *, unit: bool = True) -> str:
+    """A difference of two errors, `0.35 points`, or of two losses, `0.012`.
+
+    >>> gap_text(0.00348, loss=False), gap_text(0.0123, loss=True), gap_text(9.9e-17, loss=False)
+    ('0.35 points', '0.012', '0 points')
+    """
+    if loss:
+        return plain(difference, 2)
+    return f"{plain(100 * difference, 2)}{' points' if unit else ''}"
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest two units; less than a minute and a half with two significant digits.
+
+    >>> duration(4.25), duration(42), duration(754), duration(93_000)
+    ('4.2 s', '42 s', '13 min', '25 h 50 min')
+    """
+    if seconds < 90:
+        return f"{plain(seconds, 2)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def rate(pairs: int, seconds: float) -> str:
+    """How many pairs a second.
+
+    >>> rate(12_000, 2.5)
+    '4,800 pairs/s'
+    """
+    return f"{pairs / max(seconds, 1e-9):,.0f} pairs/s"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in decimal units.
+
+    >>> size(0), size(1_234_567), size(5e12)
+    ('0 B', '1.2 MB', '5 TB')
+    """
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if num_bytes >= factor:
+            few = num_bytes < 100 * factor
+            return f"{plain(num_bytes / factor, 2) if few else f'{num_bytes / factor:.0f}'} {unit}"
+    return f"{num_bytes:.0f} B"
+
+
 def html_of(blocks: Iterable[Block]) -> str:
     """One `div` with the blocks in order; every text of the result is escaped.
 
-    >>> from thresher.tables import sentences
     >>> html_of([sentences("a < b")])
     '<div><p>a &lt; b</p></div>'
     """
@@ -153,15 +254,22 @@ def _module(name: str) -> Any:
         raise MissingExtra(EXTRA, f"a table of {name}") from None
 
 
-def _named(tables: Mapping[str, Callable[[Result], Columns]], name: str) -> Callable[[Result], Columns]:
+def named_table(tables: Mapping[str, Callable[[Result], Columns]], name: str) -> Callable[[Result], Columns]:
+    """The table of that name.
+
+    Raises:
+        InputError: naming those that there are.
+    """
     if name not in tables:
         raise InputError(f"there is no table {name!r}; choose one of {', '.join(tables)}")
     return tables[name]
 
 
-def _columns(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns:
+def columns_of_rows(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns:
+    """Rows under a header as columns."""
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
-def _of_records(names: Sequence[str], records: Iterable[object]) -> Columns:
-    return _columns(names, [[getattr(record, name) for name in names] for record in records])
+def columns_of_records(names: Sequence[str], records: Iterable[object]) -> Columns:
+    """The attributes `names` of the records as columns."""
+    return columns_of_rows(names, [[getattr(record, name) for name in names] for record in records])

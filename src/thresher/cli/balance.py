@@ -8,6 +8,7 @@ import typer
 from thresher.cli.options import Json
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json
+from thresher.tables import percent
 
 Size = Annotated[str, typer.Option(metavar="SAMPLES", help="Draws in the subset, such as 128M; met exactly.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")]
@@ -79,6 +80,6 @@ def balance(
     for level in made.levels:
         show(
             f"{level.clusters:,} clusters: evenness {level.evenness_before:.3f} before, "
-            f"{level.evenness_after:.3f} after; largest {level.largest_before:.1%} before, "
-            f"{level.largest_after:.1%} after"
+            f"{level.evenness_after:.3f} after; largest {percent(level.largest_before, 1)} before, "
+            f"{percent(level.largest_after, 1)} after"
         )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.options import Device, Json, LabelKey, Template, as_tuple, evaluation
-from thresher.cli.text import percent, show, show_json
+from thresher.cli.text import show, show_json
 from thresher.errors import InputError
-from thresher.tables import columns
+from thresher.tables import columns, error_text
 
 if TYPE_CHECKING:
     pass
@@ -99,7 +99,7 @@ def evaluate(
     if as_json:
         show_json(metrics)
     else:
-        rows = [(name, percent(value, loss=not _is_share(name))) for name, value in metrics.items()]
+        rows = [(name, error_text(value, loss=not _is_share(name))) for name, value in metrics.items()]
         show(columns(("metric", "value"), rows))
 
 

@@ -9,6 +9,7 @@ from thresher.cli.guard import UNDONE
 from thresher.cli.options import Json, as_tuple
 from thresher.cli.progress import bar
 from thresher.cli.text import quarantine_lines, show, show_json, warn
+from thresher.tables import duration, rate
 
 if TYPE_CHECKING:
     from thresher.scores.imported.row_chunks import Filled
@@ -139,9 +140,9 @@ def _text(out: Path, filled: "Filled", what: str) -> str:
     """The summary for people."""
     lines = [f"{filled.pairs:,} pairs of {filled.files:,} files have {what} in {out}"]
     if filled.new_pairs:
-        rate = filled.new_pairs / max(filled.seconds, 1e-9)
         lines.append(
-            f"this run imported {filled.new_pairs:,} pairs in {filled.seconds:.1f} s ({rate:,.0f} pairs/s)"
+            f"this run imported {filled.new_pairs:,} pairs in {duration(filled.seconds)} "
+            f"({rate(filled.new_pairs, filled.seconds)})"
         )
     lines += quarantine_lines(filled.quarantined, filled.quarantine)
     return "\n".join(lines)

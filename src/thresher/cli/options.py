@@ -141,7 +141,6 @@ def evaluation(
     metric: str | None,
 ) -> "Evaluate":
     """What to measure on: the config's section [evaluate] with the options in place of its keys."""
-    pass  # SELFIMPORT
     from thresher.models.evaluation.settings import Evaluate
 
     if settings is None and not zeroshot and not retrieval:

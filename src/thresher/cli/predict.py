@@ -122,15 +122,13 @@ def _table(predicted: Sequence[tuple[str, "Prediction"]]) -> str:
     """A row a mix and budget."""
     from thresher.budget import format_count
     from thresher.planning.runs.record import is_loss
-    from thresher.tables import columns
+    from thresher.tables import columns, error_text, passes_text
 
     loss = is_loss(predicted[0][1].metric)
     rows = []
     for text, one in predicted:
-        error, low, high = (
-            f"{value:.4f}" if loss else f"{100 * value:.2f}%" for value in (one.error, one.low, one.high)
-        )
-        passes = ", ".join(f"{count:.2g}" for count in one.repeats.values())
+        error, low, high = (error_text(value, loss) for value in (one.error, one.low, one.high))
+        passes = ", ".join(passes_text(count) for count in one.repeats.values())
         interval = f"{low} to {high}" if one.low < one.high else ""
         rows.append((text, format_count(one.samples_seen), error, interval, passes))
     return columns(("mix", "samples seen", predicted[0][1].metric, "5-95%", "passes"), rows)

@@ -195,8 +195,12 @@ def probe(
     if as_json:
         show_json([run_to_record(run) for run in runs])
     else:
+        from thresher.planning.runs.record import is_loss
+        from thresher.tables import error_text
+
         best = min(runs, key=lambda run: run.error)
-        show(f"{len(runs)} measurements in {out}; the lowest {best.metric} is {best.error:.4g} ({best.run})")
+        lowest = error_text(best.error, is_loss(best.metric))
+        show(f"{len(runs)} measurements in {out}; the lowest {best.metric} is {lowest} ({best.run})")
 
 
 def _suggest(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from thresher.cli.text import remark
+from thresher.tables import duration
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -58,19 +59,7 @@ class _Clock:
         if not self._first < done < total:
             return ""
         seconds = (now - self._started) / (done - self._first) * (total - done)
-        return f", about {_duration(seconds)} left"
-
-
-def _duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> _duration(50), _duration(200), _duration(4000)
-    ('50 s', '3 min', '1 h 7 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+        return f", about {duration(seconds)} left"
 
 
 def _nothing(*_: object) -> None:

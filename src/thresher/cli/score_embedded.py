@@ -8,6 +8,7 @@ import typer
 from thresher.cli.options import Json
 from thresher.cli.progress import bar
 from thresher.cli.text import folder_record, folder_text, show, show_json, warn
+from thresher.tables import rate
 
 
 def score_embedded(
@@ -51,7 +52,7 @@ def score_embedded(
             progress=lambda at: step(
                 round(at.pairs),
                 at.num_pairs,
-                f"{at.pairs:,.0f} pairs, {at.pairs / max(at.seconds, 1e-9):,.0f} pairs/s",
+                f"{at.pairs:,.0f} pairs, {rate(at.pairs, at.seconds)}",
             ),
         )
     warn(summary.status)

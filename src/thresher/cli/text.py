@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, remarks on stderr."""
+"""What commands print: results on stdout, remarks on stderr, and the tables that several of them share."""
 
 import json
 import sys
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from thresher.budget import epochs, format_count
-from thresher.planning.runs.record import Run, mix_unique, mix_weights
-from thresher.tables import columns
+from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
+from thresher.tables import columns, duration, error_text, passes_text, rate, size
 
 if TYPE_CHECKING:
     from thresher.sharded.stage import Progress
@@ -34,40 +34,12 @@ def estimate_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _costs(row: Mapping[str, Any]) -> Sequence[str]:
     flops = row["flops"] or 0
-    return (_time(row["seconds"] or 0), _size(row["disk_bytes"] or 0), f"{flops:.2g}" if flops else "")
-
-
-def _time(seconds: float) -> str:
-    """A duration in its largest two units.
-
-    >>> _time(42), _time(754), _time(93_000)
-    ('42 s', '13 min', '25 h 50 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _size(num_bytes: float) -> str:
-    """Bytes in decimal units.
-
-    >>> _size(0), _size(1_234_567), _size(5e12)
-    ('0 B', '1.2 MB', '5 TB')
-    """
-    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if num_bytes >= factor:
-            return (
-                f"{num_bytes / factor:.2g} {unit}"
-                if num_bytes < 100 * factor
-                else f"{num_bytes / factor:.0f} {unit}"
-            )
-    return f"{num_bytes:.0f} B"
+    return (duration(row["seconds"] or 0), size(row["disk_bytes"] or 0), f"{flops:.2g}" if flops else "")
 
 
 def rate_of(progress: "Progress") -> str:
     """Pairs so far, and how many a second."""
-    return f"{progress.pairs:,} pairs, {progress.pairs / max(progress.seconds, 1e-9):,.0f} pairs/s"
+    return f"{progress.pairs:,} pairs, {rate(progress.pairs, progress.seconds)}"
 
 
 def folder_record(out: Path, summary: "FolderSummary") -> dict[str, object]:
@@ -93,10 +65,9 @@ def folder_text(out: Path, summary: "FolderSummary", *, have: str, did: str) -> 
     """The summary for people: pairs `have` something, this run `did` something to pairs."""
     lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} shards have {have} in {out}"]
     if summary.new_shards:
-        rate = summary.new_pairs / max(summary.seconds, 1e-9)
         lines.append(
             f"this run {did} {summary.new_pairs:,} pairs of {summary.new_shards:,} shards in "
-            f"{summary.seconds:.1f} s ({rate:,.0f} pairs/s)"
+            f"{duration(summary.seconds)} ({rate(summary.new_pairs, summary.seconds)})"
         )
     lines += quarantine_lines(summary.num_quarantined, summary.quarantine)
     return "\n".join(lines)
@@ -136,11 +107,6 @@ def warn(sentences: Iterable[str]) -> None:
         remark(f"warning: {sentence}")
 
 
-def percent(error: float, *, loss: bool) -> str:
-    """An error as people read it: per cent with one digit, a loss with four significant digits."""
-    return f"{error:.4g}" if loss else f"{100 * error:.1f}%"
-
-
 def runs_text(runs: Sequence[Run]) -> str:
     """Pools and mixes with their runs: sizes, samples seen, passes and errors, each from least to most."""
     groups: dict[tuple[str, str, str], list[Run]] = {}
@@ -153,13 +119,14 @@ def runs_text(runs: Sequence[Run]) -> str:
 def _cells(runs: Sequence[Run]) -> list[str]:
     unique = [sum(mix_unique(run).values()) for run in runs]
     seen = [run.samples_seen for run in runs]
+    errors = [run.error for run in runs]
     passes = [epochs(count, size) for count, size in zip(seen, unique, strict=True)]
     return [
         str(len(runs)),
         _span([format_count(value) for value in (min(unique), max(unique))]),
         _span([format_count(value) for value in (min(seen), max(seen))]),
-        _span([f"{value:.3g}" for value in (min(passes), max(passes))]),
-        _span([f"{value:.4g}" for value in (min(run.error for run in runs), max(run.error for run in runs))]),
+        _span([passes_text(value) for value in (min(passes), max(passes))]),
+        _span([error_text(value, is_loss(runs[0].metric)) for value in (min(errors), max(errors))]),
     ]
 
 

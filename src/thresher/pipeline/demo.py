@@ -10,6 +10,8 @@ from thresher.data.files.atomic import atomic_path, write_json
 from thresher.errors import InputError
 from thresher.pipeline.run import Outcome, measured_order
 from thresher.pipeline.synthetic import CLASS_TEMPLATES, write_demo_pool
+from thresher.planning.runs.record import is_loss
+from thresher.tables import error_text, gap_text, percent
 
 CONFIG = """\
 # The demo: a pool of drawn scenes, some of whose captions are wrong, vague, pasted or repeated.
@@ -103,13 +105,16 @@ def summary(outcome: Outcome, folder: Path) -> str:
     lines += [f"  {budget.decision}" for budget in outcome.plan.budgets]
     lines += ["", "Trained for real"]
     for budget, runs in measured_order(outcome.runs, outcome.plan).items():
-        shown = ", ".join(f"{' + '.join(run.weights or [str(run.pool)])} {run.error:.3f}" for run in runs)
+        shown = ", ".join(
+            f"{' + '.join(run.weights or [str(run.pool)])} {error_text(run.error, is_loss(run.metric))}"
+            for run in runs
+        )
         lines.append(f"  at {budget} samples seen: {shown}")
-    check = outcome.laws.check
+    check, loss = outcome.laws.check, is_loss(outcome.laws.metric)
     if check.mae is not None:
         lines.append(
-            f"  check mixes: mean absolute error {check.mae:.3f}; "
-            f"predicting their mean {check.mae_of_mean:.3f}"
+            f"  check mixes: mean absolute error {gap_text(check.mae, loss)}; "
+            f"predicting their mean {gap_text(check.mae_of_mean or 0.0, loss)}"
         )
     lines += ["", "What the cut found (planted quality, which nothing reads but this table)"]
     lines += _planted_shares(outcome, folder)
@@ -124,5 +129,6 @@ def _planted_shares(outcome: Outcome, folder: Path) -> list[str]:
     for pool in outcome.pools.pools:
         uids = [u for u, p in zip(*(c.to_pylist() for c in table.columns), strict=True) if p == pool.rank]
         shares = {q: sum(planted[uid] == q for uid in uids) / len(uids) for q in qualities}
-        lines.append(f"  {pool.name:>8}: " + ", ".join(f"{q} {share:.0%}" for q, share in shares.items()))
+        found = ", ".join(f"{quality} {percent(share, 0)}" for quality, share in shares.items())
+        lines.append(f"  {pool.name:>8}: {found}")
     return lines

@@ -148,7 +148,7 @@ def _scoring(config: Config, pairs: int, device: str) -> StageCost:
             rate = _samples_per_second(_forward(towers, 32), 32)
             seconds += pairs / rate
             flops += forward_flops(towers, context_length(towers)) * pairs
-            notes.append(f"{towers.name} at {rate:.0f} pairs/s")
+            notes.append(f"{towers.name} at {rate:,.0f} pairs/s")
     return StageCost(
         stage="score",
         seconds=seconds,

@@ -31,7 +31,7 @@ from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.plan_file import save_plan
 from thresher.planning.plans.result import winner
 from thresher.planning.runs.ledger import read_runs
-from thresher.planning.runs.record import Run
+from thresher.planning.runs.record import Run, is_loss
 from thresher.report.page import write_report
 from thresher.report.workdir import comparable
 from thresher.scores.registry import parse_scorer
@@ -41,6 +41,7 @@ from thresher.sharded.parts import digest_of, list_quarantines
 from thresher.sharded.resume import shard_state
 from thresher.sharded.stage import Progress
 from thresher.sharded.summary import FolderSummary
+from thresher.tables import gap_text, rate
 from thresher.train.probe.stage import plan_trials, recipe_of, run_probes
 from thresher.train.settings import Filter
 from thresher.train.stage import train_filter, train_from_config
@@ -130,7 +131,7 @@ def _score(
 
     def tell(state: Progress) -> None:
         if state.shards_done == state.num_shards:
-            progress(f"score: {state.pairs} pairs, {state.pairs / max(state.seconds, 1e-9):.0f} pairs/s")
+            progress(f"score: {state.pairs:,} pairs, {rate(state.pairs, state.seconds)}")
 
     summary = score_shards(
         shards,
@@ -238,9 +239,10 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
     for sentence in (*fitted.status, *fitted.warnings):
         progress(f"fit: {sentence}")
     if fitted.check.mae is not None:
+        loss = is_loss(fitted.metric)
         progress(
-            f"fit: mean absolute error {fitted.check.mae:.3f} on check mixes that it never saw "
-            f"({fitted.check.mae_of_mean:.3f} by predicting their mean)"
+            f"fit: mean absolute error {gap_text(fitted.check.mae, loss)} on check mixes that it never saw "
+            f"({gap_text(fitted.check.mae_of_mean or 0.0, loss)} by predicting their mean)"
         )
     plan = make_plan(
         fitted,

@@ -10,6 +10,7 @@ from thresher.budget import format_count
 from thresher.planning.laws.laws_file import read_record
 from thresher.planning.plans.plan import Plan
 from thresher.report.wording import number_text
+from thresher.tables import passes_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def _commands(subset: Mapping[str, Any], plan: Plan | None) -> Commands:
             str(pool["name"]),
             number_text(pool["weight"]),
             f"{pool['num_unique']:,}",
-            number_text(pool["mean_repeats"]),
+            passes_text(pool["mean_repeats"]),
         )
         for pool in subset["pools"]
     ]

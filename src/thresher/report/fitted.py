@@ -6,6 +6,7 @@ from thresher.budget import format_count
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Fit, Laws, LawScore, PoolLaw
 from thresher.report.wording import ABSENT, Scale, interval_text, number_text
+from thresher.tables import percent
 
 PARAMETERS = {
     "A": "A, reducible error at the meeting point",
@@ -59,7 +60,7 @@ def fitted(laws: Laws, scale: Scale) -> Fitted:
             for score in sorted(laws.comparison, key=lambda s: s.weight, reverse=True)
         ],
         fits=[_fit_table(fit, weight) for fit, weight in zip(laws.fits, laws.weights, strict=True)],
-        noise=scale.fine_gap(laws.noise),
+        noise=scale.gap(laws.noise),
         check=check_sentence(laws, scale),
         status=list(laws.status),
         warnings=list(laws.warnings),
@@ -71,11 +72,9 @@ def check_sentence(laws: Laws, scale: Scale) -> str:
     check = laws.check
     if check.mae is None:
         return ""
-    text = (
-        f"On check mixes, which the fit never saw, predictions miss by {scale.fine_gap(check.mae)} on average"
-    )
+    text = f"On check mixes, which the fit never saw, predictions miss by {scale.gap(check.mae)} on average"
     if check.mae_of_mean is not None:
-        text += f"; always predicting their mean would miss by {scale.fine_gap(check.mae_of_mean)}"
+        text += f"; always predicting their mean would miss by {scale.gap(check.mae_of_mean)}"
     return text + "."
 
 
@@ -83,21 +82,21 @@ def _score_row(score: LawScore, scale: Scale) -> tuple[str, ...]:
     """Law, what it says, parameters, rmse, error on the runs held out, share."""
     held = ABSENT
     if score.heldout_mae is not None:
-        held = f"{scale.fine_gap(score.heldout_mae)} ({score.heldout_runs} runs)"
+        held = f"{scale.gap(score.heldout_mae)} ({score.heldout_runs} runs)"
     return (
         score.law,
         LAWS[score.law].about if score.law in LAWS else "",
         str(score.num_parameters) if score.rmse is not None else "more than runs",
-        ABSENT if score.rmse is None else scale.fine_gap(score.rmse),
+        ABSENT if score.rmse is None else scale.gap(score.rmse),
         held,
-        f"{100 * score.weight:.0f}%" if score.weight > 0 else ABSENT,
+        percent(score.weight, 0) if score.weight > 0 else ABSENT,
     )
 
 
 def _fit_table(fit: Fit, weight: float) -> FitTable:
     kinds = list(fit.pools[0].values)
     return FitTable(
-        title=f"{fit.law} law, {100 * weight:.0f}% of the predictions",
+        title=f"{fit.law} law, {percent(weight, 0)} of the predictions",
         about=LAWS[fit.law].about,
         shared=[
             (

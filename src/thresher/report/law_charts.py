@@ -31,6 +31,7 @@ from thresher.report.chart import (
 from thresher.report.marks import Marks, mark_of
 from thresher.report.run_groups import settings_of
 from thresher.report.wording import Scale
+from thresher.tables import passes_text
 
 CURVE_POINTS = 64
 NORMAL_95 = 1.645
@@ -94,7 +95,7 @@ def residual_chart(laws: Laws, marks: Marks, scale: Scale) -> Chart | None:
         id="chart-residuals",
         title="Residuals",
         summary=f"Measured minus predicted error of {len(points)} runs; the largest is "
-        f"{scale.fine_gap(largest.residual)}.",
+        f"{scale.gap(largest.residual)}.",
         legend=tuple((setting.name, _without_line(setting.mark)) for setting in settings),
         x=count_axis("Samples seen, repeats counted", low, high),
         y=Axis(title=f"Measured − predicted ({scale.difference})"),
@@ -127,7 +128,7 @@ def utility_chart(fit: Fit, marks: Marks) -> Chart | None:
             half = worth(fit, name, floats([tau])).mean
             halves.append(Points(name, floats([tau]), half, mark, "half-life %{x:.1f} passes"))
     harm = fit.shared.get("harm", 0.0)
-    said = "; ".join(f"{name}: {tau:.1f}" for name, tau in lives.items())
+    said = "; ".join(f"{name}: {passes_text(tau)}" for name, tau in lives.items())
     note = "A marker stands at the half-life" + (
         ", where a sample is worth half of a fresh one."
         if harm == 0

@@ -35,7 +35,7 @@ def plan_section(plan: Plan, scale: Scale) -> dict[str, Any]:
         "status": [*plan.status, *([] if plan.payback is None else [plan.payback.sentence])],
         "free": free,
         "policies": [
-            (policy.name, scale.fine_gap(policy.mean_regret), scale.fine_gap(policy.worst_regret))
+            (policy.name, scale.gap(policy.mean_regret), scale.gap(policy.worst_regret))
             for policy in plan.policies[:MAX_POLICIES]
         ],
         "num_policies": len(plan.policies),

@@ -15,7 +15,7 @@ from thresher.report.gallery import cards, png_uri
 from thresher.report.pool_stats import Shown, batches
 from thresher.report.training_charts import by_method
 from thresher.report.training_runs import TrainingRun
-from thresher.report.wording import ABSENT, Scale
+from thresher.report.wording import ABSENT, Scale, share_text
 from thresher.train import picks
 
 KINDS = ("train", "score", "reference", "select")
@@ -77,7 +77,7 @@ def _rows(method: str, members: Sequence[TrainingRun], scale: Scale) -> Iterator
             spread,
             str(len(points)),
             f"{sum(spent):.3g}",
-            *(f"{amount / sum(spent):.1%}" if amount else ABSENT for amount in spent),
+            *(share_text(amount, sum(spent)) if amount else ABSENT for amount in spent),
         )
 
 

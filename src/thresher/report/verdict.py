@@ -11,7 +11,8 @@ from thresher.budget import format_count
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import BudgetPlan, Candidate, Crossover, find_candidate, winner
 from thresher.planning.runs.record import Run, mix_weights
-from thresher.report.wording import Scale, about_text, chance_text, mix_text, times_text
+from thresher.report.wording import Scale, mix_text, times_text
+from thresher.tables import about, chance_text
 
 SAME_BUDGET = 0.02  # measured budgets are whole batches, so they miss the planned one by a little
 SAME_WEIGHT = 0.01
@@ -115,8 +116,8 @@ def summary(plan: Plan) -> list[str]:
 
 def crossover_text(crossover: Crossover) -> str:
     """One crossover as a sentence; its interval is open where it leaves the budgets that were looked at."""
-    low = None if crossover.low is None else about_text(crossover.low)
-    high = None if crossover.high is None else about_text(crossover.high)
+    low = None if crossover.low is None else about(crossover.low)
+    high = None if crossover.high is None else about(crossover.high)
     interval = "no interval, the draws do not agree"
     if low and high:
         interval = f"interval {low} to {high}"
@@ -124,7 +125,7 @@ def crossover_text(crossover: Crossover) -> str:
         interval = f"interval above {low}" if low else f"interval below {high}"
     if crossover.chance < USUAL_CHANCE:
         interval += f", in {chance_text(crossover.chance)} of the draws"
-    where = about_text(crossover.samples_seen)
+    where = about(crossover.samples_seen)
     return f"{crossover.after} overtakes {crossover.before} at about {where} samples seen ({interval})."
 
 

@@ -5,8 +5,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from thresher.budget import format_count
 from thresher.planning.runs.record import is_loss
+from thresher.tables import error_text, gap_text, number, passes_text, percent
 
 MINUS = "−"
 ABSENT = "–"
@@ -23,7 +23,7 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How errors of one metric are shown: per cent with one digit, or as they are with three."""
+    """How errors of one metric are shown: in per cent, or as they are."""
 
     metric: str
     percent: bool
@@ -45,10 +45,10 @@ class Scale:
         return "points" if self.percent else "units"
 
     def text(self, error: float | None) -> str:
-        """An error as text, `61.2%` or `2.130`; a dash where there is none."""
+        """An error as text, `61.2%` or `2.13`; a dash where there is none."""
         if error is None or not math.isfinite(error):
             return ABSENT
-        return f"{100 * error:.1f}%" if self.percent else f"{error:.3f}"
+        return error_text(error, loss=not self.percent)
 
     def interval(self, low: float | None, high: float | None) -> str:
         """Two ends as text, `58.3% to 64.0%`; empty where one is missing."""
@@ -57,13 +57,8 @@ class Scale:
         return f"{self.text(low)} to {self.text(high)}"
 
     def gap(self, difference: float) -> str:
-        """A difference of two errors with its unit, `1.3 points`."""
-        text = f"{self.factor * difference:.{1 if self.percent else 3}f}"
-        return f"{text.replace('-', MINUS)} {self.difference}"
-
-    def fine_gap(self, difference: float) -> str:
-        """The same with two significant digits, for small ones, `0.15 points`."""
-        return f"{self.factor * difference:.2g} {self.difference}".replace("-", MINUS)
+        """A difference of two errors, `1.3 points`, or of two losses, `0.012`."""
+        return gap_text(difference, loss=not self.percent).replace("-", MINUS)
 
 
 def scale_of(metric: str, errors: Iterable[float]) -> Scale:
@@ -77,22 +72,11 @@ def metric_text(metric: str) -> str:
     return METRICS.get(metric, metric.replace("_", " ") or "error")
 
 
-def about_text(count: float) -> str:
-    """An estimated count with two significant digits, `61M`.
-
-    >>> about_text(61_234_567)
-    '61M'
-    """
-    return format_count(float(f"{count:.2g}"))
-
-
-def number_text(value: float | None, digits: int = 3) -> str:
-    """A parameter with `digits` significant digits, large ones as counts; a dash where there is none."""
+def number_text(value: float | None) -> str:
+    """A parameter with three significant digits, large ones as counts; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    if abs(value) >= 10_000:
-        return (MINUS if value < 0 else "") + format_count(float(f"{abs(value):.3g}"))
-    return f"{value:#.{digits}g}".rstrip(".").replace("-", MINUS)
+    return number(value).replace("-", MINUS)
 
 
 def interval_text(ends: tuple[float, float] | None) -> str:
@@ -100,25 +84,15 @@ def interval_text(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"{number_text(ends[0])} to {number_text(ends[1])}"
 
 
-def chance_text(chance: float | None) -> str:
-    """A probability in per cent; the certain ends are not claimed (`> 99%`, `< 1%`)."""
-    if chance is None:
-        return ABSENT
-    if chance > 0.99:
-        return ">\u00a099%"
-    if chance < 0.01:
-        return "<\u00a01%"
-    return f"{100 * chance:.0f}%"
-
-
 def share_text(part: float, whole: float) -> str:
-    """A share in per cent with one digit."""
-    return f"{100 * part / whole:.1f}%" if whole else ABSENT
+    """A share in per cent with one decimal; a dash of nothing."""
+    return percent(part / whole, 1) if whole else ABSENT
 
 
 def times_text(times: float) -> str:
     """Passes over a pool, `4.1 times`; `once` for one pass."""
-    return "once" if abs(times - 1) < 0.005 else f"{times:.{2 if times < 1 else 1}f} times"
+    passes = passes_text(times)
+    return "once" if passes == "1" else f"{passes} times"
 
 
 def mix_text(weights: Mapping[str, float]) -> str:

@@ -18,6 +18,8 @@ from thresher.models.evaluation.metrics import error_of
 from thresher.models.evaluation.sets import eval_settings, load_tasks, prepare_tasks
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import Towers, load_towers
+from thresher.planning.runs.record import is_loss
+from thresher.tables import error_text
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.ledger import cost_sentence
 from thresher.train.reference_folder import prepare_reference
@@ -141,7 +143,8 @@ def train_from_config(
     reached = ""
     if config.evaluate is not None:
         metrics = json.loads((folder / RESULT_FILE).read_text())["measured"][-1]["metrics"]
-        reached = f": {config.evaluate.metric} {error_of(config.evaluate.metric, metrics):.3f}"
+        metric = config.evaluate.metric
+        reached = f": {metric} {error_text(error_of(metric, metrics), is_loss(metric))}"
     progress(f"trained {section.model} on {samples_seen} samples{reached}")
     return folder
 

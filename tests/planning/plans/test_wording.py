@@ -9,7 +9,7 @@ def test_a_sure_winner_is_called_the_best() -> None:
     sure = make_plan(drawn_laws(), BUDGETS).budgets[0]
     assert sure.verdict == "best"
     assert sure.decision == (
-        "p0 is best at 32M samples seen (chance 100% that no other is better by more than 0.1 points), "
+        "p0 is best at 32M samples seen (chance >99% that no other is better by more than 0.1 points), "
         "predicted error 83.0%, 83.0% to 83.0%."
     )
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thresher.errors import InputError, nearest
+from thresher.tables import percent
 
 TABLE_FILE = "pools.parquet"
 POOLS_FILE = "pools.json"
@@ -116,7 +117,7 @@ def missing_pairs(path: str | Path) -> tuple[str, ...]:
 def _missing(pools: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:
     return tuple(
         f"{absent:,} of the {absent + there:,} pairs that the scores name for pool {name} "
-        f"({100 * absent / (absent + there):.1f}%) are in no shard; the pool is the other {there:,}"
+        f"({percent(absent / (absent + there), 1)}) are in no shard; the pool is the other {there:,}"
         for name, there, absent in pools
         if absent
     )

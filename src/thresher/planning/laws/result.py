@@ -20,13 +20,17 @@ from thresher.tables import (
     Block,
     Columns,
     Table,
-    _columns,
-    _named,
-    _of_records,
+    columns_of_records,
+    columns_of_rows,
+    gap_text,
+    html_of,
+    named_table,
     number,
+    percent,
     sentences,
     table,
     text_of,
+    to_pandas,
     to_polars,
 )
 
@@ -187,22 +191,12 @@ class Laws:
         return self.best.noise
 
     def __repr__(self) -> str:
-        pass  # SELFIMPORT
-
         return f"<{laws_line(self)}>"
 
     def __str__(self) -> str:
-        from thresher.tables import text_of
-
-        pass  # SELFIMPORT
-
         return text_of(laws_blocks(self))
 
     def _repr_html_(self) -> str:
-        from thresher.tables import html_of
-
-        pass  # SELFIMPORT
-
         return html_of(laws_blocks(self))
 
     def to_polars(self, table: str = "parameters") -> Any:
@@ -211,8 +205,6 @@ class Laws:
 
     def to_pandas(self, table: str = "parameters") -> Any:
         """The same as a `pandas.DataFrame`."""
-        from thresher.tables import to_pandas
-
         return to_pandas(table_of_laws(self, table))
 
 
@@ -243,7 +235,7 @@ def _blocks(laws: Laws) -> Iterator[Block]:
     yield _comparison(laws, loss)
     yield sentences(*laws.status, *best.status, *(status for pool in best.pools for status in pool.status))
     if laws.points:
-        yield sentences(f"noise of a run: {_gap(laws.noise, loss)}", _check(laws, loss))
+        yield sentences(f"noise of a run: {gap_text(laws.noise, loss)}", _check(laws, loss))
 
 
 def _origin(laws: Laws) -> str:
@@ -254,7 +246,7 @@ def _origin(laws: Laws) -> str:
 
 def _shares(laws: Laws) -> Iterator[str]:
     for fit, weight in zip(laws.fits, laws.weights, strict=True):
-        yield f"{fit.law} {100 * weight:.0f}%"
+        yield f"{fit.law} {percent(weight, 0)}"
 
 
 def _pools(best: Fit) -> Table:
@@ -275,9 +267,9 @@ def _comparison(laws: Laws, loss: bool) -> Table:
         (
             score.law,
             str(score.num_parameters) if score.rmse is not None else "too many",
-            "" if score.rmse is None else _gap(score.rmse, loss),
-            "" if score.heldout_mae is None else _gap(score.heldout_mae, loss),
-            f"{100 * score.weight:.0f}%",
+            "" if score.rmse is None else gap_text(score.rmse, loss),
+            "" if score.heldout_mae is None else gap_text(score.heldout_mae, loss),
+            percent(score.weight, 0),
         )
         for score in laws.comparison
     ]
@@ -289,13 +281,9 @@ def _check(laws: Laws, loss: bool) -> str:
     if check.mae is None or check.mae_of_mean is None:
         return "no check runs: how well the law predicts a mix is not known; add runs with the role check"
     return (
-        f"check runs ({len(check.points)}): the laws are {_gap(check.mae, loss)} off on average, their mean "
-        f"{_gap(check.mae_of_mean, loss)}"
+        f"check runs ({len(check.points)}): the laws are {gap_text(check.mae, loss)} off on average, their "
+        f"mean {gap_text(check.mae_of_mean, loss)}"
     )
-
-
-def _gap(difference: float, loss: bool) -> str:
-    return f"{difference:.3g}" if loss else f"{100 * difference:.2g} points"
 
 
 def _with_interval(value: float, ends: Interval | None) -> tuple[str, str]:
@@ -304,7 +292,7 @@ def _with_interval(value: float, ends: Interval | None) -> tuple[str, str]:
 
 def table_of_laws(laws: Laws, name: str) -> Columns:
     """A table of fitted laws; see `LAWS_TABLES`."""
-    return _named(LAWS_TABLES, name)(laws)
+    return named_table(LAWS_TABLES, name)(laws)
 
 
 def _parameters(laws: Laws) -> Columns:
@@ -319,7 +307,7 @@ def _parameters(laws: Laws) -> Columns:
             for name, value in values.items():
                 low, high = intervals.get(name, (None, None))
                 rows.append((fit.law, weight, pool, name, value, low, high))
-    return _columns(("law", "weight", "pool", "parameter", "value", "low", "high"), rows)
+    return columns_of_rows(("law", "weight", "pool", "parameter", "value", "low", "high"), rows)
 
 
 def _runs(laws: Laws) -> Columns:
@@ -328,7 +316,7 @@ def _runs(laws: Laws) -> Columns:
         *("run", "role", "pools", "unique_samples", "samples_seen", "error", "predicted", "residual"),
         *("seed", "recipe", "model", "params"),
     )
-    return _columns(header, [_run(point) for point in (*laws.points, *laws.check.points)])
+    return columns_of_rows(header, [_run(point) for point in (*laws.points, *laws.check.points)])
 
 
 def _run(point: Point) -> tuple[Any, ...]:
@@ -342,7 +330,7 @@ def _run(point: Point) -> tuple[Any, ...]:
 
 def _scores(laws: Laws) -> Columns:
     """One row a law that was tried."""
-    return _of_records([field.name for field in fields(LawScore)], laws.comparison)
+    return columns_of_records([field.name for field in fields(LawScore)], laws.comparison)
 
 
 LAWS_TABLES: dict[str, Callable[[Laws], Columns]] = {

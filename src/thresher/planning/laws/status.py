@@ -14,6 +14,7 @@ from thresher.planning.laws.profile import quantiles
 from thresher.planning.laws.result import Laws
 from thresher.planning.laws.solve import Solution
 from thresher.planning.runs.record import Run, is_loss, mix_weights
+from thresher.tables import error_text, gap_text, number, passes_text, percent
 
 _AT_BOUND = 1e-4
 """Share of the range between its bounds within which a coordinate counts as sitting at one."""
@@ -42,7 +43,9 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
     layout = problem.layout
     natural_X = to_natural(layout, solution.coordinates_X)
     value = {name: float(natural_X[place]) for place, name in enumerate(layout.shared)}
-    sentences = [f"{name} was held at {value[name]:.4g} by the caller, it has no interval." for name in fixed]
+    sentences = [
+        f"{name} was held at {number(value[name])} by the caller, it has no interval." for name in fixed
+    ]
     if layout.own:
         sentences.append(
             f"Each pool has its own {' and '.join(layout.own)}, kept near a shared one by a weak prior; that "
@@ -68,7 +71,9 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
         side = _side(problem, solution, place)
         if side and (name, side) in _REMEDIES:
             bound = "lower" if side < 0 else "upper"
-            sentences.append(f"{name} is at its {bound} bound {value[name]:.4g}: {_REMEDIES[name, side]}.")
+            sentences.append(
+                f"{name} is at its {bound} bound {number(value[name])}: {_REMEDIES[name, side]}."
+            )
     if not solution.converged:
         sentences.append("The solver stopped before it converged; add runs, or hold n0, A or d.")
     if degrees_of_freedom(problem, solution.coordinates_X) < 1:
@@ -91,9 +96,9 @@ def choice_status(laws: Laws, *, automatic: bool, most_repeated: bool = False) -
             f"pool; add longer runs."
         ]
     shares = ", ".join(
-        f"{fit.law} {100 * weight:.0f}%" for fit, weight in zip(laws.fits, laws.weights, strict=True)
+        f"{fit.law} {percent(weight, 0)}" for fit, weight in zip(laws.fits, laws.weights, strict=True)
     )
-    off = f"{best.heldout_mae:.3g}" if is_loss(laws.metric) else f"{100 * best.heldout_mae:.2g} points"
+    off = gap_text(best.heldout_mae, is_loss(laws.metric))
     fitted, held = (
         ("runs that repeat less", "that repeat most") if most_repeated else ("shorter runs", "longest")
     )
@@ -118,7 +123,7 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
             bound = "lower" if side < 0 else "upper"
             value = to_natural(layout, solution.coordinates_X)[block.start + index]
             sentences.append(
-                f"{name} of {pool} is at its {bound} bound {value:.4g}; share {name}, or add runs."
+                f"{name} of {pool} is at its {bound} bound {number(value)}; share {name}, or add runs."
             )
     if not problem.law.has_half_life:
         return sentences
@@ -126,28 +131,28 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
     longer = max(3, math.ceil(3 * passes), math.ceil(2 * min(tau, passes)))
     if not problem.free_X[at_tau]:
         sentences.append(
-            f"The half-life of {pool} is not identified: its runs make at most {passes:.2g} passes over it "
-            f"(assumed {tau:.2g} passes, between {tau / 4:.2g} and {tau * 4:.2g}); train it for at least "
-            f"{longer} passes."
+            f"The half-life of {pool} is not identified: its runs make at most {passes_text(passes)} passes "
+            f"over it (assumed {passes_text(tau)} passes, between {passes_text(tau / 4)} and "
+            f"{passes_text(tau * 4)}); train it for at least {longer} passes."
         )
         return sentences
     side = _side(problem, solution, at_tau)
     if side > 0:
         sentences.append(
-            f"The half-life of {pool} is at its upper bound {tau:.3g}: no wear shows in {passes:.2g} passes; "
-            f"train it for at least {longer} passes."
+            f"The half-life of {pool} is at its upper bound {passes_text(tau)}: no wear shows in "
+            f"{passes_text(passes)} passes; train it for at least {longer} passes."
         )
     elif side < 0:
         sentences.append(
-            f"The half-life of {pool} is at its lower bound {tau:.2g}: a second pass teaches nothing; add "
-            f"runs of one and of two passes."
+            f"The half-life of {pool} is at its lower bound {passes_text(tau)}: a second pass teaches "
+            f"nothing; add runs of one and of two passes."
         )
     elif len(draws_SX):
         low, high = quantiles(np.exp(draws_SX[:, at_tau]))
         if high > _WIDE * low:
             sentences.append(
-                f"The half-life of {pool} is not identified well, {low:.2g} to {high:.2g} passes; train it "
-                f"for at least {longer} passes, or add seeds."
+                f"The half-life of {pool} is not identified well, {passes_text(low)} to {passes_text(high)} "
+                f"passes; train it for at least {longer} passes, or add seeds."
             )
     return sentences
 
@@ -194,8 +199,9 @@ def outlier_warnings(problem: Problem, solution: Solution, runs: Sequence[Run]) 
     limit = _OUTLIER_NOISES * max(robust_deviation(solution.residual_R, freedom), _SMALLEST_NOISE)
     log_R = solution.residual_R / problem.scale_R
     return [
-        f"Run {run.run or row + 1} ({run.samples_seen} samples seen, error {run.error:.4g}) lies "
-        f"{100 * abs(math.expm1(-log_R[row])):.1f}% off the fit; measure it again."
+        f"Run {run.run or row + 1} ({run.samples_seen} samples seen, error "
+        f"{error_text(run.error, is_loss(run.metric))}) lies {percent(abs(math.expm1(-log_R[row])), 1)} "
+        "off the fit; measure it again."
         for row, run in enumerate(runs)
         if abs(solution.residual_R[row]) > limit
     ]
@@ -217,7 +223,7 @@ def structure_warnings(problem: Problem, solution: Solution) -> list[str]:
             if which == "longest":
                 remedy = "the law does not bend as the runs do, trust it less beyond them"
             sentences.append(
-                f"The {which} runs lie {100 * abs(off.mean()):.2g}% {side} the fit in {off.size} pools: "
+                f"The {which} runs lie {percent(abs(off.mean()))} {side} the fit in {off.size} pools: "
                 f"{remedy}."
             )
     return sentences
@@ -236,8 +242,8 @@ def order_warnings(problem: Problem, solution: Solution, draws_SX: Floats) -> li
         if fitted_P[index + 1] > fitted_P[index] and share >= _SURE:
             sentences.append(
                 f"Order of score is not order of utility: {worse} ({layout.worth} "
-                f"{shown_P[index + 1]:.3g}) teaches more than {better} ({layout.worth} "
-                f"{shown_P[index]:.3g}), which scores higher; look at the pairs of {better}."
+                f"{number(shown_P[index + 1])}) teaches more than {better} ({layout.worth} "
+                f"{number(shown_P[index])}), which scores higher; look at the pairs of {better}."
             )
     return sentences
 

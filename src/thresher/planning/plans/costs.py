@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thresher.budget import format_count
 from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.profile import HIGH, LOW
@@ -18,6 +17,7 @@ from thresher.planning.plans.frontier import Survey
 from thresher.planning.plans.predict import Predictor, errors
 from thresher.planning.plans.result import Charge, Payback
 from thresher.planning.runs.record import Run
+from thresher.tables import number, percent, plain
 
 _REACH = 50.0
 """Everything is followed to this many times the largest budget."""
@@ -54,9 +54,9 @@ def costs_of_runs(runs: Iterable[Run], *, scoring_flops: float | None = None) ->
     """
     longest: dict[tuple[object, ...], float] = {}
     rates = []
-    for number, run in enumerate(runs):
+    for row, run in enumerate(runs):
         if run.flops is not None and run.role != "verify":
-            key = (run.run or number, run.seed, run.recipe, run.model)
+            key = (run.run or row, run.seed, run.recipe, run.model)
             longest[key] = max(longest.get(key, 0.0), run.flops)
             rates.append(run.flops / run.samples_seen)
     return Costs(
@@ -138,16 +138,16 @@ def _sentence(
     said = " and ".join(named)
     verb = "costs" if len(named) == 1 else "cost"
     said = (
-        f"{said[:1].upper()}{said[1:]} {verb} as much as {_count(samples)} samples seen, {', '.join(shares)}"
+        f"{said[:1].upper()}{said[1:]} {verb} as much as {number(samples)} samples seen, {', '.join(shares)}"
     )
     if missing:
         said += f" ({missing[0]} is not known and not counted)"
-    start, end = _count(budgets_G[0]), _count(budgets_G[-1])
+    start, end = number(budgets_G[0]), number(budgets_G[-1])
     if not np.isfinite(since):
         return f"{said}; up to {end} training on everything is as good for less."
-    lost = [_count(charge.samples_seen) for charge in charges if not _pays(charge, samples)]
+    lost = [number(charge.samples_seen) for charge in charges if not _pays(charge, samples)]
     late = f", though not at {', '.join(lost)}" if lost and since < charges[-1].samples_seen else ""
-    where = f"at {start} already" if since <= budgets_G[0] else f"from {_count(since)} samples seen on"
+    where = f"at {start} already" if since <= budgets_G[0] else f"from {number(since)} samples seen on"
     return f"{said}; against training on everything that has paid back {where}{late}."
 
 
@@ -157,9 +157,5 @@ def _pays(charge: Charge, samples: float) -> bool:
 
 def _share(charge: Charge) -> str:
     if charge.share < 1:
-        return f"{100 * charge.share:.2g}% of {_count(charge.samples_seen)}"
-    return f"{charge.share:.2g} times {_count(charge.samples_seen)}"
-
-
-def _count(count: float) -> str:
-    return format_count(float(f"{count:.3g}"))
+        return f"{percent(charge.share)} of {number(charge.samples_seen)}"
+    return f"{plain(charge.share, 2)} times {number(charge.samples_seen)}"

@@ -37,8 +37,9 @@ from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.predict import Predictor, mean_errors, with_few_draws
 from thresher.planning.plans.result import LOSS_TOLERANCE, TOLERANCE, BudgetPlan
 from thresher.planning.plans.simplex import best_weights, starts
-from thresher.planning.plans.wording import Tiebreaker, gap_text
+from thresher.planning.plans.wording import Tiebreaker
 from thresher.planning.runs.record import is_loss
+from thresher.tables import gap_text
 
 KEPT_CANDIDATES = 64
 WEIGHTS = ("subsets", "continuous", "both")

@@ -23,6 +23,7 @@ from thresher.planning.laws.result import Laws
 from thresher.planning.plans.discrepancy import deviations, discrepancy_of, expected_reduction
 from thresher.planning.plans.mixes import MOST_POOLS, Mixes, all_mixes
 from thresher.planning.plans.wording import Comparison, Tiebreaker, train_both
+from thresher.tables import gap_text, passes_text, percent
 
 SHARES = (1.0, 0.25, 1 / 16)
 """Subsamples of the pools that candidate runs draw from."""
@@ -207,15 +208,15 @@ def describe(candidate: CandidateRun) -> str:
     pools = " + ".join(candidate.weights)
     return (
         f"{pools}, {format_count(unique)} pairs of it, {format_count(candidate.samples_seen)} samples seen "
-        f"({passes:.2g} passes)"
+        f"({passes_text(passes)} passes)"
     )
 
 
 def verdict(suggestions: Sequence[Suggestion], *, loss: bool) -> str:
     """One sentence: the run to make next, or that none is worth it."""
     best = suggestions[0]
-    fall = f"{best.regret_fall:.2g}" if loss else f"{100 * best.regret_fall:.2g} points"
-    cost = f"{100 * best.cost_share:.2g}% of the largest budget"
+    fall = gap_text(best.regret_fall, loss)
+    cost = f"{percent(best.cost_share)} of the largest budget"
     if best.worth:
         return (
             f"The next run to make is {best.about}: it costs {cost} and lowers the expected regret by {fall}."
@@ -238,8 +239,8 @@ def tiebreaker(laws: Laws, sizes: Mapping[str, int]) -> Tiebreaker:
         best = suggest(laws, candidates, budgets, sizes=sizes)[0]
         if best.regret_fall <= _LEAST_FALL:
             return train_both(contest)
-        fall = f"{best.regret_fall:.2g}" if contest.loss else f"{100 * best.regret_fall:.2g} points"
-        said = f"{best.about}: {100 * best.cost_share:.2g}% of this budget for {fall} less regret"
+        fall = gap_text(best.regret_fall, contest.loss)
+        said = f"{best.about}: {percent(best.cost_share)} of this budget for {fall} less regret"
         if best.worth:
             return f"The run that would tell most for its cost: {said}."
         return f"No probe is worth its cost here; the best one is {said}."

@@ -17,20 +17,26 @@ from thresher.planning.plans.result import (
     Payback,
     Policy,
 )
-from thresher.planning.plans.wording import error_text, gap_text, weighting_sentence
+from thresher.planning.plans.wording import weighting_sentence
 from thresher.planning.runs.record import is_loss
 from thresher.tables import (
     Block,
     Columns,
     Sentences,
     Table,
-    _columns,
-    _named,
-    _of_records,
     about,
+    chance_text,
+    columns_of_records,
+    columns_of_rows,
+    error_text,
+    gap_text,
+    html_of,
+    named_table,
+    passes_text,
     sentences,
     table,
     text_of,
+    to_pandas,
     to_polars,
 )
 
@@ -69,22 +75,12 @@ class Plan:
     payback: Payback | None = None
 
     def __repr__(self) -> str:
-        pass  # SELFIMPORT
-
         return f"<{plan_line(self)}>"
 
     def __str__(self) -> str:
-        from thresher.tables import text_of
-
-        pass  # SELFIMPORT
-
         return text_of(plan_blocks(self))
 
     def _repr_html_(self) -> str:
-        from thresher.tables import html_of
-
-        pass  # SELFIMPORT
-
         return html_of(plan_blocks(self))
 
     def to_polars(self, table: str = "budgets") -> Any:
@@ -96,8 +92,6 @@ class Plan:
 
     def to_pandas(self, table: str = "budgets") -> Any:
         """The same as a `pandas.DataFrame`."""
-        from thresher.tables import to_pandas
-
         return to_pandas(table_of_plan(self, table))
 
 
@@ -114,15 +108,15 @@ def _row(budget: BudgetPlan, loss: bool) -> dict[str, str]:
         "best": best.name,
         "error": error_text(best.predicted_error, loss),
         "interval": f"{error_text(best.low, loss)} to {error_text(best.high, loss)}",
-        "chance": f"{100 * best.chance_best:.0f}%",
+        "chance": chance_text(best.chance_best),
         "passes": _passes(best.repeats),
         "decision": budget.decision,
     }
 
 
 def _passes(repeats: Mapping[str, float]) -> str:
-    low, high = min(repeats.values()), max(repeats.values())
-    return f"{high:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g}-{high:.2g}"
+    low, high = passes_text(min(repeats.values())), passes_text(max(repeats.values()))
+    return high if low == high else f"{low}-{high}"
 
 
 def plan_text(plan: Plan) -> str:
@@ -166,12 +160,8 @@ def _weightings(plan: Plan) -> Sentences:
     return sentences(*lines)
 
 
-def crossovers_text(plan: Plan) -> str:
-    """A sentence a change of the best subset, or that there is none, and where it was looked for."""
-    return "\n".join(_crossovers(plan))
-
-
 def _crossovers(plan: Plan) -> list[str]:
+    """A sentence a change of the best subset, or that there is none, and where it was looked for."""
     where = ""
     if plan.looked_at is not None:
         where = f" between {about(plan.looked_at[0])} and {about(plan.looked_at[1])} samples seen"
@@ -204,7 +194,7 @@ def _policies(plan: Plan) -> Table:
 
 def table_of_plan(plan: Plan, name: str) -> Columns:
     """A table of a plan; see `PLAN_TABLES`."""
-    return _named(PLAN_TABLES, name)(plan)
+    return named_table(PLAN_TABLES, name)(plan)
 
 
 def _budgets(plan: Plan) -> Columns:
@@ -217,7 +207,7 @@ def _budgets(plan: Plan) -> Columns:
         )
         for budget in plan.budgets
     ]
-    return _columns(header, rows)
+    return columns_of_rows(header, rows)
 
 
 def _candidates(plan: Plan) -> Columns:
@@ -227,7 +217,7 @@ def _candidates(plan: Plan) -> Columns:
         for budget in plan.budgets
         for candidate in budget.candidates
     ]
-    return _columns(("samples_seen", "candidate", *_NUMBERS, "weighted"), rows)
+    return columns_of_rows(("samples_seen", "candidate", *_NUMBERS, "weighted"), rows)
 
 
 _NUMBERS = ("predicted_error", "low", "high", "chance_best", "expected_regret", "num_unique")
@@ -244,23 +234,23 @@ def _weights(plan: Plan) -> Columns:
         for budget in plan.budgets
         for pool, weight in budget.candidates[0].weights.items()
     ]
-    return _columns(("samples_seen", "best", "pool", "weight", "passes"), rows)
+    return columns_of_rows(("samples_seen", "best", "pool", "weight", "passes"), rows)
 
 
 def _crossover_columns(plan: Plan) -> Columns:
     """One row a change of the best subset."""
     names = ("before", "after", "samples_seen", "low", "high", "chance")
-    return _of_records(names, plan.crossovers)
+    return columns_of_records(names, plan.crossovers)
 
 
 def _frontier(plan: Plan) -> Columns:
     """One row a budget of the grid: the best mix and its error."""
-    return _of_records([field.name for field in fields(FrontierPoint)], plan.frontier)
+    return columns_of_records([field.name for field in fields(FrontierPoint)], plan.frontier)
 
 
 def _policy_columns(plan: Plan) -> Columns:
     """One row a mix that is kept at every budget: what that loses."""
-    return _of_records(("name", "mean_regret", "worst_regret"), plan.policies)
+    return columns_of_records(("name", "mean_regret", "worst_regret"), plan.policies)
 
 
 PLAN_TABLES: dict[str, Callable[[Plan], Columns]] = {

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from thresher.budget import format_count
-from thresher.planning.plans.wording import error_text
 from thresher.planning.runs.record import is_loss
-from thresher.tables import Block, sentences, text_of
+from thresher.tables import Block, error_text, html_of, passes_text, sentences, text_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +35,9 @@ class Prediction:
         return self.error
 
     def __str__(self) -> str:
-        pass  # SELFIMPORT
-
         return prediction_text(self)
 
     def _repr_html_(self) -> str:
-        from thresher.tables import html_of
-
-        pass  # SELFIMPORT
-
         return html_of(prediction_blocks(self))
 
 
@@ -68,6 +61,6 @@ def prediction_blocks(prediction: "Prediction") -> list[Block]:
 def _mix(prediction: "Prediction") -> str:
     alone = len(prediction.weights) == 1
     return " + ".join(
-        f"{'' if alone else f'{weight:.3g} x '}{pool} ({prediction.repeats[pool]:.2g} passes)"
+        f"{'' if alone else f'{weight:.3g} x '}{pool} ({passes_text(prediction.repeats[pool])} passes)"
         for pool, weight in prediction.weights.items()
     )

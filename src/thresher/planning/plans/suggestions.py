@@ -9,8 +9,19 @@ from typing import Any
 
 from thresher.budget import epochs
 from thresher.planning.plans.next_run import Suggestion, verdict
-from thresher.planning.plans.wording import gap_text
-from thresher.tables import Block, Columns, _columns, sentences, table, text_of
+from thresher.tables import (
+    Block,
+    Columns,
+    columns_of_rows,
+    gap_text,
+    html_of,
+    percent,
+    sentences,
+    table,
+    text_of,
+    to_pandas,
+    to_polars,
+)
 
 _SHOWN = 10
 _HEADER = ("run", "regret falls by", "variance falls by", "costs", "worth it")
@@ -42,27 +53,17 @@ class Suggestions:
         return f"<{len(self.runs)} suggested runs, first {self.runs[0].about}>"
 
     def __str__(self) -> str:
-        pass  # SELFIMPORT
-
         return suggestions_text(self.runs, loss=self.loss)
 
     def _repr_html_(self) -> str:
-        from thresher.tables import html_of
-
-        pass  # SELFIMPORT
-
         return html_of(suggestions_blocks(self.runs, loss=self.loss))
 
     def to_polars(self) -> Any:
         """The suggestions as a `polars.DataFrame`, one row a run."""
-        from thresher.tables import to_polars
-
         return to_polars(table_of_suggestions(self.runs))
 
     def to_pandas(self) -> Any:
         """The suggestions as a `pandas.DataFrame`, one row a run."""
-        from thresher.tables import to_pandas
-
         return to_pandas(table_of_suggestions(self.runs))
 
 
@@ -81,8 +82,8 @@ def _rows(found: Sequence[Suggestion], loss: bool) -> Iterator[tuple[str, ...]]:
         yield (
             suggestion.about,
             gap_text(suggestion.regret_fall, loss),
-            f"{100 * suggestion.variance_fall:.0f}%",
-            f"{100 * suggestion.cost_share:.2g}%",
+            percent(suggestion.variance_fall, 0),
+            percent(suggestion.cost_share),
             "yes" if suggestion.worth else "no",
         )
 
@@ -103,4 +104,4 @@ def table_of_suggestions(found: Sequence[Suggestion]) -> Columns:
                 *(one.regret_fall, one.variance_fall, one.cost_share, one.worth),
             )
         )
-    return _columns(header, rows)
+    return columns_of_rows(header, rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from thresher.budget import format_count
 from thresher.planning.plans.result import Candidate, Weighting
+from thresher.tables import chance_text, error_text, gap_text
 
 _MOST_SEEDS = 20
 _MOST_NAMED = 2
@@ -58,7 +59,7 @@ def best_sentence(
     within = gap_text(tolerance, loss)
     said = (
         f"{best.name} is best at {format_count(samples_seen)} samples seen (chance "
-        f"{100 * best.chance_best:.0f}% that no other is better by more than {within}), "
+        f"{chance_text(best.chance_best)} that no other is better by more than {within}), "
         f"{_predicted(best, loss)}."
     )
     if not as_good:
@@ -73,7 +74,7 @@ def close_sentence(best: Candidate, samples_seen: int, *, tolerance: float, loss
     return (
         f"{best.name} is as good as any at {format_count(samples_seen)} samples seen: another may be better, "
         f"but acting on it costs {gap_text(best.expected_regret, loss)} of error on average (chance "
-        f"{100 * best.chance_best:.0f}% that no other is better by more than {gap_text(tolerance, loss)}), "
+        f"{chance_text(best.chance_best)} that no other is better by more than {gap_text(tolerance, loss)}), "
         f"{_predicted(best, loss)}."
     )
 
@@ -91,8 +92,8 @@ def doubt_sentence(contest: Comparison, telling: Tiebreaker) -> str:
     best, rival = contest.best, contest.rival
     return (
         f"Cannot tell {best.name} from {rival.name} at {format_count(contest.samples_seen)} samples seen "
-        f"(chance to be best {100 * best.chance_best:.0f}% against {100 * rival.chance_best:.0f}%); acting "
-        f"on {best.name}, {_predicted(best, contest.loss)}, costs "
+        f"(chance to be best {chance_text(best.chance_best)} against {chance_text(rival.chance_best)}); "
+        f"acting on {best.name}, {_predicted(best, contest.loss)}, costs "
         f"{gap_text(best.expected_regret, contest.loss)} of error on average. {telling(contest)}"
     )
 
@@ -109,15 +110,3 @@ def weighting_sentence(weighting: Weighting, *, loss: bool) -> str:
 def _predicted(candidate: Candidate, loss: bool) -> str:
     low, high = error_text(candidate.low, loss), error_text(candidate.high, loss)
     return f"predicted error {error_text(candidate.predicted_error, loss)}, {low} to {high}"
-
-
-def error_text(error: float, loss: bool) -> str:
-    """An error in per cent with one digit, a loss with four significant digits."""
-    return f"{error:.4g}" if loss else f"{100 * error:.1f}%"
-
-
-def gap_text(difference: float, loss: bool, *, unit: bool = True) -> str:
-    """A difference of two errors, `0.35 points`, or of two losses, `0.012`."""
-    if loss:
-        return f"{difference:.2g}"
-    return f"{100 * difference:.2g}{' points' if unit else ''}"

@@ -32,6 +32,7 @@ from thresher.sharded.parts import (
     write_rejects,
     write_stamped,
 )
+from thresher.tables import percent
 
 LONGEST_STEM = 80
 
@@ -319,7 +320,7 @@ def status_of(filled: Filled, num_pairs: int, noun: str) -> tuple[str, ...]:
         said.append(f"no {noun} were imported; look at the quarantine for the reasons")
     elif absent:
         said.append(
-            f"{absent:,} of {filled.rows:,} rows ({100 * absent / filled.rows:.1f}%) are about pairs that "
+            f"{absent:,} of {filled.rows:,} rows ({percent(absent / filled.rows, 1)}) are about pairs that "
             "the shards do not hold; they are in the quarantine, and pools are cut from the others"
         )
     if filled.missing:

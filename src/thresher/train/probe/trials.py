@@ -30,7 +30,8 @@ from thresher.models.evaluation.metrics import error_of
 from thresher.models.evaluation.sets import load_tasks, smallest_error
 from thresher.models.towers import Towers
 from thresher.planning.runs.ledger import append_runs
-from thresher.planning.runs.record import Run
+from thresher.planning.runs.record import Run, is_loss
+from thresher.tables import error_text
 from thresher.train.dataset import Dataset, OpenDataset, open_dataset
 from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
 from thresher.train.loop import clear, train
@@ -125,7 +126,8 @@ def run_trials(
             results[name] = runs
             if progress is not None:
                 last = runs[-1]
-                progress(f"{name}: {last.metric} {last.error:.3f} after {last.samples_seen} samples")
+                error = error_text(last.error, is_loss(last.metric))
+                progress(f"{name}: {last.metric} {error} after {last.samples_seen} samples")
             while waiting and waiting[0].name in results:
                 done = waiting.pop(0).name
                 if is_first_rank():
