@@ -49,8 +49,8 @@ from thresher.models.flops import training_flops
 from thresher.models.towers import load_towers
 from thresher.pipeline.config import Config
 from thresher.pipeline.load import load_config
+from thresher.planning.api import predict
 from thresher.planning.laws.fit import fit, predict_runs
-from thresher.planning.laws.predict import predict_mix
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import winner
@@ -167,7 +167,7 @@ def cifar10(folder: Path, num_seeds: int) -> tuple[list[Run], list[Run]]:
         candidates = [
             Candidate(
                 name=name,
-                predicted=float(predict_mix(laws, weights, pools.sizes, end)),
+                predicted=predict(laws, weights, end, sizes=pools.sizes).error,
                 small=errors_of(small, [trials[name, seed] for seed in SMALL_SEEDS], end),
                 large=errors_of(larger, [trials[name, seed] for seed in SMALL_SEEDS[:num_seeds]], end),
             )

@@ -11,8 +11,8 @@ import pytest
 import thresher as th
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_run, planted_runs
 from tests.planning.plans.drawn import drawn_laws
+from tests.planning.predicting import mix_band, mix_error
 from thresher.planning.laws.mix import predict as predict_truth
-from thresher.planning.laws.predict import predict_mix, predict_mix_interval
 from thresher.planning.laws.registry import LAWS as REGISTER
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
@@ -136,8 +136,8 @@ def test_a_prediction_is_near_the_truth_and_tells_how_often_samples_repeat(fit):
 def test_a_prediction_equals_that_of_the_laws(fit):
     sizes = {"p0": 3_000_000, "p1": POOL_SIZE}
     found = th.predict(fit, {"p0": 1.0, "p1": 1.0}, 64_000_000, sizes=sizes)
-    assert found.error == predict_mix(fit, {"p0": 1, "p1": 1}, sizes, 64e6)
-    low, high = predict_mix_interval(fit, {"p0": 1, "p1": 1}, sizes, 64e6)
+    assert found.error == mix_error(fit, {"p0": 1, "p1": 1}, sizes, 64e6)
+    low, high = mix_band(fit, {"p0": 1, "p1": 1}, sizes, 64e6)
     assert (found.low, found.high) == (low[0], high[0])
 
 

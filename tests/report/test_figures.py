@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from tests.planning.predicting import mix_band, mix_error
 from tests.report.planted import (
     NAMES,
     PROBE_UNIQUE,
@@ -16,7 +17,7 @@ from tests.report.planted import (
     planted_runs,
 )
 from tests.report.reading import Page
-from thresher.planning.laws.predict import predict_draws, predict_mix, predict_mix_interval, utility_curve
+from thresher.planning.laws.predict import predict_draws, utility_curve
 from thresher.planning.runs.record import Run
 from thresher.report.chart import Band, Chart, Line, Points, count_axis, pool_mark
 from thresher.report.law_charts import NORMAL_95, error_chart, residual_chart, utility_chart
@@ -80,8 +81,8 @@ def test_curves_and_bands_are_the_predictions_of_all_laws() -> None:
     curve = _of(_errors(), Line, name)[0]
     pools = NAMES[:2]
     weights, unique = dict.fromkeys(pools, 1.0), dict.fromkeys(pools, 640.0)
-    np.testing.assert_allclose(curve.y, 100 * predict_mix(LAWS, weights, unique, curve.x), rtol=1e-12)
-    low, high = predict_mix_interval(LAWS, weights, unique, curve.x)
+    np.testing.assert_allclose(curve.y, 100 * mix_error(LAWS, weights, unique, curve.x), rtol=1e-12)
+    low, high = mix_band(LAWS, weights, unique, curve.x)
     (band,) = [band for band in _of(_errors(), Band) if band.mark == curve.mark]
     np.testing.assert_allclose([band.low, band.high], [100 * low, 100 * high], rtol=1e-12)
 
@@ -239,7 +240,7 @@ def test_a_mix_kept_at_every_budget_never_lies_below_the_front() -> None:
     for line in kept:
         assert (line.y >= best - 1e-9).all()
         weights = next(dict(policy.weights) for policy in PLAN.policies if policy.name == line.name)
-        np.testing.assert_allclose(line.y, 100 * predict_mix(LAWS, weights, SIZES, line.x), rtol=1e-9)
+        np.testing.assert_allclose(line.y, 100 * mix_error(LAWS, weights, SIZES, line.x), rtol=1e-9)
 
 
 def test_a_front_of_free_weights_goes_by_one_name() -> None:

@@ -14,7 +14,7 @@ resized twice, and the larger patch costs no more in the patch embedding either.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -28,7 +28,6 @@ from torch.func import functional_call
 from torch.nn.functional import interpolate, normalize
 
 from thresher.errors import InputError
-from thresher.models.flops import forward_flops
 from thresher.models.towers import Towers
 
 
@@ -240,8 +239,3 @@ class FlexiForward(torch.nn.Module):
         if model.logit_bias is not None:
             output["logit_bias"] = model.logit_bias
         return output
-
-
-def low_forward_flops(towers: Towers, num_tokens: int, patch: int) -> float:
-    """FLOPs of embedding one pair, its image at low resolution; compare with `flops.forward_flops`."""
-    return forward_flops(replace(towers, model=FlexiForward(towers.model, patch)), num_tokens)

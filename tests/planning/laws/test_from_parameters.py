@@ -5,10 +5,11 @@ import pytest
 
 from tests.planning.laws.planted import LENGTHS, PUBLISHED, parameters
 from thresher.errors import InputError
-from thresher.planning.laws.law import Parameters, shared_names
+from thresher.planning.laws.law import Parameters, design, error, shared_names
 from thresher.planning.laws.laws_file import load_laws, save_laws
 from thresher.planning.laws.mix import predict
-from thresher.planning.laws.predict import predict_draws, predict_fit
+from thresher.planning.laws.predict import parameters as fitted_parameters
+from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.registry import LAWS
 
 
@@ -39,7 +40,8 @@ def test_parameters_of_any_law_predict_what_the_law_does(law, tmp_path):
     laws = load_laws(written(tmp_path, record_of(law, truth)))
     weights, sizes = [0.3, 0.7], [2e6, 5e6]
     expected = predict(LAWS[law], truth, LENGTHS, weights, sizes)
-    np.testing.assert_allclose(predict_fit(laws.best, LENGTHS, weights, sizes), expected)
+    fitted = error(LAWS[law], fitted_parameters(laws.best), design(LENGTHS, weights, sizes))
+    np.testing.assert_allclose(fitted, expected)
     np.testing.assert_allclose(predict_draws(laws, LENGTHS, weights, sizes).mean(0), expected)
     assert [pool.pool_samples for pool in laws.pools] == sizes
 

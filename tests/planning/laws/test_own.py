@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.planning.laws.planted import LENGTHS, POOL_SIZE, parameters, planted_run, planted_runs
+from tests.planning.predicting import mix_error
 from thresher.errors import InputError
 from thresher.planning.laws.descent import descend
 from thresher.planning.laws.fit import fit
@@ -11,7 +12,7 @@ from thresher.planning.laws.law import Parameters, design, error, error_with_jac
 from thresher.planning.laws.laws_file import laws_to_record, load_laws, save_laws
 from thresher.planning.laws.layout import layout_of, logarithmic, to_natural, to_parameters
 from thresher.planning.laws.predict import parameters as fitted_parameters
-from thresher.planning.laws.predict import predict_draws, predict_mix
+from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.problem import build_problem, residuals
 from thresher.planning.laws.published import error_as_published
 from thresher.planning.laws.registry import LAWS
@@ -137,8 +138,8 @@ def test_own_values_survive_their_file(found, tmp_path):
 
 def test_a_pool_of_next_to_no_weight_changes_no_prediction(found):
     sizes = dict.fromkeys(POOLS, POOL_SIZE)
-    without = predict_mix(found, {"p0": 0.6, "p1": 0.4}, sizes, [9e7])
-    beside = predict_mix(found, {"p0": 0.6, "p1": 0.4, "p2": 1e-12}, sizes, [9e7])
+    without = mix_error(found, {"p0": 0.6, "p1": 0.4}, sizes, [9e7])
+    beside = mix_error(found, {"p0": 0.6, "p1": 0.4, "p2": 1e-12}, sizes, [9e7])
     np.testing.assert_allclose(beside, without, rtol=1e-9)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.planning.laws.planted import POOL_SIZE, planted_run, planted_runs
 from tests.planning.laws.test_recovery import LENGTHS, MODELS, drawn_truth
+from tests.planning.predicting import mix_band, mix_error
 from thresher.errors import InputError
 from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.laws.law import design, error
@@ -13,9 +14,6 @@ from thresher.planning.laws.predict import (
     draw_parameters,
     parameters,
     predict_draws,
-    predict_fit,
-    predict_mix,
-    predict_mix_interval,
     utility_curve,
 )
 from thresher.planning.laws.registry import LAWS
@@ -30,6 +28,11 @@ def laws():
     found = fit(planted_runs(TRUTH, lengths=LENGTHS, noise=0.002, seed=1), num_draws=60)
     assert len(found.fits) > 1
     return found
+
+
+def fitted_error(one, n, weights_P):
+    """The error by one law at its fitted values."""
+    return error(LAWS[one.law], parameters(one), design(n, weights_P, np.full(3, POOL_SIZE)))
 
 
 def test_every_law_has_draws_in_proportion_to_its_weight(laws):
@@ -66,16 +69,16 @@ def test_a_drift_widens_what_is_said_of_longer_runs_and_moves_no_prediction(laws
 
 def test_a_prediction_is_the_mean_over_the_draws_and_lies_in_its_interval(laws):
     n = np.geomspace(8e6, 5e8, 7)
-    middle = predict_mix(laws, MIX, SIZES, n)
+    middle = mix_error(laws, MIX, SIZES, n)
     draws = predict_draws(laws, n, [0.5, 0.5, 0], np.full(3, POOL_SIZE))
     np.testing.assert_allclose(middle, draws.mean(0), rtol=1e-13)
-    low, high = predict_mix_interval(laws, MIX, SIZES, n)
+    low, high = mix_band(laws, MIX, SIZES, n)
     assert (low < middle).all()
     assert (middle < high).all()
-    wide_low, wide_high = predict_mix_interval(laws, MIX, SIZES, n, with_noise=True)
+    wide_low, wide_high = mix_band(laws, MIX, SIZES, n, with_noise=True)
     assert (wide_high - wide_low).mean() > (high - low).mean()
     assert (wide_high - wide_low > 2 * laws.noise).all()  # 3.3 noises of one run, and the doubt
-    again = predict_mix_interval(laws, {"p1": 3, "p0": 3}, SIZES, n, with_noise=True)
+    again = mix_band(laws, {"p1": 3, "p0": 3}, SIZES, n, with_noise=True)
     np.testing.assert_array_equal(again, (wide_low, wide_high))
 
 
@@ -106,7 +109,7 @@ def test_laws_without_draws_have_a_noise_too(laws):
 
 def test_the_interval_holds_what_a_mix_turns_out_to_have(laws):
     run = planted_run(TRUTH, [0.5, 0.5, 0], 200_000_000)
-    low, high = predict_mix_interval(laws, MIX, SIZES, 200_000_000)
+    low, high = mix_band(laws, MIX, SIZES, 200_000_000)
     assert low[0] - 0.002 < run.error < high[0] + 0.002
 
 
@@ -123,10 +126,10 @@ def test_predicting_runs_agrees_with_the_points_of_the_fit(laws):
 def test_runs_and_mixes_are_predicted_alike_however_few_the_draws(num_draws):
     found = fit(planted_runs(TRUTH, lengths=LENGTHS, noise=0.002, seed=1), num_draws=num_draws)
     run = planted_run(TRUTH, [0.5, 0.5, 0], 500_000_000)
-    mix = predict_mix(found, MIX, SIZES, 500_000_000)
+    mix = mix_error(found, MIX, SIZES, 500_000_000)
     assert predict_runs(found, [run])[0] == pytest.approx(float(mix), rel=1e-13)
     if num_draws == 0:
-        alone = [predict_fit(one, 5e8, [0.5, 0.5, 0], np.full(3, POOL_SIZE)) for one in found.fits]
+        alone = [fitted_error(one, 5e8, [0.5, 0.5, 0]) for one in found.fits]
         assert float(mix) == pytest.approx(np.average(alone, weights=found.weights), abs=1e-4)
 
 
@@ -136,7 +139,7 @@ def test_one_law_at_its_fitted_values(name):
     best = fit(planted_runs(truth, law=name, lengths=LENGTHS), law=name, num_draws=0).best
     n = np.array([5e6, 7e8])
     expected = error(LAWS[name], truth, design(n, [0.3, 0.3, 0.4], np.full(3, POOL_SIZE)))
-    found = predict_fit(best, n, [0.3, 0.3, 0.4], np.full(3, POOL_SIZE))
+    found = fitted_error(best, n, [0.3, 0.3, 0.4])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert set(parameters(best).shared) == set(truth.shared)
 
@@ -155,7 +158,7 @@ def test_a_sized_law_predicts_for_the_largest_model_unless_told():
     for found, params in ((draws, max(MODELS)), (tiny, 2e7)):
         run = planted_run(truth, weights, 90_000_000, params=params, metric="loss")
         assert found.mean() == pytest.approx(run.error, abs=0.003)
-    np.testing.assert_allclose(predict_mix(laws, MIX, SIZES, 9e7), draws.mean(0))
+    np.testing.assert_allclose(mix_error(laws, MIX, SIZES, 9e7), draws.mean(0))
 
 
 def test_the_worth_of_a_repetition_halves_with_every_half_life(laws):
@@ -175,10 +178,3 @@ def test_the_worth_of_a_repetition_falls_below_zero_only_where_a_sample_does_har
         truth.shared.update({key: np.asarray(value) for key, value in shared.items()})
         best = fit(planted_runs(truth, law=name, lengths=LENGTHS), law=name, num_draws=0).best
         np.testing.assert_allclose(utility_curve(best, "p1", k), [1.0, last], atol=1e-4)
-
-
-def test_a_mix_that_cannot_be_predicted_is_named(laws):
-    with pytest.raises(InputError, match="no law for pool 'p9'"):
-        predict_mix(laws, {"p9": 1.0}, SIZES, 1e7)
-    with pytest.raises(InputError, match="'p0' has weight 1 but no size"):
-        predict_mix(laws, {"p0": 1.0}, {}, 1e7)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import drawn_laws
+from tests.planning.predicting import mix_error
 from thresher.errors import InputError
-from thresher.planning.laws.predict import predict_draws, predict_mix
+from thresher.planning.laws.predict import predict_draws
 from thresher.planning.plans.costs import Costs, costs_of_runs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.result import winner
@@ -53,7 +54,7 @@ def test_they_have_paid_back_where_everything_needs_that_many_samples_more() -> 
     assert 16e6 < paid.since < 1.28e9
     for budget, charge in zip(plan.budgets, paid.budgets, strict=True):
         later = charge.samples_seen + charge.saved_samples
-        reached = float(predict_mix(LAWS, everything, plan.pools, later))
+        reached = float(mix_error(LAWS, everything, plan.pools, later))
         assert reached == pytest.approx(winner(budget).predicted_error, abs=1e-3)
         assert (charge.saved_samples >= paid.samples) == (charge.samples_seen >= paid.since)
         assert 0 <= charge.chance <= 1

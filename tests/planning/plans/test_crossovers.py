@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import drawn_laws
-from thresher.planning.laws.predict import predict_mix
+from tests.planning.predicting import mix_error
 from thresher.planning.plans.make_plan import make_plan
 
 BUDGETS = (32_000_000, 64_000_000, 128_000_000, 640_000_000)
@@ -17,7 +17,7 @@ def test_the_crossover_is_where_the_two_predictions_meet() -> None:
     assert (first.before, first.after) == ("p0", "p0 + p1")
     assert 64e6 < first.samples_seen < 128e6
     gap = [
-        float(predict_mix(laws, weights, plan.pools, first.samples_seen))
+        float(mix_error(laws, weights, plan.pools, first.samples_seen))
         for weights in ({"p0": 1.0}, {"p0": 0.5, "p1": 0.5})
     ]
     assert gap[0] == pytest.approx(gap[1], abs=1e-9)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import drawn_laws
-from thresher.planning.laws.predict import predict_mix
+from tests.planning.predicting import mix_error
 from thresher.planning.plans.frontier import grid_around
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.result import winner
@@ -46,6 +46,6 @@ def test_fixed_policies_lose_what_the_frontier_gains() -> None:
         assert min(policy.regrets) >= 0
         assert policy.worst_regret == max(policy.regrets)
         for point, regret in zip(PLAN.frontier, policy.regrets, strict=True):
-            error = float(predict_mix(LAWS, policy.weights, PLAN.pools, point.samples_seen))
+            error = float(mix_error(LAWS, policy.weights, PLAN.pools, point.samples_seen))
             assert error - point.error == pytest.approx(regret, abs=1e-9)
     assert [policy.mean_regret for policy in PLAN.policies] == sorted(p.mean_regret for p in PLAN.policies)

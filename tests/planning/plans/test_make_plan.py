@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import POOL_SIZE, both_laws, drawn_laws
+from tests.planning.predicting import mix_error
+from thresher.budget import Price
 from thresher.errors import InputError
-from thresher.planning.laws.predict import predict_draws, predict_mix
+from thresher.planning.laws.predict import predict_draws
 from thresher.planning.plans import predict
+from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
 from thresher.planning.plans.result import winner
@@ -37,7 +40,7 @@ def test_every_subset_is_a_candidate_with_its_own_prediction() -> None:
         assert candidate.weights == pytest.approx({pool: sizes[pool] / whole for pool in candidate.pools})
         assert candidate.repeats == pytest.approx(dict.fromkeys(candidate.pools, 64_000_000 / whole))
         assert candidate.predicted_error == pytest.approx(
-            float(predict_mix(DOUBTFUL, candidate.weights, sizes, 64_000_000)), rel=1e-12
+            float(mix_error(DOUBTFUL, candidate.weights, sizes, 64_000_000)), rel=1e-12
         )
 
 

@@ -1,6 +1,6 @@
 """What fitted laws predict: curves, draws of their parameters, and errors at designs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from thresher.errors import InputError
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error
 from thresher.planning.laws.layout import Layout, layout_of, to_parameters
-from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Fit, Laws
 
@@ -54,13 +53,6 @@ def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
         )
     draws = fit.draws_SX.reshape(len(fit.draws_SX), *(1,) * more_axes, -1)
     return to_parameters(layout_of_fit(fit), draws, _reference(fit), fit.num_params)
-
-
-def predict_fit(
-    fit: Fit, samples_seen: ArrayLike, weights: ArrayLike, num_unique: ArrayLike, params: float | None = None
-) -> Floats:
-    """Predicted error of one law at its fitted values; arguments as in `predict_draws`, which see."""
-    return error(LAWS[fit.law], parameters(fit), _design(fit, samples_seen, weights, num_unique, params))
 
 
 def predict_draws(
@@ -134,46 +126,6 @@ def _normal(count: int) -> Floats:
     return np.array([NormalDist().inv_cdf(place) for place in places.tolist()])
 
 
-def predict_mix(
-    laws: Laws, weights: Mapping[str, float], num_unique: Mapping[str, float], samples_seen: ArrayLike
-) -> Floats:
-    """Predicted error of a mix, the mean over the draws, one value for each of `samples_seen`.
-
-    Args:
-        laws: The fitted laws.
-        weights: Pool name to sampling weight, relative.
-        num_unique: Pool name to unique samples that the run draws from.
-        samples_seen: Any shape.
-
-    Raises:
-        InputError: naming a pool without a law or without a size.
-    """
-    weights_P, unique_P = _mix_arrays(laws, weights, num_unique)
-    return np.asarray(predict_draws(laws, samples_seen, weights_P, unique_P).mean(0))
-
-
-def predict_mix_interval(
-    laws: Laws,
-    weights: Mapping[str, float],
-    num_unique: Mapping[str, float],
-    samples_seen: ArrayLike,
-    *,
-    with_noise: bool = False,
-) -> tuple[Floats, Floats]:
-    """5% and 95% quantiles of the predicted error over the draws.
-
-    That is the doubt about the law; `with_noise` adds the noise of a single run, as a run measured next will
-    have it (`draw_noise`).
-    """
-    weights_P, unique_P = _mix_arrays(laws, weights, num_unique)
-    seen_N = np.atleast_1d(np.asarray(samples_seen, float))
-    error_SN = predict_draws(laws, seen_N, weights_P, unique_P)
-    if with_noise:
-        error_SN = error_SN + draw_noise(laws)[:, None]
-    low_N, high_N = np.quantile(error_SN, (LOW, HIGH), axis=0)
-    return low_N, high_N
-
-
 def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike) -> Floats:
     """What a sample of one pool is worth on its k-th repetition (0 is the first pass), 1 when fresh.
 
@@ -203,18 +155,3 @@ def _design(
 
 def _reference(fit: Fit) -> Floats:
     return np.array([pool.num_unique for pool in fit.pools], float)
-
-
-def _mix_arrays(
-    laws: Laws, weights: Mapping[str, float], num_unique: Mapping[str, float]
-) -> tuple[Floats, Floats]:
-    names = laws.pool_names
-    for pool, weight in weights.items():
-        if pool not in names:
-            raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(names)}")
-        if weight > 0 and not num_unique.get(pool, 0) > 0:
-            raise InputError(f"pool {pool!r} has weight {weight:g} but no size; give its number of samples")
-    total = sum(weights.values())
-    weights_P = np.array([weights.get(name, 0.0) / total for name in names])
-    unique_P = np.array([max(1.0, num_unique.get(name, 1.0)) for name in names])
-    return weights_P, unique_P

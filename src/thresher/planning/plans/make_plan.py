@@ -72,7 +72,7 @@ def make_plan(
         tolerance: Errors closer than this count as equal; 0.001 (.1 points), or 0.005 for a loss.
         kept: How many candidates a budget lists. Single pools, nested prefixes and all pools together are
             always listed.
-        telling: Names the run that would tell two mixes apart; `next_run.telling_run` where absent.
+        telling: Names the run that would tell two mixes apart; `next_run.tiebreaker` where absent.
 
     Raises:
         InputError: without a budget, for a budget below 1, for a pool of the laws that has no size, or for

@@ -84,7 +84,7 @@ class Plan:
         return html_of(plan_blocks(self))
 
     def to_polars(self, table: str = "budgets") -> Any:
-        """A `polars.DataFrame`, named as in `frames.PLAN_TABLES`.
+        """A `polars.DataFrame`, named as in `PLAN_TABLES`.
 
         "budgets", "candidates", "weights" (of the chosen mixes), "crossovers", "frontier" or "policies".
         """
