@@ -16,7 +16,6 @@ from thresher.models.flexi import (
     check_flexi,
     encode_image_low,
     resize_matrix,
-    resize_patch_weight,
     resize_positions,
     shrink_patches,
 )
@@ -70,6 +69,13 @@ def make_timm() -> torch.nn.Module:
     return model.eval()
 
 
+def resize_patch_weight(weight_C3pp: torch.Tensor, patch: int) -> torch.Tensor:
+    """The weights that give on an image enlarged by `patch / p` what these give on the image."""
+    enlarging = resize_matrix(weight_C3pp.shape[-1], patch).double()
+    shrinking = torch.linalg.pinv(enlarging).to(weight_C3pp.dtype)
+    return shrinking.T @ weight_C3pp @ shrinking
+
+
 @pytest.mark.parametrize("larger", [8, 12, 10])
 def test_resized_weights_give_on_an_enlarged_image_what_the_weights_give_on_the_image(larger: int) -> None:
     patch = images(size=4)
@@ -90,11 +96,6 @@ def test_a_smaller_image_is_to_the_weights_what_the_image_is_to_the_resized_weig
     assert torch.allclose(conv2d(shrink_patches(images(), 4, 8), weights(), stride=4), expected, atol=1e-5)
 
 
-def test_weights_at_their_own_patch_size_are_themselves() -> None:
-    own = weights()
-    assert resize_patch_weight(own, 4) is own
-
-
 def test_the_resize_matrix_is_made_once() -> None:
     assert resize_matrix(4, 8) is resize_matrix(4, 8)
 
@@ -106,9 +107,9 @@ def test_a_pass_without_gradients_leaves_no_matrix_that_a_later_one_with_gradien
     encode_image_low(model, images(), 16).sum().backward()
     assert model.visual.conv1.weight.grad.abs().sum() > 0
     with torch.inference_mode():
-        resize_patch_weight(weights(6), 14)
-    own = weights(6).requires_grad_()
-    resize_patch_weight(own, 14).sum().backward()
+        shrink_patches(images(size=14), 6, 14)
+    own = images(size=14).requires_grad_()
+    shrink_patches(own, 6, 14).sum().backward()
     assert own.grad.abs().sum() > 0
 
 

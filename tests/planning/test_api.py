@@ -10,9 +10,9 @@ import pytest
 
 import thresher as th
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_run, planted_runs
+from tests.planning.laws.planted import predict as predict_truth
 from tests.planning.plans.drawn import drawn_laws
 from tests.planning.predicting import mix_band, mix_error
-from thresher.planning.laws.mix import predict as predict_truth
 from thresher.planning.laws.registry import LAWS as REGISTER
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan

@@ -6,19 +6,53 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tests.models.small import RESNET, VIT
 from thresher.data.images.pixels import MappedImages, Pixels
+from thresher.errors import InputError
 from thresher.models.towers import Towers, embed_images, load_towers
 from thresher.train.distributed import SINGLE, Ranks
 from thresher.train.loop import Measurement, train
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe
-from thresher.train.reference import InMemory, ReferenceSource
+from thresher.train.reference import ReferenceSource
 
 BATCH = 16
 RECIPE = Recipe(model=RESNET, batch_size=BATCH, warmup_samples=64, precision="fp32")
 JOINT = dataclasses.replace(RECIPE, model=VIT, select="joint", filter_ratio=0.75, chunks=4)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InMemory:
+    """Embeddings in arrays, one row a uid."""
+
+    uids: Sequence[str]
+    image_nD: npt.NDArray[np.float32]
+    text_nD: npt.NDArray[np.float32]
+    scale: float
+    bias: float
+
+    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """Place of each uid.
+
+        Raises:
+            InputError: a uid is missing; the text names it.
+        """
+        place = {uid: number for number, uid in enumerate(self.uids)}
+        wanted = uids.to_pylist() if isinstance(uids, pa.ChunkedArray) else uids
+        try:
+            return np.array([place[uid] for uid in wanted], dtype=np.int64)
+        except KeyError as error:
+            raise InputError(f"uid {error.args[0]} has no reference embedding; embed its pair") from error
+
+    def image(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Image embeddings, [B, D]."""
+        return self.image_nD[places]
+
+    def text(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Caption embeddings, [B, D]."""
+        return self.text_nD[places]
 
 
 def pixels(count: int) -> Pixels:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.small import BATCH, RECIPE, flat_pairs, random_reference, run
+from tests.train.small import BATCH, RECIPE, InMemory, flat_pairs, random_reference, run
 from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import load_towers
@@ -19,7 +19,7 @@ from thresher.train.chooser import Chooser
 from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs
 from thresher.train.pairs import Batch, Pairs
-from thresher.train.reference import InMemory, join
+from thresher.train.reference import join
 from thresher.train.scoring import embed
 
 PATCHED = "thresher-tiny-vit-32"

@@ -12,7 +12,17 @@ import torch
 
 from tests.killing import kill_when_ready
 from tests.models.small import VIT
-from tests.train.small import BATCH, JOINT, RECIPE, Stop, flat_pairs, random_reference, run, stopping
+from tests.train.small import (
+    BATCH,
+    JOINT,
+    RECIPE,
+    InMemory,
+    Stop,
+    flat_pairs,
+    random_reference,
+    run,
+    stopping,
+)
 from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
 from thresher.selection.sub_batch import select
@@ -21,7 +31,6 @@ from thresher.train import ledger, picks, telemetry, trace
 from thresher.train.chooser import selection_dtype
 from thresher.train.loop import STATE_FILE, Measurement
 from thresher.train.pairs import Pairs
-from thresher.train.reference import InMemory
 from thresher.train.scoring import embed
 
 POINTS = (12 * BATCH, 24 * BATCH)

@@ -61,23 +61,11 @@ def _regridding(old: int, new: int, device: torch.device) -> torch.Tensor:
         return resize_matrix(old, new, "bicubic").float().to(device)
 
 
-def resize_patch_weight(weight_C3pp: torch.Tensor, patch: int) -> torch.Tensor:
-    """The patch embedding for patches of `patch` pixels, [C, 3, P, P], differentiable in the weights given.
-
-    On an image enlarged by `patch / p` it gives what `weight_C3pp` gives on the image.
-    """
-    own = weight_C3pp.shape[-1]
-    if patch == own:
-        return weight_C3pp
-    shrinking = _shrinking(own, patch, weight_C3pp.device)
-    return (shrinking.T @ weight_C3pp.float() @ shrinking).to(weight_C3pp.dtype)
-
-
 def shrink_patches(images_B3HW: torch.Tensor, own: int, patch: int) -> torch.Tensor:
     """Smaller images, each patch of `patch` pixels shrunk to `own` by the pseudo-inverse of enlarging.
 
-    What weights for `own` pixels give on the result is what `resize_patch_weight` of them gives on the
-    images.
+    What weights for `own` pixels give on the result is what these weights, resized by the same matrix, give
+    on the images.
     """
     with _full_precision(images_B3HW.device):
         shrinking = _shrinking(own, patch, images_B3HW.device).T

@@ -21,7 +21,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 class ReferenceSource(Protocol):
-    """Embeddings by uid; `open_embeddings` of `thresher.scores.embeddings.stored` or `InMemory`."""
+    """Embeddings by uid; such as `open_embeddings` of `thresher.scores.embeddings.stored`."""
 
     @property
     def scale(self) -> float:
@@ -44,38 +44,6 @@ class ReferenceSource(Protocol):
     def text(self, places: Rows) -> Vectors:
         """Caption embeddings of unit length, [B, D]."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class InMemory:
-    """Embeddings in arrays, one row a uid."""
-
-    uids: Sequence[str]
-    image_nD: Vectors
-    text_nD: Vectors
-    scale: float
-    bias: float
-
-    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
-        """Place of each uid.
-
-        Raises:
-            InputError: a uid is missing; the text names it.
-        """
-        place = {uid: number for number, uid in enumerate(self.uids)}
-        wanted = uids.to_pylist() if isinstance(uids, pa.ChunkedArray) else uids
-        try:
-            return np.array([place[uid] for uid in wanted], dtype=np.int64)
-        except KeyError as error:
-            raise InputError(f"uid {error.args[0]} has no reference embedding; embed its pair") from error
-
-    def image(self, places: Rows) -> Vectors:
-        """Image embeddings, [B, D]."""
-        return self.image_nD[places]
-
-    def text(self, places: Rows) -> Vectors:
-        """Caption embeddings, [B, D]."""
-        return self.text_nD[places]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

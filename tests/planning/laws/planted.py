@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from thresher.planning.laws.law import Parameters, design, error, shared_names
+from thresher.planning.laws.law import Floats, Law, Parameters, design, error, shared_names
 from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.utility import log_exposure
 from thresher.planning.runs.record import Run
 
 POOL_SIZE = 12_800_000
@@ -47,6 +49,29 @@ PUBLISHED = parameters(
     b=(-0.16, -0.125, -0.10, -0.085), tau=(6.727272727, 8.545454545, 5.272727273, 2.272727273), A=1.0
 )
 """The authors' utility fit of the T-MARS pools of DataComp medium."""
+
+
+def predict(
+    law: Law, truth: Parameters, samples_seen: ArrayLike, weights: ArrayLike, num_unique: ArrayLike
+) -> Floats:
+    """The error of exact passes by a law with these parameters; the arguments as in `Design`."""
+    return error(law, truth, design(samples_seen, weights, num_unique))
+
+
+def error_of_pool(
+    samples_seen: ArrayLike,
+    num_unique: float,
+    *,
+    A: float,
+    n0: float,
+    d: float,
+    b: float,
+    tau: float,
+) -> Floats:
+    """Error after training on one pool of `num_unique` samples by the utility law, exact passes."""
+    seen, interval, half_life = (np.asarray(value, float) for value in (samples_seen, num_unique, tau))
+    start = log_exposure(np.asarray(n0, float), interval, half_life).value
+    return np.asarray(A * np.exp(b * (log_exposure(seen, interval, half_life).value - start)) + d)
 
 
 def planted_run(

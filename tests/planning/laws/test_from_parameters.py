@@ -3,11 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from tests.planning.laws.planted import LENGTHS, PUBLISHED, parameters
+from tests.planning.laws.planted import LENGTHS, PUBLISHED, parameters, predict
 from thresher.errors import InputError
 from thresher.planning.laws.law import Parameters, design, error, shared_names
 from thresher.planning.laws.laws_file import load_laws, save_laws
-from thresher.planning.laws.mix import predict
 from thresher.planning.laws.predict import parameters as fitted_parameters
 from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.registry import LAWS

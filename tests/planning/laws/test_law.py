@@ -6,7 +6,7 @@ import pytest
 from tests.planning.laws.planted import parameters
 from thresher.errors import InputError
 from thresher.planning.laws.law import Parameters, design, error, error_with_jacobian
-from thresher.planning.laws.layout import Layout, layout_of, logarithmic, to_natural, to_parameters
+from thresher.planning.laws.layout import Layout, layout_of, to_natural, to_parameters
 from thresher.planning.laws.registry import LAWS
 
 POOLS = ("a", "b", "c")
@@ -23,7 +23,7 @@ def example(name: str, *, n0: float = 300.0, sized: bool = False, **changed) -> 
 
 def coordinates_of(layout: Layout, truth: Parameters):
     natural = np.concatenate([[truth.shared[name] for name in layout.shared], truth.worth_P, truth.tau_P])
-    logs = logarithmic(layout)
+    logs = layout.logs
     return np.where(logs, np.log(np.where(logs, natural, 1.0)), natural)
 
 

@@ -3,12 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.planning.laws.planted import POOL_SIZE, PUBLISHED, parameters
+from tests.planning.laws.planted import POOL_SIZE, PUBLISHED, error_of_pool, parameters, predict
 from thresher.planning.laws.law import Parameters, design, error
-from thresher.planning.laws.mix import predict
 from thresher.planning.laws.published import error_as_published
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.utility import error_of_pool
 
 UTILITY = LAWS["utility"]
 BUDGETS = np.array([32e6, 64e6, 128e6, 640e6])

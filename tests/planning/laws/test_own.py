@@ -10,7 +10,7 @@ from thresher.planning.laws.descent import descend
 from thresher.planning.laws.fit import fit
 from thresher.planning.laws.law import Parameters, design, error, error_with_jacobian
 from thresher.planning.laws.laws_file import laws_to_record, load_laws, save_laws
-from thresher.planning.laws.layout import layout_of, logarithmic, to_natural, to_parameters
+from thresher.planning.laws.layout import layout_of, to_natural, to_parameters
 from thresher.planning.laws.predict import parameters as fitted_parameters
 from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.problem import build_problem, residuals
@@ -47,7 +47,7 @@ def test_the_jacobian_agrees_with_finite_differences(name):
         [9e6, 3e7, 2e8, 4e8], [[1, 0, 0], [0, 0.4, 0.6], [0.5, 0.2, 0.3], [0, 0, 1]], truth.num_unique_P
     )
     natural = [*truth.shared.values(), *truth.worth_P, *truth.tau_P, *(v for n in own for v in truth.own[n])]
-    logs = logarithmic(layout)
+    logs = layout.logs
     point = np.where(logs, np.log(np.where(logs, natural, 1.0)), natural)
 
     def errors(vector):
@@ -182,7 +182,7 @@ def test_no_better_fit_lies_near_the_planted_values(seed):
     runs = planted_runs(truth, noise=0.003, seed=seed, lengths=SEVEN)
     problem, solution = solve(build_problem(LAWS["utility"], runs, POOLS, {}, ("d",)))
     natural = np.array([*truth.shared.values(), *truth.worth_P, *truth.tau_P, *OWN_D])
-    logs = logarithmic(problem.layout)
+    logs = problem.layout.logs
     planted_X = np.where(logs, np.log(np.where(logs, natural, 1.0)), natural)
     found = descend(problem, planted_X[None], solution.huber_scale, tolerance=1e-11, max_steps=300)
     assert solution.converged

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.planning.laws.utility import error_of_pool, log_exposure
+from tests.planning.laws.planted import error_of_pool
+from thresher.planning.laws.utility import log_exposure
 
 FIELDS = {"A": 0.9, "n0": 500.0, "d": 0.05, "b": -0.3, "tau": 4.0}
 

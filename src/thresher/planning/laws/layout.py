@@ -76,11 +76,6 @@ def layout_of(law: Law, pools: Sequence[str], *, sized: bool, own: Sequence[str]
     )
 
 
-def logarithmic(layout: Layout) -> NDArray[np.bool_]:
-    """Which coordinates are logs, [X]."""
-    return layout.logs
-
-
 def to_natural(layout: Layout, coordinates: Floats) -> Floats:
     """Coordinates [..., X] with the logs taken back."""
     natural = np.array(coordinates)

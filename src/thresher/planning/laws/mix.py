@@ -17,7 +17,6 @@ makes the error worse, and its integral is `(1 + c) E - c ln n`.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from thresher.planning.laws.law import (
     Design,
@@ -28,18 +27,9 @@ from thresher.planning.laws.law import (
     LogExposure,
     Parameters,
     SpanOf,
-    design,
-    error,
     return_interval,
     stretched,
 )
-
-
-def predict(
-    law: Law, parameters: Parameters, samples_seen: ArrayLike, weights: ArrayLike, num_unique: ArrayLike
-) -> Floats:
-    """Predicted error of exact passes, [...]; the arguments as in `Design`."""
-    return error(law, parameters, design(samples_seen, weights, num_unique))
 
 
 def exposure_differences(exact: LogExposure, expected: LogExposure) -> SpanOf:

@@ -20,7 +20,7 @@ that need a sum.
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from thresher.planning.laws.integrals import FIRST_LATER, ein, later_passes
 from thresher.planning.laws.law import Exposure, Floats, Law
@@ -36,26 +36,6 @@ _LARGEST_BLOCK_ELEMENTS = 4_000_000
 _PASSES = np.arange(FIRST_LATER, dtype=float)
 _LOGS = np.log1p(1.0 / np.maximum(_PASSES, 1.0))[:, None] * np.column_stack([np.ones(FIRST_LATER), _PASSES])
 """`ln(1 + 1/k)`, and k times that, by k."""
-
-
-def error_of_pool(
-    samples_seen: ArrayLike,
-    num_unique: float,
-    *,
-    A: float,
-    n0: float,
-    d: float,
-    b: float,
-    tau: float,
-) -> Floats:
-    """Error after training on one pool of `num_unique` samples, one value for each of `samples_seen`.
-
-    >>> error_of_pool([4e6, 12.8e6], 12.8e6, A=1.0, n0=4e6, d=0.1, b=-0.16, tau=6.7).round(3)
-    array([1.1 , 0.93])
-    """
-    seen, interval, half_life = (np.asarray(value, float) for value in (samples_seen, num_unique, tau))
-    start = log_exposure(np.asarray(n0, float), interval, half_life).value
-    return np.asarray(A * np.exp(b * (log_exposure(seen, interval, half_life).value - start)) + d)
 
 
 def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:

@@ -18,7 +18,6 @@ from thresher.errors import InputError
 
 KNOTS = 1000
 
-Values = npt.NDArray[np.floating]
 Shares = npt.NDArray[np.float64]
 
 
