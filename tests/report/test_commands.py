@@ -5,7 +5,7 @@ import pytest
 
 from thresher.errors import InputError
 from thresher.planning.plans.plan_file import load_plan
-from thresher.report.commands import read_commands
+from thresher.report.sections import read_commands
 
 
 def _changed(workdir: Path, **fields: object) -> Path:
@@ -43,7 +43,7 @@ def test_the_subset_is_described_pool_by_pool(workdir: Path) -> None:
     assert found.summary == (
         "The subset holds 48 pairs; one pass over it is 48 samples of the budget of 131.1k samples seen."
     )
-    assert found.pools == [("0-10%", "0.500", "24", "1.00"), ("10-20%", "0.500", "24", "1.00")]
+    assert found.pools == [("0-10%", "0.5", "24", "1"), ("10-20%", "0.5", "24", "1")]
 
 
 def test_a_meta_file_without_its_fields_is_refused(workdir: Path) -> None:

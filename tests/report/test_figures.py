@@ -19,9 +19,19 @@ from tests.report.planted import (
 from tests.report.reading import Page
 from thresher.planning.laws.predict import predict_draws, utility_curve
 from thresher.planning.runs.record import Run
-from thresher.report.chart import Band, Chart, Line, Points, count_axis, pool_mark
+from thresher.report.chart import (
+    FREE_WEIGHTS,
+    Band,
+    Chart,
+    Line,
+    Points,
+    count_axis,
+    mark_of,
+    marks_for,
+    pool_mark,
+    ranks_of,
+)
 from thresher.report.law_charts import NORMAL_95, error_chart, residual_chart, utility_chart
-from thresher.report.marks import FREE_WEIGHTS, mark_of, marks_for, ranks_of
 from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_chart
 from thresher.report.plotly_spec import numbers, spec
 from thresher.report.verdict import trained

@@ -18,7 +18,7 @@ from thresher.errors import InputError
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.plans.plan_file import save_plan
-from thresher.report.marks import FREE_WEIGHTS
+from thresher.report.chart import FREE_WEIGHTS
 from thresher.report.page import write_report
 
 CHARTS = ["plan", "frontier", "crossovers", "errors", "residuals", "utility", "scores"]

@@ -9,8 +9,8 @@ from tests.report.reading import Page
 from thresher.errors import InputError
 from thresher.report.page import write_report
 from thresher.report.training_charts import by_method
-from thresher.report.training_runs import method_of, read_training_runs
 from thresher.report.training_section import matrix_pixels
+from thresher.report.workdir import method_of, read_training_runs
 
 SETTINGS = [
     ({}, "uniform"),
@@ -38,7 +38,7 @@ def test_the_table_holds_the_mean_over_seeds_and_the_shares_of_the_cost(tmp_path
         write_training(tmp_path / f"u{seed}", "uniform", seen=[8192], errors=[error])
     text = Page(write_report(tmp_path, tmp_path / "report.html").read_text()).text
     row = text[text.index("uniform 8.192k") :]
-    assert row.startswith("uniform 8.192k 42.0% 2.0 points 2 3.28e+10 75.0% 25.0%")
+    assert row.startswith("uniform 8.192k 42.0% 2 points 2 3.28e+10 75.0% 25.0%")
 
 
 def test_a_metric_that_was_not_measured_shows_no_run(tmp_path: Path) -> None:

@@ -58,13 +58,13 @@ def test_a_budget_of_whole_batches_still_meets_its_prediction() -> None:
 def test_the_order_is_said_to_hold_only_where_it_held() -> None:
     held = order_sentences(trained(_runs({1: [0.38, 0.40], 2: [0.41, 0.43]}), PLAN), SCALE)
     assert held[0].startswith(
-        f"At 8.192k samples seen the order held: {ONE}, predicted best, came out 3.0 points"
+        f"At 8.192k samples seen the order held: {ONE}, predicted best, came out 3 points"
     )
     assert "two standard errors of the difference: 2.8 points" in held[0]
     turned = order_sentences(trained(_runs({1: [0.45], 2: [0.41]}), PLAN), SCALE)
     start, _, rest = turned[0].partition(": ")
     assert start == "At 8.192k samples seen the order did not hold"
-    assert rest == f"{ONE} was predicted best, but {TWO} came out 4.0 points better than {ONE}."
+    assert rest == f"{ONE} was predicted best, but {TWO} came out 4 points better than {ONE}."
 
 
 def test_a_wrong_order_behind_the_winner_is_said() -> None:
@@ -78,7 +78,7 @@ def test_the_error_of_the_predictions_is_their_mean_distance() -> None:
     predicted = {c.name: c.predicted_error for c in PLAN.budgets[0].candidates}
     runs = _runs({1: [predicted[ONE] + 0.01], 2: [predicted[TWO] - 0.03]})
     said = order_sentences(trained(runs, PLAN), SCALE)
-    assert said[-1] == "Mean absolute error of these 2 predictions: 2.0 points."
+    assert said[-1] == "Mean absolute error of these 2 predictions: 2 points."
 
 
 def _with_verdict(verdict: str, chance: float) -> BudgetPlan:

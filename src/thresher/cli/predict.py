@@ -84,7 +84,7 @@ def predict(
     from thresher.budget import parse_count
     from thresher.planning.api import predict as predict_mix
     from thresher.planning.laws.laws_file import load_laws
-    from thresher.planning.laws.published import predict_as_published
+    from thresher.planning.laws.predict import predict_as_published
     from thresher.planning.plans.mixes import parse_mix, read_pool_sizes
 
     if form not in _FORMS:

@@ -1,6 +1,6 @@
 """Shard patterns: brace ranges, `::`, globs, folders and URLs become the list of shards they mean.
 
-Brace patterns: `{00000..00099}.tar` and `{train,val}/0.tar` become the names they stand for.
+The braces of `{00000..00099}.tar` and `{train,val}/0.tar` stand for names, whether these exist or not.
 """
 
 import glob

@@ -24,8 +24,7 @@ from thresher.planning.plans.mixes import read_pool_sizes
 from thresher.planning.plans.next_run import CandidateRun, candidate_runs
 from thresher.planning.plans.next_run import suggest as suggest_among
 from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.predict import band
-from thresher.planning.plans.prediction import Prediction
+from thresher.planning.plans.prediction import Prediction, band
 from thresher.planning.plans.suggestions import Suggestions
 from thresher.planning.runs.record import Run, is_loss
 

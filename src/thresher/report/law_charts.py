@@ -1,8 +1,7 @@
 """The figures of fitted laws: error against samples seen, worth against repetition, residuals.
 
-What the laws predict for a run or a mix over a grid of samples seen: mean and 5-95% band.
-
-Axes: S draws, N samples seen, P pools.
+Curves are means over the draws of all laws, bands reach from 5% to 95%. Axes: S draws, N samples seen, P
+pools.
 """
 
 import dataclasses
@@ -23,12 +22,13 @@ from thresher.report.chart import (
     Chart,
     Line,
     Mark,
+    Marks,
     Points,
     Series,
     count_axis,
     floats,
+    mark_of,
 )
-from thresher.report.marks import Marks, mark_of
 from thresher.report.run_groups import settings_of
 from thresher.report.wording import Scale
 from thresher.tables import passes_text

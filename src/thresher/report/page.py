@@ -13,7 +13,6 @@ import thresher
 from thresher.data.files.atomic import atomic_path
 from thresher.planning.laws.result import Laws
 from thresher.report.chart import SYMBOLS
-from thresher.report.commands import read_commands
 from thresher.report.figures import (
     figures,
     marks_of_workdir,
@@ -28,6 +27,7 @@ from thresher.report.sections import (
     error_section,
     gallery_section,
     plan_section,
+    read_commands,
     score_section,
     trained_section,
 )

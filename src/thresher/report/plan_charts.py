@@ -8,9 +8,22 @@ import numpy as np
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import Candidate, FrontierPoint, Policy, find_candidate, winner
-from thresher.report.chart import Axis, Band, Chart, Line, Mark, Points, Series, count_axis, floats, open_mark
+from thresher.report.chart import (
+    Axis,
+    Band,
+    Chart,
+    Line,
+    Mark,
+    Marks,
+    Points,
+    Series,
+    count_axis,
+    floats,
+    front_names,
+    mark_of,
+    open_mark,
+)
 from thresher.report.law_charts import CURVE_POINTS, hover_text, note_mark, predict_weights
-from thresher.report.marks import Marks, front_names, mark_of
 from thresher.report.verdict import Trained, crossover_text
 from thresher.report.wording import Scale
 

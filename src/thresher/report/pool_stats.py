@@ -1,6 +1,7 @@
-"""One pass over the pool table: how the scores lie, how the planted labels fell, which pairs to show.
+"""What became of the pairs: scores and planted labels by pool, and rejects by stage and reason.
 
-The quarantine in short: how much went at which stage for which reason, with some of them.
+Pools are counted in one pass over their table. A few pairs of each pool, and of the rejects, are kept to be
+shown.
 """
 
 import dataclasses

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from thresher.budget import format_count
 from thresher.planning.runs.record import Run, mix_unique, mix_weights
-from thresher.report.chart import DASHES, SYMBOLS, Mark
-from thresher.report.marks import Marks, mark_of
+from thresher.report.chart import DASHES, SYMBOLS, Mark, Marks, mark_of
 from thresher.report.wording import mix_text
 
 NEXT_SYMBOL = 3

@@ -20,8 +20,8 @@ from thresher.report.chart import (
     floats,
     mix_mark,
 )
-from thresher.report.training_runs import Measured, TrainingRun
 from thresher.report.wording import Scale
+from thresher.report.workdir import Measured, TrainingRun
 
 MOST_TIMES = 40
 SMOOTHED = 200

@@ -14,8 +14,8 @@ from thresher.budget import format_count
 from thresher.report.gallery import cards, png_uri
 from thresher.report.pool_stats import Shown, batches
 from thresher.report.training_charts import by_method
-from thresher.report.training_runs import TrainingRun
 from thresher.report.wording import ABSENT, Scale, share_text
+from thresher.report.workdir import TrainingRun
 from thresher.train import picks
 
 KINDS = ("train", "score", "reference", "select")

@@ -1,11 +1,10 @@
-"""Cosine similarity of image and caption under an open_clip model.
+"""Cosine similarity of image and caption under an open_clip model, or under a data filtering network.
+
+Such a network is a small model trained on curated pairs (arXiv 2309.17425): what a model filters well has
+little to do with its accuracy; a small one trained on few good pairs filters better than a large one trained
+on many. `thresher filter-network` trains one.
 
 Shapes: B pairs, D embedding dimensions, T tokens.
-
-Cosine similarity under a data filtering network: a small model trained on curated pairs.
-
-arXiv 2309.17425: what a model filters well has little to do with its accuracy; a small one trained on few
-good pairs filters better than a large one trained on many. `thresher filter-network` trains one.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Ways to compute the sums of pair losses; they differ in speed only.
+"""Ways to compute the sums of pair losses: on tiles, on tiles with a compiled kernel, fused on CUDA.
 
-Sums over the rows of a tile, each by one kernel that torch.compile makes.
+They differ in speed only.
 """
 
 import importlib.util

@@ -1,7 +1,4 @@
-"""64-bit keys of uids: they order the candidates and seed their noise.
-
-How many pairs a sub-batch holds, and how many of them each chunk brings.
-"""
+"""64-bit keys of uids, which order the candidates and seed their noise; sizes of sub-batch and chunks."""
 
 import hashlib
 import math

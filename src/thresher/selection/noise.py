@@ -1,13 +1,12 @@
-"""Gumbel noise that is a function of (seed, step, chunk, uid), not of a generator's state.
+"""Gumbel noise that is a function of (seed, step, chunk, uid), and the draw of the largest c by it.
 
 The bits come from the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) in int64 arithmetic, which
 wraps alike on every device. So the noise of a pair does not depend on which other pairs stand in the
 super-batch, on their order, on the rank that holds it, or on what was drawn before a resume.
 
-Gumbel top-c: an exact draw without replacement that needs no `exp` of a logit.
-
 Adding Gumbel noise to logits and taking the `c` largest draws `c` items one after another, each with
-probability proportional to `exp(logit)` among those left (Vieira 2014; Kool et al., arXiv 1903.06059).
+probability proportional to `exp(logit)` among those left (Vieira 2014; Kool et al., arXiv 1903.06059): an
+exact draw without replacement that needs no `exp` of a logit.
 """
 
 import torch

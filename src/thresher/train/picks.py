@@ -1,10 +1,8 @@
-"""Which pairs every step trained on: an audit file that grows with a run.
+"""Which pairs every step trained on: an audit file that grows with a run, and a weighted subset made of it.
 
 `picks.bin` holds one record a step: three little-endian int32 (number of the step, from 1; last step of the
 cool-down branch that it belongs to, or -1 in the trunk; number of pairs), then the rows of the pairs as int32
 in the order in which they were chosen. `picks.uids.parquet` holds the uid of each row.
-
-The pairs that a run trained on, as a weighted subset: online choices become an offline one.
 """
 
 from collections.abc import Iterator, Sequence

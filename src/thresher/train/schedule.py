@@ -1,9 +1,7 @@
-"""Learning rate of a warm-up-stable-decay run with cool-down branches.
+"""The schedule of a run: its learning rate, and how many candidates each step draws for a batch.
 
-The trunk trains at a constant rate; for each measuring point a branch leaves it and cools down to zero,
-so that one run gives several end-of-training points.
-
-How many candidates each step draws, of which it trains on a batch.
+The rate warms up, stays and decays. The trunk trains at a constant rate; for each measuring point a branch
+leaves it and cools down to zero, so that one run gives several end-of-training points.
 """
 
 import math

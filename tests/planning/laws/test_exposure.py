@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.planning.laws import bounded, constrained, effective, power, utility
+from thresher.planning.laws import baselines, bounded, utility
 from thresher.planning.laws.law import Exposure
 
 EXPOSURES = {
     "utility": utility.log_exposure,
-    "effective-data": effective.log_exposure,
-    "data-constrained": constrained.log_exposure,
-    "power": power.log_exposure,
+    "effective-data": baselines.effective_exposure,
+    "data-constrained": baselines.constrained_exposure,
+    "power": baselines.unworn_exposure,
     "utility, drawn": utility.expected_log_exposure,
-    "effective-data, drawn": effective.expected_log_exposure,
-    "data-constrained, drawn": constrained.expected_log_exposure,
+    "effective-data, drawn": baselines.expected_effective_exposure,
+    "data-constrained, drawn": baselines.expected_constrained_exposure,
 }
 COUNTS = (1, 50, 999, 1000, 1001, 1999, 2000, 3500, 64_123)
 POOLS = {"n": st.floats(1, 1e6), "size": st.floats(501, 1e5), "tau": st.floats(0.2, 1e4)}
@@ -55,19 +55,19 @@ def bounded_fall(n, n0, size, tau):
 @pytest.mark.parametrize("n", COUNTS)
 @pytest.mark.parametrize("tau", [0.3, 4.0, 1e5])
 def test_effective_data_are_summed_pass_by_pass(n, tau):
-    fast = exposure(effective.log_exposure, n, 1000.0, tau).value
+    fast = exposure(baselines.effective_exposure, n, 1000.0, tau).value
     assert fast == pytest.approx(math.log(effective_samples(n, 1000.0, tau)), abs=1e-9)
 
 
 @given(**POOLS)
 def test_effective_data_are_summed_pass_by_pass_for_any_pool(n, size, tau):
-    fast = exposure(effective.log_exposure, n, size, tau).value
+    fast = exposure(baselines.effective_exposure, n, size, tau).value
     assert fast == pytest.approx(math.log(effective_samples(n, size, tau)), abs=1e-8)
 
 
 @given(**POOLS)
 def test_constrained_data_saturate(n, size, tau):
-    fast = exposure(constrained.log_exposure, n, size, tau).value
+    fast = exposure(baselines.constrained_exposure, n, size, tau).value
     assert fast == pytest.approx(math.log(constrained_samples(n, size, tau)), abs=1e-9)
 
 
@@ -90,7 +90,9 @@ def test_the_bounded_law_is_integrated_pass_by_pass(n0, tau):
 
 def test_the_power_law_does_not_see_repetition():
     n = np.array([50.0, 5000.0])
-    np.testing.assert_allclose(exposure(power.log_exposure, n, 100.0, 3.0).value, np.log(n), rtol=1e-13)
+    np.testing.assert_allclose(
+        exposure(baselines.unworn_exposure, n, 100.0, 3.0).value, np.log(n), rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize("name", EXPOSURES)

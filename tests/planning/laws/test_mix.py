@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.planning.laws.planted import POOL_SIZE, PUBLISHED, error_of_pool, parameters, predict
 from thresher.planning.laws.law import Parameters, design, error
-from thresher.planning.laws.published import error_as_published
+from thresher.planning.laws.predict import error_as_published
 from thresher.planning.laws.registry import LAWS
 
 UTILITY = LAWS["utility"]

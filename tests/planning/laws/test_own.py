@@ -11,10 +11,9 @@ from thresher.planning.laws.fit import fit
 from thresher.planning.laws.law import Parameters, design, error, error_with_jacobian
 from thresher.planning.laws.laws_file import laws_to_record, load_laws, save_laws
 from thresher.planning.laws.layout import layout_of, to_natural, to_parameters
+from thresher.planning.laws.predict import error_as_published, predict_draws
 from thresher.planning.laws.predict import parameters as fitted_parameters
-from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.problem import build_problem, residuals
-from thresher.planning.laws.published import error_as_published
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import solve
 

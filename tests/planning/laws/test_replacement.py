@@ -6,8 +6,8 @@ from scipy.stats import poisson
 
 from tests.planning.laws.planted import parameters
 from thresher.planning.laws import bounded
-from thresher.planning.laws.constrained import expected_log_exposure as constrained_exposure
-from thresher.planning.laws.effective import expected_log_exposure as effective_exposure
+from thresher.planning.laws.baselines import expected_constrained_exposure as constrained_exposure
+from thresher.planning.laws.baselines import expected_effective_exposure as effective_exposure
 from thresher.planning.laws.law import design, error
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.utility import expected_log_exposure as utility_exposure

@@ -5,8 +5,7 @@ import pytest
 
 from tests.planning.laws.planted import parameters, planted_run
 from thresher.planning.laws.fit import fit
-from thresher.planning.laws.law_weights import hold_out
-from thresher.planning.laws.stacking import most_repeated, stacked
+from thresher.planning.laws.law_weights import hold_out, most_repeated, stacked
 from thresher.planning.runs.record import Run
 
 TRUTH = parameters(b=(-0.3,), tau=(6.0,), n0=1e6, A=0.6, num_unique=8_000_000, sized=True)

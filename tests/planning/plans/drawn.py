@@ -8,7 +8,7 @@ import numpy as np
 from thresher.planning.laws.layout import layout_of
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Fit, Laws, PoolLaw
-from thresher.planning.plans.predict import Predictor
+from thresher.planning.plans.prediction import Predictor
 
 POOL_SIZE = 12_800_000
 B = (-0.16, -0.125, -0.10, -0.085)

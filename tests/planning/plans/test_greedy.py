@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tests.planning.plans.drawn import drawn_laws, predictor
-from thresher.planning.plans.greedy import search_subsets
 from thresher.planning.plans.mixes import all_mixes, uniform_weights
-from thresher.planning.plans.predict import mean_errors
+from thresher.planning.plans.prediction import mean_errors
+from thresher.planning.plans.search import search_subsets
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -14,8 +14,7 @@ from thresher.planning.plans import predict
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
-from thresher.planning.plans.result import winner
-from thresher.planning.plans.wording import Comparison
+from thresher.planning.plans.result import Comparison, winner
 
 BUDGETS = (32_000_000, 64_000_000, 128_000_000, 640_000_000)
 PUBLISHED = drawn_laws()

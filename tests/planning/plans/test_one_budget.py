@@ -4,7 +4,7 @@ import pytest
 from tests.planning.plans.drawn import drawn_laws, predictor
 from thresher.planning.plans.mixes import all_mixes
 from thresher.planning.plans.one_budget import choose
-from thresher.planning.plans.predict import errors as errors_of_draws
+from thresher.planning.plans.prediction import errors as errors_of_draws
 
 RNG_SEED = 3
 

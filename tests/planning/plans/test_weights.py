@@ -7,9 +7,9 @@ from hypothesis.extra import numpy as arrays
 from tests.planning.plans.drawn import drawn_laws, predictor
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.mixes import all_mixes
-from thresher.planning.plans.predict import mean_errors
+from thresher.planning.plans.prediction import mean_errors
 from thresher.planning.plans.result import winner
-from thresher.planning.plans.simplex import best_weights, descend, project, starts
+from thresher.planning.plans.search import best_weights, descend, project, starts
 
 SIZES = {"p0": 3_000_000, "p1": 12_800_000, "p2": 50_000_000}
 

@@ -74,7 +74,7 @@ def test_pictures_do_not_heed_the_settings_of_the_user_and_leave_them_alone() ->
 
 def test_drawing_never_starts_a_window_system() -> None:
     code = (
-        "import sys; from tests.report.planted import planted_plan; from thresher import pictures; "
+        "import sys; from tests.report.planted import planted_plan; from thresher.report import pictures; "
         "pictures.crossover_picture(planted_plan()); sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

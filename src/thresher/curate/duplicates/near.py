@@ -1,19 +1,16 @@
-"""Pairs of images whose perceptual hashes are near: found in buckets, at a cost nearly linear in the images.
+"""Near images: found by their perceptual hashes in nearly linear time, and which of them stay.
 
 The 64 bits are cut into six blocks. Two hashes that differ in at most four bits agree in two whole blocks at
 least, so every such pair shares a bucket in one of the fifteen tables, one for each two blocks (as Manku et
 al. do for web pages, WWW 2007). A bucket has a key of 21 bits; its members are sorted by their hash
 and each is compared with the `WINDOW` after it.
 
-Shapes: n images, e pairs of them.
+Each item that goes is near one that stays, and better ones are asked first. A group is a star around the
+item that stays, not everything that a chain of near pairs connects: a chain may lead from one picture to
+quite another one, a star never drops what is unlike all that is kept. Items come best first, so the result
+depends on the items alone and not on the order in which they were read.
 
-Which of near items stay: each item that goes is near one that stays, and better ones are asked first.
-
-A group is a star around the item that stays, not everything that a chain of near pairs connects: a chain may
-lead from one picture to quite another one, a star never drops what is unlike all that is kept. Items come
-best first, so the result depends on the items alone and not on the order in which they were read.
-
-Shapes: n items in the order of rank, k of them kept, D dimensions.
+Shapes: n images or items in the order of rank, e pairs of them, k of them kept, D dimensions.
 """
 
 import itertools

@@ -1,8 +1,7 @@
-"""Headers of tar members without owner and time, so that the same pairs give the same bytes everywhere.
+"""What an output tar is made of: members with plain headers and the places of their bytes.
 
-What an output tar is made of: every member with its name and the place of its bytes.
-
-A plan is small and stands alone, so that a process that has no index can write the tar.
+Headers have no owner and no time, so that the same pairs give the same bytes everywhere. A plan is small and
+stands alone, so that a process that has no index can write the tar.
 """
 
 import tarfile

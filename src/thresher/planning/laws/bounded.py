@@ -65,7 +65,7 @@ def _whole_passes(
 ) -> tuple[Floats, Floats, Floats]:
     """The sum over finished passes and its slopes in ln r and n0; blocks of passes double in length.
 
-    `passes.py` sums those beyond two thousand.
+    `integrals.py` sums those beyond two thousand.
     """
     value, by_log_r, by_n0 = (np.zeros(passes_E.size) for _ in range(3))
     active: NDArray[np.intp] = np.flatnonzero(passes_E >= 1)

@@ -2,10 +2,9 @@
 
 Meeting point (n0, A + d) and d are shared unless pools get their own A or d, b and tau are each pool's own,
 gamma is fitted where a pool was repeated at two subsample sizes. The loss is Huber's, the Jacobian analytic,
-the starts deterministic, and weak priors (`limits.py`) settle what few noisy runs leave open. With
-`law="auto"` several laws are fitted and weighed by how well they predict the longest runs (`choice.py`).
-
-Which runs a fit takes, whether they are enough, and which parameters are held.
+the starts deterministic, and weak priors (`limits.py`) settle what few noisy runs leave open. Runs of one
+metric, recipe and model are taken, and refused with a sentence where they are too few. With `law="auto"`
+several laws are fitted and weighed by how well they predict the longest runs (`law_weights.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from thresher.planning.laws.law_weights import (
     drift_of,
     hold_out,
     log_evidence,
+    most_repeated,
     registered,
     stacked_weights,
     try_law,
@@ -34,7 +34,6 @@ from thresher.planning.laws.problem import build_problem, design_of
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Check, Laws, Point
 from thresher.planning.laws.solve import solve
-from thresher.planning.laws.stacking import most_repeated
 from thresher.planning.laws.status import (
     choice_status,
     order_warnings,

@@ -1,6 +1,6 @@
-"""The exponential integral `E1(x)`, in two forms that neither cancel nor overflow.
+"""Integrals that laws need: `E1(x)`, which neither cancels nor overflows, and many passes summed at once.
 
-Passes over a pool beyond the first thousands, summed at once: a tiny pool may be repeated a billion times.
+A tiny pool may be repeated a billion times. Of its passes those beyond the first thousands are a sum
 
     S = sum_{k=a}^{K-1} r^k ln(1 + 1 / (k + o)),  r = e^(-l)
 

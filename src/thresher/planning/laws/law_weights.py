@@ -1,4 +1,4 @@
-"""Which law: every law fitted to the shorter runs and judged by the longest ones, which it has not seen.
+"""Which law: every law fitted to some runs and judged by others, which it has not seen.
 
 In-sample residuals favour the law that bends most. What a plan needs is a law that predicts a larger budget,
 so the longest runs of each pool (or mix) are held out, and a law gains the factor `(noise^2 + mean square
@@ -10,8 +10,14 @@ The other factor is the evidence of all runs, which pays for every parameter; wi
 are, it tells laws apart that the longest runs alone cannot. Laws with a negligible share are left out.
 Measured on planted worlds in `benchmarks/regret.py`.
 
-In a table of models of many sizes the runs that repeat most take the place of the longest, and laws share
-the predictions as they predict those runs best together (`stacking.py`).
+In a table of models of many sizes the longest runs are those of the largest model, which say nothing about
+another one, and what a plan wants to know is what more passes do. There the quarter of the settings that
+repeat most is held out instead. Errors on them are of all kinds, and laws that are near copies of each other
+would outvote one that differs; so laws are not weighed by how likely each is, but get the shares with which
+they predict the held-out runs best together (stacking, arXiv 1704.02030): a copy adds nothing to a share,
+and two laws that err on opposite sides stand half and half.
+
+Axes: H runs that were held out, L laws.
 """
 
 import math
@@ -33,8 +39,7 @@ from thresher.planning.laws.problem import (
 )
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import Solution, solve
-from thresher.planning.laws.stacking import most_repeated, stacked
-from thresher.planning.runs.record import Run, is_loss, mix_weights
+from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
 """The laws that are weighed against each other; the power law joins where some pool was repeated."""
@@ -46,6 +51,11 @@ _SAME_LENGTH = 1.1
 _WIDE_SD = 1.0
 _RUNS_PER_POOL = 4.0
 _PRIOR_RUNS, _PRIOR_NOISE = 2.0, 0.003
+_HELD_SHARE = 0.25
+_ENOUGH_SETTINGS = 10
+"""Settings that must be held out: shares of seven laws are not told by fewer."""
+_SUM_TO_ONE = 1e4
+"""Weight of the row that makes shares sum to one, against rows of relative errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +84,7 @@ def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """Runs to fit and runs to judge by: the longest of every pool or mix that has runs of three lengths.
 
     Runs on subsamples of different size are different runs: what repeats most is held out with them. In a
-    table of models of many sizes it is the quarter that repeats most (`stacking.py`).
+    table of models of many sizes it is the quarter that repeats most.
     """
     repeated = most_repeated(runs)
     if repeated is not None:
@@ -229,3 +239,49 @@ def registered(name: str) -> Law:
     if name not in LAWS:
         raise InputError(f"there is no law {name!r}; choose one of auto, {', '.join(LAWS)}")
     return LAWS[name]
+
+
+def most_repeated(runs: Sequence[Run]) -> tuple[list[Run], list[Run]] | None:
+    """The runs that repeat less, and the quarter of the settings that repeats most.
+
+    None where the models are all of one size, or where fewer than ten settings would be held out: then the
+    longest runs are held out instead.
+    """
+    if len({run.params for run in runs} - {None}) < 2:
+        return None
+    settings = {_setting(run): _passes(run) for run in runs}
+    cut = float(np.quantile(list(settings.values()), 1 - _HELD_SHARE))
+    if cut <= 1 or sum(passes > cut for passes in settings.values()) < _ENOUGH_SETTINGS:
+        return None
+    return [run for run in runs if _passes(run) <= cut], [run for run in runs if _passes(run) > cut]
+
+
+def stacked(ratio_of_law: Mapping[str, Floats], held: Sequence[Run]) -> dict[str, float]:
+    """Shares that sum to 1, by name, with which laws together lie least off the held-out runs.
+
+    Least squares of the relative error, seeds of one setting counted as one run.
+
+    Args:
+        ratio_of_law: Predicted over measured error of each held-out run, [H], by the name of the law.
+        held: Those runs.
+    """
+    from scipy.optimize import nnls
+
+    names = list(ratio_of_law)
+    settings = [_setting(run) for run in held]
+    weight_H = np.sqrt([1 / settings.count(setting) for setting in settings])
+    ratio_HL = np.array([ratio_of_law[name] for name in names]).T
+    rows = np.vstack([weight_H[:, None] * ratio_HL, np.full(len(names), _SUM_TO_ONE)])
+    share_L, _ = nnls(rows, np.append(weight_H, _SUM_TO_ONE))
+    return {name: float(share) for name, share in zip(names, share_L / share_L.sum(), strict=True)}
+
+
+def _setting(run: Run) -> tuple[object, ...]:
+    mix = tuple(sorted(mix_weights(run).items()))
+    return mix, tuple(sorted(mix_unique(run).items())), run.samples_seen, run.params
+
+
+def _passes(run: Run) -> float:
+    """Over the pool that the run repeats most."""
+    unique = mix_unique(run)
+    return max(run.samples_seen * weight / unique[pool] for pool, weight in mix_weights(run).items())

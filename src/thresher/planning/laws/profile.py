@@ -1,16 +1,16 @@
-"""Intervals by profile likelihood: how far a parameter can move before the others cannot make up for it.
+"""How sure the parameters of a fit are: intervals by profile likelihood, and draws by a bootstrap.
 
-Each free coordinate is pinned beside its fitted value, the others are fitted again, and the ends of the
-interval are where the cost has risen by `t^2` times the variance of a residual, t the quantile of Student's
-distribution with the degrees of freedom that the noise was measured with. Nothing is resampled, so it holds
-for few runs too, and a parameter that the runs do not tell has an interval that ends at a bound. Axes: E
-ends (two a free coordinate), X coordinates.
+An interval says how far a parameter can move before the others cannot make up for it. Each free coordinate
+is pinned beside its fitted value, the others are fitted again, and the ends of the interval are where the
+cost has risen by `t^2` times the variance of a residual, t the quantile of Student's distribution with the
+degrees of freedom that the noise was measured with. Nothing is resampled, so it holds for few runs too, and
+a parameter that the runs do not tell has an interval that ends at a bound.
 
-The bootstrap of a joint fit: parameters that other runs of the same kind could have given.
+Draws are parameters that other runs of the same kind could have given. Where every pool has enough runs they
+are resampled within each pool; with few runs that would throw away whole stretches of a curve, so new errors
+are drawn around the fit instead, with the noise of its own residuals.
 
-Where every pool has enough runs they are resampled within each pool; with few runs that would throw away
-whole stretches of a curve, so new errors are drawn around the fit instead, with the noise of its own
-residuals. Axes: S draws, R runs, X coordinates.
+Axes: E ends (two a free coordinate), S draws, R runs, X coordinates.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Every law by its name."""
 
-from thresher.planning.laws import bounded, constrained, effective, power, saturating, utility
+from thresher.planning.laws import baselines, bounded, saturating, utility
 from thresher.planning.laws.law import Law
 
 LAWS: dict[str, Law] = {
@@ -8,10 +8,10 @@ LAWS: dict[str, Law] = {
     for law in (
         utility.LAW,
         utility.HARMFUL,
-        effective.LAW,
-        constrained.LAW,
+        baselines.EFFECTIVE,
+        baselines.DATA_CONSTRAINED,
         saturating.LAW,
         bounded.LAW,
-        power.LAW,
+        baselines.POWER,
     )
 }

@@ -1,10 +1,8 @@
-"""Fitted laws: parameters with intervals, what a fit says about itself, and predictions.
+"""Fitted laws: parameters with intervals, what a fit says about itself, and both as tables and sentences.
 
 One `Fit` is one law; `Laws` are the laws that the runs could have come from, each with its weight.
 Predictions are made by all of them together: the doubt about the law is part of the doubt about a plan.
 Axes: S draws, P pools.
-
-Fitted laws as blocks: parameters with intervals, laws side by side, and what the fit says of itself.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -149,7 +147,7 @@ class Laws:
         longest: Samples seen of the longest run of the fit.
         drift: How far predictions of longer runs have been off, for each factor e in samples seen beyond the
             longest run that was fitted: the standard deviation of the log error that neither noise nor the
-            doubt about the parameters explains, measured on held-out runs (`choice.py`). All mixes drift
+            doubt about the parameters explains, measured on held-out runs (`law_weights.py`). All mixes drift
             together, so it widens the interval of an error and leaves the ranking alone.
         points: The runs of the fit beside their predictions.
         check: Runs that no fit saw.

@@ -17,7 +17,7 @@ make the error worse, by `harm` for each factor e that is wasted. Drawn with rep
 
 import numpy as np
 
-from thresher.planning.laws.constrained import expected_log_exposure, log_exposure
+from thresher.planning.laws.baselines import constrained_exposure, expected_constrained_exposure
 from thresher.planning.laws.law import (
     Design,
     Floats,
@@ -34,10 +34,10 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     interval = return_interval(of)
     half_life, log_stretch = stretched(parameters, of, interval)
     samples = of.samples_seen[..., None]
-    worn = log_exposure(samples, interval, half_life)
+    worn = constrained_exposure(samples, interval, half_life)
     log_worth, by_log_tau = worn.value, worn.by_log_tau
     if of.replacement is not None:
-        drawn = expected_log_exposure(samples, interval, half_life)
+        drawn = expected_constrained_exposure(samples, interval, half_life)
         log_worth, by_log_tau = (
             np.where(of.replacement[..., None], *pair)
             for pair in ((drawn.value, log_worth), (drawn.by_log_tau, by_log_tau))

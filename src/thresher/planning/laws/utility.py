@@ -73,7 +73,8 @@ def _sum_of_passes(passes_E: Floats, log_decay_E: Floats) -> tuple[Floats, Float
     """`sum_{k=1}^{K-1} r^k ln(1 + 1/k)` for each element, and the same sum with every term times k.
 
     Blocks of passes double in length and only elements with passes left stay in, so the work is at most
-    twice the number of terms and Python's loop has a logarithmic number of rounds; `passes.py` sums the rest.
+    twice the number of terms and Python's loop has a logarithmic number of rounds; `integrals.py` sums the
+    rest.
     """
     sums_E2 = np.zeros((passes_E.size, 2))
     active: NDArray[np.intp] = np.flatnonzero(passes_E >= 2)

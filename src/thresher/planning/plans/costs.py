@@ -14,7 +14,7 @@ from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.plans.frontier import Survey
-from thresher.planning.plans.predict import Predictor, errors
+from thresher.planning.plans.prediction import Predictor, errors
 from thresher.planning.plans.result import Charge, Payback
 from thresher.planning.runs.record import Run
 from thresher.tables import number, percent, plain

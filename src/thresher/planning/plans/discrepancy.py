@@ -1,19 +1,15 @@
-"""How far a pool's true curve may lie from every law, away from the runs on it.
+"""The doubt that the draws of the laws leave out, and what runs yet to be made would take of all doubt.
 
-The draws of the laws hold the doubt about parameters. They are too sure of themselves where few runs chose
-the law: two lengths of a pool fit many forms, and the one that is taken says nothing of the others. So each
-pool may stray from the laws, smoothly, as a Gaussian process with few features would (Kennedy and O'Hagan's
-model discrepancy, doi 10.1111/1467-9868.00294): its log error by
+The draws hold the doubt about parameters. They are too sure of themselves where few runs chose the law: two
+lengths of a pool fit many forms, and the one that is taken says nothing of the others. So each pool may
+stray from the laws, smoothly, as a Gaussian process with few features would (Kennedy and O'Hagan's model
+discrepancy, doi 10.1111/1467-9868.00294): its log error by
 
     sum_h beta_h phi_h(n, r),  phi = (l, l^2 / 2, ln(1 + r)),  l = ln(n / n_ref),  r passes over its samples
 
 and a mix by the sum of its pools', weighted. The betas have zero means; the runs that were fitted narrow
 them, so what is left grows with the distance from those runs. It moves no prediction: it tells what a run
 is worth.
-
-Axes: S draws, R runs, P pools, H features.
-
-What measurements are expected to change, from draws of what they and the plan's targets could be.
 
 Candidate runs would measure `Y`, which each draw predicts; the plan depends on the errors `T` of the mixes at
 the budgets, which each draw predicts as well. To first order measurements with noise `sigma` lower the
@@ -26,7 +22,7 @@ doubt between laws too). What counts in the end is regret: for every draw the me
 mixes' means are moved by the same linear rule, the best mix is chosen anew, and its regret in that draw is
 noted.
 
-Axes: S draws, B budgets, C candidate mixes, J runs made together.
+Axes: S draws, R runs, P pools, H features, B budgets, C candidate mixes, J runs made together.
 """
 
 from dataclasses import dataclass

@@ -13,16 +13,15 @@ from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.costs import Costs, payback
-from thresher.planning.plans.crossovers import find_crossovers
 from thresher.planning.plans.frontier import (
     Survey,
+    find_crossovers,
     frontier_of,
     grid_around,
     policies_of,
     survey,
     with_free_weights,
 )
-from thresher.planning.plans.greedy import candidate_mixes
 from thresher.planning.plans.mixes import (
     MOST_POOLS,
     filled_pools,
@@ -34,10 +33,9 @@ from thresher.planning.plans.mixes import (
 from thresher.planning.plans.next_run import tiebreaker
 from thresher.planning.plans.one_budget import PlanInputs, chooses_weights, plan_budget
 from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.predict import Predictor, mean_errors, with_few_draws
-from thresher.planning.plans.result import LOSS_TOLERANCE, TOLERANCE, BudgetPlan
-from thresher.planning.plans.simplex import best_weights, starts
-from thresher.planning.plans.wording import Tiebreaker
+from thresher.planning.plans.prediction import Predictor, mean_errors, with_few_draws
+from thresher.planning.plans.result import LOSS_TOLERANCE, TOLERANCE, BudgetPlan, Tiebreaker
+from thresher.planning.plans.search import best_weights, candidate_mixes, starts
 from thresher.planning.runs.record import is_loss
 from thresher.tables import gap_text
 

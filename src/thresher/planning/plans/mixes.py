@@ -1,8 +1,7 @@
 """Candidate mixes: subsets of the pools, drawn uniformly over their samples, and mixes of free weights.
 
+People and plans write a mix as "0-10% + 10-20%", or with weights as "0.7 x 0-10% + 0.3 x 10-20%".
 Axes: C candidates, P pools (all pools of the laws, in their order).
-
-Mixes as people and plans write them: "0-10% + 10-20%", or "0.7 x 0-10% + 0.3 x 10-20%".
 """
 
 import re

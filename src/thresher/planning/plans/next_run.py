@@ -2,10 +2,10 @@
 
 The doubt that is left in the laws is held by their draws: S parameter vectors that the runs allow, of every
 law with a share in the predictions. Draws of laws that few runs chose are too sure of themselves, so pools
-may also stray from every law (`stray.py`). A run is worth what it is expected to save (`falls.py`): its fall
-of regret is divided by its cost, and it pays while that fall exceeds what its cost would gain if it were
-added to the real run instead. Runs that are to be made together are chosen one after the other, each beside
-those before it, so that they do not all tell the same.
+may also stray from every law. A run is worth what it is expected to save (both in `discrepancy.py`): its
+fall of regret is divided by its cost, and it pays while that fall exceeds what its cost would gain if it
+were added to the real run instead. Runs that are to be made together are chosen one after the other, each
+beside those before it, so that they do not all tell the same.
 
 Axes: S draws, B budgets, C candidate mixes, K candidate runs.
 """
@@ -22,7 +22,7 @@ from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.discrepancy import deviations, discrepancy_of, expected_reduction
 from thresher.planning.plans.mixes import MOST_POOLS, Mixes, all_mixes
-from thresher.planning.plans.wording import Comparison, Tiebreaker, train_both
+from thresher.planning.plans.result import Comparison, Tiebreaker, train_both
 from thresher.tables import gap_text, passes_text, percent
 
 SHARES = (1.0, 0.25, 1 / 16)

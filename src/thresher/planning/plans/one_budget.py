@@ -1,8 +1,4 @@
-"""The choice at one budget: what is chosen, how sure that is, and what it cannot be told from.
-
-Axes: S draws, C candidates.
-
-The plan for one budget: every candidate's numbers, the choice and the sentences about it.
+"""The plan for one budget: what is chosen, how sure that is, and what it cannot be told from.
 
 Axes: S draws, C candidates, P pools.
 """
@@ -13,11 +9,14 @@ import numpy as np
 
 from thresher.planning.laws.law import Floats
 from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_pools, mix_weights, with_weights
-from thresher.planning.plans.predict import Predictor, band, errors
-from thresher.planning.plans.result import SURE, BudgetPlan, Candidate, Weighting
-from thresher.planning.plans.wording import (
+from thresher.planning.plans.prediction import Predictor, band, errors
+from thresher.planning.plans.result import (
+    SURE,
+    BudgetPlan,
+    Candidate,
     Comparison,
     Tiebreaker,
+    Weighting,
     best_sentence,
     close_sentence,
     doubt_sentence,

@@ -1,7 +1,4 @@
-"""The plan: which mix of pools to train on at each budget, and how it shows itself.
-
-A plan as blocks: what is best at each budget, why, where that changes, and what it cost to know.
-"""
+"""The plan: which mix of pools to train on at each budget, a result that shows itself as text and tables."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,8 +13,8 @@ from thresher.planning.plans.result import (
     FrontierPoint,
     Payback,
     Policy,
+    weighting_sentence,
 )
-from thresher.planning.plans.wording import weighting_sentence
 from thresher.planning.runs.record import is_loss
 from thresher.tables import (
     Block,

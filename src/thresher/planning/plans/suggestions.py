@@ -1,7 +1,4 @@
-"""Suggested runs: which one to make next, or that none is worth it.
-
-Suggested runs as blocks: which one to make next, or that none is worth it, and the leading ones.
-"""
+"""Suggested runs: which one to make next, or that none is worth it, as a result that shows itself."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -2,9 +2,7 @@
 
 A row needs `pool` (or `weights`, pool to weight, for a mix), `unique_samples`, `samples_seen` and `error`;
 the other fields of `Run` are optional. In CSV a mix is written as a JSON object in its cell. Counts may be
-written `32M`.
-
-Counts that were written in millions or billions among counts that were not.
+written `32M`; a count in millions among counts that are not is refused.
 """
 
 import itertools

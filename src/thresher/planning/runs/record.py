@@ -1,7 +1,4 @@
-"""One finished measurement: a `Run` that is always valid, as an object and as a JSON record or CSV row.
-
-Cells of a table and values of a JSON object as the fields of a run.
-"""
+"""One finished measurement: a `Run` that is always valid, as an object and as a JSON record or CSV row."""
 
 import json
 import math

@@ -9,15 +9,16 @@ They need matplotlib, which `pip install "thresher[pictures]"` brings.
 """
 
 from thresher.report.pictures.figures import (
+    FORMATS,
+    Picture,
     crossover_picture,
     error_picture,
     frontier_picture,
     plan_picture,
     residual_picture,
     utility_picture,
+    write_pictures,
 )
-from thresher.report.pictures.picture import FORMATS, Picture
-from thresher.report.pictures.workdir import write_pictures
 
 __all__ = [
     "FORMATS",

@@ -1,19 +1,81 @@
-"""One function a picture: from laws or a plan to a figure in the marks of the report."""
+"""Pictures of laws, of a plan and of a workdir, each a chart drawn by matplotlib for a notebook or a file."""
 
+import dataclasses
+import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from thresher.data.files.atomic import atomic_path
 from thresher.errors import InputError
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan
 from thresher.planning.runs.record import Run
-from thresher.report.chart import Chart
+from thresher.report.chart import Chart, Marks, marks_for, ranks_of
+from thresher.report.figures import figures
 from thresher.report.law_charts import error_chart, residual_chart, utility_chart
-from thresher.report.marks import Marks, marks_for, ranks_of
-from thresher.report.pictures.picture import Picture, picture_of
+from thresher.report.pictures.canvas import draw, settings
 from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_chart
+from thresher.report.pool_stats import tally
 from thresher.report.verdict import trained
-from thresher.report.wording import Scale, scale_of
-from thresher.report.workdir import runs_of
+from thresher.report.wording import Scale, one_line, scale_of
+from thresher.report.workdir import read_workdir, runs_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+FORMATS = ("svg", "png")
+DOTS = 160
+"""Pixels an inch of a PNG."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """A chart and its matplotlib figure; a notebook shows it, `save` writes it."""
+
+    chart: Chart
+    figure: "Figure"
+
+    def save(self, path: Path | str) -> Path:
+        """Write it as the suffix of `path` says, .svg or .png; the path comes back.
+
+        Raises:
+            InputError: another suffix.
+        """
+        path = Path(path)
+        kind = path.suffix.lower().removeprefix(".")
+        if kind not in FORMATS:
+            raise InputError(f"{path} does not end in .svg or .png; pictures are written in these formats")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_file(self, kind))
+        return path
+
+    def _repr_svg_(self) -> str:
+        return _file(self, "svg").decode("utf-8")
+
+
+def picture_of(chart: Chart) -> Picture:
+    """The picture of a chart.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    return Picture(chart=chart, figure=draw(chart))
+
+
+def _file(picture: Picture, kind: str) -> bytes:
+    """The bytes of the file; without a date or matplotlib's release, which change by themselves."""
+    chart = picture.chart
+    metadata: dict[str, str | None] = {
+        "Title": chart.title,
+        "Description": one_line(f"{chart.summary} {chart.note}"),
+    }
+    metadata |= {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    buffer = io.BytesIO()
+    with settings():
+        picture.figure.savefig(buffer, format=kind, dpi=DOTS, metadata=metadata)
+    return buffer.getvalue()
 
 
 def error_picture(laws: Laws, *, runs: Sequence[Run] | None = None) -> Picture:
@@ -107,3 +169,26 @@ def _marks(laws: Laws | None, plan: Plan | None, runs: Sequence[Run]) -> Marks:
 
 def _scale(metric: str, runs: Sequence[Run]) -> Scale:
     return scale_of(metric, [run.error for run in runs if run.metric == metric])
+
+
+def write_pictures(workdir: Path | str, folder: Path | str, *, format: str = "svg") -> list[Path]:
+    """Write every figure of the report about a workdir as a file of its own; their paths, in its order.
+
+    The same files give the same bytes with the same release of matplotlib.
+
+    Args:
+        workdir: The folder of a run, whole or half-finished.
+        folder: Where to write; made where it is not there.
+        format: "svg" or "png".
+
+    Raises:
+        InputError: an unknown format, or a workdir without anything to draw.
+        MissingExtra: matplotlib is not installed.
+    """
+    if format not in FORMATS:
+        raise InputError(f"there is no picture format {format!r}; choose one of {', '.join(FORMATS)}")
+    read = read_workdir(Path(workdir))
+    charts = figures(read, tally(read, num_shown=0))
+    if not charts:
+        raise InputError(f"{workdir} holds nothing to draw: no runs, plan or pools; run those stages first")
+    return [picture_of(chart).save(Path(folder) / f"{name}.{format}") for name, chart in charts.items()]

@@ -1,8 +1,6 @@
 """A combination learned from labelled pairs: logistic regression on the ranks of the scores.
 
-Shapes: n pairs, C columns, m labelled pairs.
-
-A learned combination as a file: JSON, so that it can be read and never runs.
+It is kept as JSON, so that it can be read and never runs. Shapes: n pairs, C columns, m labelled pairs.
 """
 
 import json

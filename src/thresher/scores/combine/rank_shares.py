@@ -1,10 +1,6 @@
-"""Scores as shares: what part of all pairs a pair is better than.
+"""Scores by rank: what part of all pairs a pair is better than, and how well that tells good pairs from bad.
 
-Shapes: n pairs, k knots.
-
-How well a score tells good pairs from bad ones: AUC, with its standard error when pairs share an image.
-
-Shapes: n pairs, G groups.
+The latter is the AUC, with its standard error where pairs share an image. Shapes: n pairs, k knots, G groups.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Short training runs on pools or mixes of them, several at a time, into the ledger of finished runs.
 
-The pairs that a short run on a mix of pools draws: a share of each pool, repeated by its weight.
+A run on a mix draws a share of each pool, repeated by its weight.
 """
 
 import json

@@ -1,10 +1,9 @@
-"""Runs of open_clip: `<run>/checkpoints/results.jsonl`, with `<run>/params.txt` beside it.
+"""Runs of open_clip: `<run>/checkpoints/results.jsonl`, with the settings in `<run>/params.txt` beside it.
 
-A line holds what was measured after an epoch. Its `num_samples` counts the samples of the validation set, not
-those seen; samples seen are `epoch` times the length of an epoch (`train_num_samples`). Without a validation
-set open_clip writes no `epoch`; the lines are then counted off against `zeroshot_frequency` and `epochs`.
-
-open_clip's `params.txt`: the settings of a training run, `name: value` a line.
+A line of results holds what was measured after an epoch. Its `num_samples` counts the samples of the
+validation set, not those seen; samples seen are `epoch` times the length of an epoch (`train_num_samples`).
+Without a validation set open_clip writes no `epoch`; the lines are then counted off against
+`zeroshot_frequency` and `epochs`. A line of settings is `name: value`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,6 @@
-"""What a reader finds in a source: one measurement, as far as the source tells it.
+"""What a reader finds in the result files under a folder: measurements, as far as the source tells them.
 
-Result files under the folders that a person names.
-
-The error that a measurement becomes: a loss or error as it is, or 1 minus an accuracy.
+The error of a measurement is a loss or error as it is, or 1 minus an accuracy.
 """
 
 import math

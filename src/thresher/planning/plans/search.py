@@ -1,26 +1,27 @@
-"""The best weights over pools: a descent on the simplex for many problems at once.
+"""The search for the best mix: free weights by descent on the simplex, subsets by growing and changing them.
 
-A problem is a budget with a start. In laws that add up pools in the exponent, the log of the error above the
-irreducible one is a sum of functions of one weight each, convex where repeats only lose worth, and a descent
-that moves mass between pools ends at the optimum; elsewhere it may end at a local one, which is what several
-starts are for. Errors have a kink where a pass ends with the budget, so a weight has one slope upwards and
-another downwards, and steps are compared by their errors.
+Free weights are found for many problems at once, each a budget with a start. In laws that add up pools in
+the exponent, the log of the error above the irreducible one is a sum of functions of one weight each, convex
+where repeats only lose worth, and a descent that moves mass between pools ends at the optimum; elsewhere it
+may end at a local one, which is what several starts are for. Errors have a kink where a pass ends with the
+budget, so a weight has one slope upwards and another downwards, and steps are compared by their errors.
 
-Axes: B problems, A those not yet finished, P pools, K trial steps.
+A plan compares all subsets of up to 12 pools. Of more pools, subsets are grown pool by pool, in the order
+that helps most and in the order of the best free weights; the best one is then changed by one pool, or by
+one pool for another, as long as that helps.
 
-Free weights: the best ones at each budget, and what they add to the best subset.
-
-Axes: S draws, B budgets, T starts, C candidates, P pools.
+Axes: S draws, B problems or budgets, A problems not yet finished, C candidates, N subsets, P pools, K trial
+steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thresher.planning.laws.law import Floats
-from thresher.planning.plans.mixes import Mixes, rounded, uniform_weights
-from thresher.planning.plans.predict import Predictor, mean_errors, with_few_draws
+from thresher.planning.plans.mixes import MOST_POOLS, Mixes, all_mixes, rounded, subset_mixes, uniform_weights
+from thresher.planning.plans.prediction import Predictor, mean_errors, with_few_draws
 
 MeanErrors = Callable[[NDArray[np.intp], Floats], Floats]
 """(problem of each mix [N], weights [N, P]) to errors [N]."""
@@ -164,3 +165,110 @@ def _tidy(predictor: Predictor, samples_seen: float, weights_P: Floats) -> Float
     both_2P = np.array([rounded(weights_P), rounded(large_P / large_P.sum())])
     all_error, large_error = mean_errors(predictor, samples_seen, both_2P)
     return np.asarray(both_2P[int(large_error <= all_error + _NEGLIGIBLE_ERROR)])
+
+
+Members = NDArray[np.bool_]
+_MOST_CHANGES = 30
+
+_SEARCHED_BUDGETS = 9
+_KEPT_A_BUDGET = 64
+
+
+def search_subsets(
+    mean_errors: Callable[[Floats], Floats], size_P: Floats, weights_P: Floats, *, kept: int
+) -> Members:
+    """The best subsets that were met, [N, P], best first; at most `kept`.
+
+    Args:
+        mean_errors: Weights [N, P] to errors [N].
+        size_P: Samples in each pool.
+        weights_P: The best free weights: pools are tried in the order of how densely these draw on them.
+        kept: How many to return.
+    """
+    met: dict[bytes, float] = {}
+
+    def visit(member_NP: Members) -> Floats:
+        known = [row.tobytes() for row in member_NP]
+        fresh = {key: place for place, key in enumerate(known) if key not in met}
+        if fresh:
+            values = mean_errors(uniform_weights(member_NP[list(fresh.values())], size_P))
+            met.update(zip(fresh, values.tolist(), strict=True))
+        return np.array([met[key] for key in known])
+
+    order_P = np.argsort(-weights_P / size_P, kind="stable")
+    by_density_PP = np.zeros((len(size_P), len(size_P)), bool)
+    for count in range(len(size_P)):
+        by_density_PP[count:, order_P[count]] = True
+    visit(np.concatenate([by_density_PP, np.tril(np.ones_like(by_density_PP))]))
+    _grow(visit, len(size_P))
+    start = np.frombuffer(min(met, key=lambda key: met[key]), bool)
+    _improve(visit, start)
+    best = sorted(met, key=lambda key: met[key])[:kept]
+    return np.array([np.frombuffer(key, bool) for key in best])
+
+
+def _grow(visit: Callable[[Members], Floats], pools: int) -> None:
+    """Add the pool that helps most, until all are in."""
+    member_P = np.zeros(pools, bool)
+    for _ in range(pools):
+        grown = member_P | np.eye(pools, dtype=bool)[~member_P]
+        member_P = grown[visit(grown).argmin()]
+
+
+def _improve(visit: Callable[[Members], Floats], member_P: Members) -> None:
+    """Put in, take out or exchange a pool as long as that helps."""
+    value = visit(member_P[None])[0]
+    for _ in range(_MOST_CHANGES):
+        changed = _neighbours(member_P)
+        value_N = visit(changed)
+        if value_N.min() >= value:
+            return
+        value, member_P = value_N.min(), changed[value_N.argmin()]
+
+
+def _neighbours(member_P: Members) -> Members:
+    one = np.eye(member_P.size, dtype=bool)
+    flipped = member_P ^ one
+    swapped = [
+        member_P ^ one[i] ^ one[j] for i in np.flatnonzero(member_P) for j in np.flatnonzero(~member_P)
+    ]
+    found = np.array([*flipped, *swapped])
+    return np.asarray(found[found.any(1)])
+
+
+def candidate_mixes(
+    predictor: Predictor, sizes: Mapping[str, int], filled: Sequence[int], budgets: Sequence[int]
+) -> Mixes:
+    """The subsets to compare; `filled` are the places of the pools that have samples."""
+    pools = predictor.laws.pool_names
+    if len(filled) <= MOST_POOLS:
+        return all_mixes(pools, sizes)
+    members = _search(with_few_draws(predictor), filled, budgets)
+    member_CP = np.zeros((len(members), len(pools)), bool)
+    member_CP[:, filled] = members
+    return subset_mixes(pools, sizes, member_CP)
+
+
+def _search(few: Predictor, filled: Sequence[int], budgets: Sequence[int]) -> Members:
+    """Subsets of the filled pools that are good at a budget or between two, and the nested ones."""
+    between = np.geomspace(min(budgets) / 2, max(budgets) * 2, _SEARCHED_BUDGETS)
+    seen_B = [float(samples_seen) for samples_seen in np.unique([*between, *budgets])]
+    nested = np.tril(np.ones((len(filled), len(filled)), bool))
+    found = [nested, np.eye(len(filled), dtype=bool)]
+    everything = np.zeros((1, len(few.size_P)), bool)
+    everything[:, filled] = True
+    whole = subset_mixes(few.laws.pool_names, _sizes(few, filled), everything)
+    free_BP = best_weights(few, seen_B, starts(whole, [0] * len(seen_B), filled), filled)
+    for samples_seen, free_P in zip(seen_B, free_BP, strict=True):
+
+        def value(weights_NQ: Floats, samples_seen: float = samples_seen) -> Floats:
+            weights_NP = np.zeros((len(weights_NQ), len(few.size_P)))
+            weights_NP[:, filled] = weights_NQ
+            return mean_errors(few, samples_seen, weights_NP)
+
+        found.append(search_subsets(value, few.size_P[filled], free_P[filled], kept=_KEPT_A_BUDGET))
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _sizes(predictor: Predictor, filled: Sequence[int]) -> dict[str, int]:
+    return {predictor.laws.pool_names[place]: int(predictor.size_P[place]) for place in filled}
