@@ -148,13 +148,13 @@ def chance_text(chance: float) -> str:
     return "<1%" if chance < 0.01 else percent(chance, 0)
 
 
-def error_text(error: float, loss: bool) -> str:
-    """An error in per cent with one decimal, a loss with four significant digits.
+def error_text(error: float, loss: bool, *, decimals: int = 1) -> str:
+    """An error in per cent with one decimal, a loss with four significant digits; more where asked for.
 
     >>> error_text(0.61234, loss=False), error_text(2.13456, loss=True)
     ('61.2%', '2.135')
     """
-    return plain(error, 4) if loss else percent(error, 1)
+    return plain(error, 3 + decimals) if loss else percent(error, decimals)
 
 
 def gap_text(difference: float, loss: bool, *, unit: bool = True) -> str:

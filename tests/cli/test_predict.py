@@ -17,7 +17,7 @@ def test_both_published_tables_come_out_of_the_command(form: str) -> None:
 def test_a_mix_stands_with_its_error_and_passes(call: Call) -> None:
     done = call("predict", PUBLISHED_FIT, "--mix", "top 10% + 10-20%", "--budget", "32M")
     assert done.stdout.splitlines()[1].split() == [
-        *("top", "10%", "+", "10-20%", "32M", "84.5%", "1.2,", "1.2"),
+        *("top", "10%", "+", "10-20%", "32M", "84.46%", "1.2,", "1.2"),
     ]
     assert done.stderr == ""
 

@@ -127,7 +127,7 @@ def _table(predicted: Sequence[tuple[str, "Prediction"]]) -> str:
     loss = is_loss(predicted[0][1].metric)
     rows = []
     for text, one in predicted:
-        error, low, high = (error_text(value, loss) for value in (one.error, one.low, one.high))
+        error, low, high = (error_text(value, loss, decimals=2) for value in (one.error, one.low, one.high))
         passes = ", ".join(passes_text(count) for count in one.repeats.values())
         interval = f"{low} to {high}" if one.low < one.high else ""
         rows.append((text, format_count(one.samples_seen), error, interval, passes))
