@@ -149,10 +149,9 @@ def utility_chart(fit: Fit, marks: Marks) -> Chart | None:
 
 def hover_text(scale: Scale, what: str, *, with_samples: bool = True) -> str:
     """What the page says of a point under the pointer."""
-    error = "%{y:.1f}%" if scale.percent else "%{y:.3f}"
     if not with_samples:
-        return f"{what} {error}"
-    return f"%{{x:,.3s}} samples seen<br>{what} {error}"
+        return f"{what} {scale.hover}"
+    return f"%{{x:,.3s}} samples seen<br>{what} {scale.hover}"
 
 
 def note_mark(*, filled: bool) -> Mark:

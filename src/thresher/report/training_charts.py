@@ -92,7 +92,7 @@ def _error_chart(
 
 def _hover(scale: Scale, name: str) -> str:
     place = "%{x:,.3s} samples seen" if name == "samples" else "%{x:.3g} FLOPs"
-    return f"{place}<br>measured {'%{y:.1f}%' if scale.percent else '%{y:.3f}'}"
+    return f"{place}<br>measured {scale.hover}"
 
 
 def _means(points: Sequence[Measured], place: Callable[[Measured], float]) -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from thresher.budget import format_count
 from thresher.report.gallery import cards, png_uri
 from thresher.report.pool_stats import Shown, batches
 from thresher.report.training_charts import by_method
-from thresher.report.wording import ABSENT, Scale, share_text
+from thresher.report.wording import ABSENT, Scale, number_text, share_text
 from thresher.report.workdir import TrainingRun
 from thresher.train import picks
 
@@ -93,8 +93,8 @@ def _matrix(run: TrainingRun) -> dict[str, Any]:
         "image": png_uri(image),
         "size": len(pixels),
         "method": run.method,
-        "diagonal": f"{float(np.diagonal(run.matrix_bb).mean()):.3g}",
-        "off": f"{float(off.mean()) if off.size else 0.0:.2g}",
+        "diagonal": number_text(float(np.diagonal(run.matrix_bb).mean())),
+        "off": number_text(float(off.mean()) if off.size else 0.0),
     }
 
 

@@ -44,6 +44,11 @@ class Scale:
         """The unit of a difference between two errors."""
         return "points" if self.percent else "units"
 
+    @property
+    def hover(self) -> str:
+        """How plotly writes an error under the pointer."""
+        return "%{y:.1f}%" if self.percent else "%{y:.3f}"
+
     def text(self, error: float | None) -> str:
         """An error as text, `61.2%` or `2.13`; a dash where there is none."""
         if error is None or not math.isfinite(error):
