@@ -98,19 +98,14 @@ class Prediction:
         return self.error
 
     def __str__(self) -> str:
-        return prediction_text(self)
+        return text_of(prediction_blocks(self))
 
     def _repr_html_(self) -> str:
         return html_of(prediction_blocks(self))
 
 
-def prediction_text(prediction: "Prediction") -> str:
+def prediction_blocks(prediction: Prediction) -> list[Block]:
     """The mix, its budget and passes, and the error with its interval where the laws have draws."""
-    return text_of(prediction_blocks(prediction))
-
-
-def prediction_blocks(prediction: "Prediction") -> list[Block]:
-    """The sentence of `prediction_text`."""
     loss = is_loss(prediction.metric)
     said = (
         f"{_mix(prediction)} at {format_count(prediction.samples_seen)} samples seen: "
@@ -121,7 +116,7 @@ def prediction_blocks(prediction: "Prediction") -> list[Block]:
     return [sentences(f"{said}.")]
 
 
-def _mix(prediction: "Prediction") -> str:
+def _mix(prediction: Prediction) -> str:
     alone = len(prediction.weights) == 1
     return " + ".join(
         f"{'' if alone else f'{weight:.3g} x '}{pool} ({passes_text(prediction.repeats[pool])} passes)"
