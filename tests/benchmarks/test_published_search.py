@@ -13,7 +13,7 @@ from benchmarks.published_search import (
     visited,
 )
 
-from thresher.planning.laws.utility import error_of_pool
+from tests.planning.laws.planted import error_of_pool
 from thresher.planning.runs.record import Run
 
 LENGTHS = [25_600_000, 64_000_000, 128_000_000]
