@@ -228,7 +228,7 @@ def override(kind: type[Kind], base: Kind | None, **options: object) -> Kind:
 def expand_options(arguments: Sequence[str]) -> list[str]:
     """The arguments with the option repeated before each of several shards that follow it.
 
-    >>> spread(["probe", "pools", "--shards", "0.tar", "1.tar", "--out", "runs.jsonl"])
+    >>> expand_options(["probe", "pools", "--shards", "0.tar", "1.tar", "--out", "runs.jsonl"])
     ['probe', 'pools', '--shards', '0.tar', '--shards', '1.tar', '--out', 'runs.jsonl']
     """
     return list(_expand(arguments))
