@@ -40,7 +40,7 @@ def test_folders_of_open_clip_become_a_ledger(call: Call, tmp_path: Path) -> Non
     assert done.exit_code == 0, done.stderr
     assert done.stdout.endswith(f"2 runs, 2 of them new in {tmp_path}/runs.jsonl\n")
     assert (
-        "0-10%   ViT-B-32  imagenet-zeroshot-val-top1_error     1   12.8M  12.8M       1   0.75"
+        "0-10%   ViT-B-32  imagenet-zeroshot-val-top1_error     1   12.8M  12.8M       1  75.0%"
         in done.stdout
     )
     runs = read_runs(tmp_path / "runs.jsonl")
