@@ -7,11 +7,9 @@ import pytest
 
 from tests.planning.plans.drawn import POOL_SIZE, both_laws, drawn_laws
 from tests.planning.predicting import mix_error
-from thresher.budget import Price
 from thresher.errors import InputError
 from thresher.planning.laws.predict import predict_draws
 from thresher.planning.plans import predict
-from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
 from thresher.planning.plans.result import Comparison, winner
