@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, remarks on stderr, and the tables that several of them share."""
+"""What commands print: results on stdout, remarks on stderr."""
 
 import json
 import sys

@@ -5,11 +5,15 @@ is recorded, a matrix product of such an input (in mixed precision) copies the w
 spends more than half its time so. Where the input really lies places before pairs, the same numbers come out
 of one product for all.
 
+Shapes: B pairs, L places, D numbers a place.
+
+Captions without the places behind their ends.
+
 Tokens are padded to the context length, 77 in most models, where captions of the web take some fifteen. With
 causal attention no place sees those behind it, and the embedding is taken at the end of the caption; so what
 lies behind the end of the longest caption of a batch changes nothing but the last digits.
 
-Shapes: B pairs, L places (T of a caption's tokens), D numbers a place.
+Shapes: B pairs, T places, D numbers a place.
 """
 
 import threading

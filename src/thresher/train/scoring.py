@@ -1,7 +1,8 @@
 """The learner's embeddings of a super-batch, from which its pairs are scored.
 
-Each rank trains on its share of these, and all know which pairs were chosen. Shapes: B candidates, D
-dimensions.
+Shapes: B candidates, D dimensions.
+
+Chosen pairs of many ranks: each trains on its share, and all know which pairs were chosen.
 """
 
 import numpy as np

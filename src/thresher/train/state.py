@@ -1,6 +1,6 @@
 """Everything that changes while a model trains, which is what a checkpoint holds.
 
-A checkpoint is open_clip's dictionary, written atomically and loaded without unpickling objects.
+Checkpoints: open_clip's dictionary, written atomically, loaded without unpickling objects.
 """
 
 import pickle
