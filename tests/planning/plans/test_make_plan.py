@@ -9,7 +9,7 @@ from tests.planning.plans.drawn import POOL_SIZE, both_laws, drawn_laws
 from tests.planning.predicting import mix_error
 from thresher.errors import InputError
 from thresher.planning.laws.predict import predict_draws
-from thresher.planning.plans import predict
+from thresher.planning.plans import prediction
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
 from thresher.planning.plans.result import Comparison, winner
@@ -203,7 +203,7 @@ def test_eight_pools_and_twenty_budgets_take_three_million_predictions(
         predicted.append(found.size)
         return found
 
-    monkeypatch.setattr(predict, "predict_draws", count)
+    monkeypatch.setattr(prediction, "predict_draws", count)
     worth, tau = -0.16 * 0.85 ** np.arange(8), np.linspace(7, 3, 8)
     laws = drawn_laws(worth, tau, spread=0.03, num_draws=200)
     plan = make_plan(laws, [int(seen) for seen in np.geomspace(16e6, 1.28e9, 20)])
