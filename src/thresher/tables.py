@@ -180,7 +180,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def rate(pairs: int, seconds: float) -> str:
+def rate(pairs: float, seconds: float) -> str:
     """How many pairs a second.
 
     >>> rate(12_000, 2.5)
