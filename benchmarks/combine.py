@@ -104,8 +104,8 @@ def score_by(name: str, world: World, out: Path, *, passes: float) -> Path:
     started = time.process_time()
     network = train_network(section, out / name, device="cpu", cache=out / "cache")
     options = {"device": "cpu", "batch_size": 128}
-    rows = embed_shards(world.labelled, f"local-dir:{network}", out / f"{name}-rows", **options)
-    target = embed_shards(world.curated, f"local-dir:{network}", out / f"{name}-target", **options)
+    rows = embed_shards(world.labelled, f"local-dir:{network}", out / f"{name}-rows", **options).whole()
+    target = embed_shards(world.curated, f"local-dir:{network}", out / f"{name}-target", **options).whole()
     specs = [
         parse_vector_scorer(text)
         for text in (f"clip:as={name}", f"s-clip-loss:as={name}_s", f"normsim:as={name}_near,target={target}")

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -35,8 +36,8 @@ from thresher.curate.duplicates.semantic import semantic_duplicates
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs
-from thresher.scores.embeddings.parts import write_part
-from thresher.sharded.parts import Stamp
+from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.sharded.parts import Stamp, write_stamped
 
 KINDS = ("exact", "resized", "re-encoded", "cropped")
 EVERY = 8
@@ -155,7 +156,9 @@ def embeddings_of(folder: Path, images: list[bytes], others: list[bytes]) -> Pat
     (folder / "parts").mkdir(parents=True)
     stamp = Stamp(shard="00000.tar", state="1", scorers={"model": "small"}, exclude="")
     uids = [f"{number:032x}" for number in range(len(images))]
-    write_part(folder / "parts" / "00000-s.parquet", uids, vectors.astype(np.float16), stamp)
+    part = folder / "parts" / "00000-s.parquet"
+    write_vectors(part, vectors.astype(np.float16))
+    write_stamped(part, pa.table({"uid": uids}), stamp, EMBED)
     content = {
         **{"schema": "thresher.embeddings", "version": 1, "model": "small", "fingerprint": "small"},
         **{"precision": "fp32", "dtype": "fp16", "dim": DIM, "scale": 1.0, "bias": 0.0},

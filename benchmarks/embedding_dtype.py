@@ -28,7 +28,7 @@ from thresher.data.images.decode import decode
 from thresher.data.pairs import Pair
 from thresher.data.shards import read_pairs
 from thresher.models.towers import Towers, embed_images, embed_texts, load_towers, resolve_precision
-from thresher.scores.embeddings.embed import embed_folder, embed_shards
+from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.embeddings.parts import DTYPES, pack, unpack
 from thresher.scores.embeddings.stored import open_embeddings
 from thresher.selection.embeddings import Embeddings
@@ -113,7 +113,7 @@ def overlaps(world: World, folder: Path, batches: int) -> None:
             dtype=dtype,
             device="cpu",
             precision="fp32",
-        )
+        ).whole()
         forms[dtype] = stored_embeddings(world, out)
         # The same numbers, without the files: the difference is the storage, and nothing else.
         packed = torch.from_numpy(unpack(pack(exact.image_BD.numpy(), dtype)))
@@ -194,7 +194,7 @@ def speed(world: World, folder: Path, repeats: int) -> None:
         bare, made, ratios = [bare_rate(towers, towers.model, precision, 4096)], [], []
         for number in range(repeats):
             out = folder / f"{dtype}-{number}"
-            summary = embed_folder(
+            summary = embed_shards(
                 world.shards, f"local-dir:{world.reference}", out, dtype=dtype, device="cpu", batch_size=BATCH
             )
             made.append(summary.new_pairs / summary.seconds)

@@ -36,7 +36,7 @@ from thresher.data.pairs import Pair
 from thresher.data.shards import read_pairs
 from thresher.models.attention import skip_padding
 from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
-from thresher.scores.embeddings.embed import embed_folder
+from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 
@@ -148,7 +148,7 @@ def score_rate(
 def embed_rate(model: str, shards: list[Path], pairs: int, workers: int, weights: Path | None) -> float:
     """Pairs a second of `thresher embed`, in the same sense."""
     with tempfile.TemporaryDirectory() as out:
-        summary = embed_folder(
+        summary = embed_shards(
             [str(shard) for shard in shards],
             model,
             out,

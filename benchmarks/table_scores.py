@@ -20,13 +20,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from thresher.data.files.atomic import write_json
 from thresher.scores.combine.combine import combine
-from thresher.scores.embeddings.parts import write_part as write_vectors
+from thresher.scores.embeddings.parts import EMBED, write_vectors
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
-from thresher.scores.parts import write_part
-from thresher.sharded.parts import Stamp, part_path
+from thresher.scores.parts import SCORE, score_table
+from thresher.sharded.parts import Stamp, part_path, write_stamped
 
 DIM = 256
 PART_ROWS = 10_000
@@ -115,7 +116,8 @@ def make_embeddings(folder: Path, count: int) -> None:
         uids = uids_of(draw, size)
         part = folder / "parts" / f"{number:05d}-s.parquet"
         stamp = Stamp(f"{number}.tar", "1", {"model": "random"}, "")
-        write_vectors(part, uids, vectors.astype(np.float16), stamp, keys=uids, captions=uids)
+        write_vectors(part, vectors.astype(np.float16))
+        write_stamped(part, pa.table({"uid": uids, "key": uids, "caption": uids}), stamp, EMBED)
     content = {
         "schema": "thresher.embeddings",
         "version": 1,
@@ -146,7 +148,7 @@ def make_scores(folder: Path, count: int) -> None:
             columns = {"uid": chosen, "key": chosen, "shard": ["s.tar"] * len(rows), "caption": chosen}
             stamp = Stamp(f"{number}.tar", "1", {column: "random"}, "")
             part = part_path(folder / name, number, f"{number}.tar")
-            write_part(part, columns, {column: scores[rows]}, stamp)
+            write_stamped(part, score_table(columns, {column: scores[rows]}), stamp, SCORE)
         scorers = [{"column": column, "name": column, "fingerprint": "random"}]
         write_json(
             folder / name / "scores.json", {"schema": "thresher.scores", "version": 1, "scorers": scorers}

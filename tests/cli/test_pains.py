@@ -79,7 +79,7 @@ def test_one_image_that_crashes_its_decoder_is_refused_alone(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shards(tmp_path / "in", (7, 3))  # pair 4 is the one that is 44 pixels wide
-    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.deadly:decode_images")
+    monkeypatch.setattr("thresher.sharded.shard.DECODE", "tests.scores.deadly:decode_images")
     done = call(
         *("score", tmp_path / "in", "--scorer", "image:feature=entropy", "--workers", "1"),
         *("--out", tmp_path / "out"),
@@ -256,7 +256,7 @@ def test_the_last_image_of_a_run_cannot_hold_it_at_its_end(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shards(tmp_path / "in", (3, 2))  # pair 4, the last one, is the one that is 44 pixels wide
-    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.stuck:decode_images")
+    monkeypatch.setattr("thresher.sharded.shard.DECODE", "tests.scores.stuck:decode_images")
     ask = Worker.ask
 
     def ask_in_haste(self: Worker, task: DecodeTask, timeout_s: float) -> tuple[str, object]:

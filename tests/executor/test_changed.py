@@ -83,7 +83,7 @@ def test_one_on_another_machine_that_cannot_be_read_is_tried_three_times(
     for path in local:
         memory.pipe(f"/pool/{Path(path).name}", Path(path).read_bytes())
     monkeypatch.setattr(type(memory), "_open", sometimes)
-    monkeypatch.setattr("thresher.sharded.stage.PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("thresher.sharded.job.PAUSES_S", (0.0, 0.0))
     shards = ["memory://pool/00000.tar", "memory://pool/00001.tar"]
     try:
         summary = score_shards(shards, tmp_path / "out", [CAPTION], workers=0)

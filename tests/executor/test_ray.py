@@ -20,7 +20,7 @@ from thresher.curate.subset.write import write_subset
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
 from thresher.executor.run import run_shards
-from thresher.scores.embeddings.embed import embed_folder
+from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.sharded.stage import Progress
@@ -99,9 +99,9 @@ def test_scores_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path
 
 def test_embeddings_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
     options = {"device": "cpu", "batch_size": 8, "dtype": "int8", "workers": 1}
-    embed_folder(pool[:3], "thresher-tiny-32", tmp_path / "here", **options)
+    embed_shards(pool[:3], "thresher-tiny-32", tmp_path / "here", **options)
     there = {**options, "executor": "ray", "ray_address": cluster}
-    embed_folder(pool[:3], "thresher-tiny-32", tmp_path / "there", **there)
+    embed_shards(pool[:3], "thresher-tiny-32", tmp_path / "there", **there)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from tests.small_pool import caption, uid
-from thresher.scores.embeddings.parts import write_part
-from thresher.sharded.parts import Stamp
+from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.sharded.parts import Stamp, write_stamped
 
 
 def vectors(count: int, dim: int = 8, seed: int = 0) -> np.ndarray:
@@ -33,14 +34,12 @@ def write_embeddings(
     (folder / "parts").mkdir(parents=True)
     for place, rows in enumerate(np.array_split(np.arange(len(pairs)), parts)):
         chosen = [numbers[row] for row in rows]
-        names = {"keys": [f"{n:09d}" for n in chosen], "captions": [caption(n) for n in chosen]}
-        write_part(
-            folder / "parts" / f"{place:05d}-s.parquet",
-            [uid(n) for n in chosen],
-            pairs[rows].astype(np.float16),
-            Stamp(shard=f"{place}.tar", state="1-1", scorers={"model": "m"}, exclude=""),
-            **(names if named else {}),
-        )
+        names = {"key": [f"{n:09d}" for n in chosen], "caption": [caption(n) for n in chosen]}
+        part = folder / "parts" / f"{place:05d}-s.parquet"
+        stamp = Stamp(shard=f"{place}.tar", state="1-1", scorers={"model": "m"}, exclude="")
+        write_vectors(part, pairs[rows].astype(np.float16))
+        table = pa.table({"uid": [uid(n) for n in chosen], **(names if named else {})})
+        write_stamped(part, table, stamp, EMBED)
     content = {
         "schema": "thresher.embeddings",
         "version": 1,

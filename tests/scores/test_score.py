@@ -156,7 +156,7 @@ def test_an_image_that_kills_its_worker_is_quarantined_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = write_shards(tmp_path / "in", (9,))
-    monkeypatch.setattr("thresher.sharded.stage.DECODE", "tests.scores.deadly:decode_images")
+    monkeypatch.setattr("thresher.sharded.shard.DECODE", "tests.scores.deadly:decode_images")
     summary = score_shards(shards, tmp_path / "out", [TINY], workers=2)
     refused = read_quarantine(list_quarantines(tmp_path / "out")[0]).to_pylist()
     assert [row["key"] for row in refused] == ["000000004"]  # the only image of that width

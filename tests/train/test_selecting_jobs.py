@@ -62,7 +62,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reference(shards: tuple[str, ...], checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reference") / "embeddings"
-    return embed_shards(shards, f"local-dir:{checkpoint}", out, device="cpu", workers=0)
+    return embed_shards(shards, f"local-dir:{checkpoint}", out, device="cpu", workers=0).whole()
 
 
 def job_of(name: str, shards: tuple[str, ...], cache: Path, reference: Path) -> Job:
@@ -114,7 +114,7 @@ def test_another_reference_is_another_job(
     assert run_job(job, folder) == folder  # finished
     other = embed_shards(
         shards, f"local-dir:{checkpoint}", tmp_path / "int8", dtype="int8", device="cpu", workers=0
-    )
+    ).whole()
     with pytest.raises(InputError, match="holds another training run"):
         run_job(dataclasses.replace(job, reference=other), folder)
 
@@ -122,7 +122,9 @@ def test_another_reference_is_another_job(
 def test_a_pair_without_a_reference_embedding_is_named(
     shards: tuple[str, ...], checkpoint: Path, tmp_path: Path
 ) -> None:
-    some = embed_shards(shards[:1], f"local-dir:{checkpoint}", tmp_path / "some", device="cpu", workers=0)
+    some = embed_shards(
+        shards[:1], f"local-dir:{checkpoint}", tmp_path / "some", device="cpu", workers=0
+    ).whole()
     with pytest.raises(InputError, match=f"uid {uid(20)} and 11 more of 32"):
         run_job(job_of("joint", shards, tmp_path / "cache", some), tmp_path / "model")
 

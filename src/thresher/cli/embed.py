@@ -67,11 +67,11 @@ def embed(
     """
     from thresher.data.exclude import read_exclude
     from thresher.data.patterns import expand
-    from thresher.scores.embeddings.embed import embed_folder
+    from thresher.scores.embeddings.embed import embed_shards
 
     excluded, named = read_exclude(exclude), expand(shards)
     with bar("embed") as step:
-        summary = embed_folder(
+        summary = embed_shards(
             *(named, model, out),
             pretrained=pretrained,
             dtype=dtype,

@@ -37,8 +37,7 @@ from thresher.report.workdir import comparable
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.scores.spec import OUTSIDE_FINGERPRINT
-from thresher.sharded.parts import digest_of, list_quarantines
-from thresher.sharded.resume import shard_state
+from thresher.sharded.parts import digest_of, list_quarantines, shard_state
 from thresher.sharded.stage import Progress
 from thresher.sharded.summary import FolderSummary
 from thresher.tables import gap_text, rate

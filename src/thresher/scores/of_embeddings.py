@@ -1,7 +1,6 @@
 """Scores stored embeddings, without a model and without reading an image."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,20 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.files.atomic import append_jsonl, write_json
 from thresher.data.files.lock import folder_lock
-from thresher.data.files.quarantine import read_quarantine, write_quarantine
-from thresher.errors import InputError
 from thresher.scores.embeddings.parts import EMBED
-from thresher.scores.embeddings.stored import Places, StoredEmbeddings, open_embeddings
+from thresher.scores.embeddings.stored import open_embeddings
 from thresher.scores.normsim import normsim
-from thresher.scores.parts import SCORE, write_part
+from thresher.scores.parts import SCORE, score_table, scores_json
 from thresher.scores.s_clip_loss import s_clip_loss
-from thresher.scores.spec import ScorerSpec, arguments, check_columns, parse_spec, summary_json
-from thresher.scores.vectors import VectorScorer, VectorScorerFactory, clip_of_embeddings
-from thresher.sharded.parts import PARTS_FOLDER, Stamp, check_stamp, list_parts, quarantine_path, read_stamp
+from thresher.scores.spec import ScorerSpec, arguments, check_columns, entries, parse_spec
+from thresher.scores.vectors import Step, VectorScorer, VectorScorerFactory, clip_of_embeddings
+from thresher.sharded.job import Made, Part, Plan, Run, make_parts, plan_parts, sum_up, write_made
+from thresher.sharded.parts import PARTS_FOLDER, list_parts, read_stamp, rejects_of
 from thresher.sharded.row import ROW_COLUMNS
-from thresher.sharded.summary import FolderSummary, count_folder, status_of
+from thresher.sharded.summary import FolderSummary
 
 __all__ = ["VECTOR_SCORERS", "EmbeddingProgress", "parse_vector_scorer", "score_embeddings"]
 
@@ -44,16 +41,6 @@ class EmbeddingProgress:
     pairs: float
     num_pairs: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of the embeddings, the part of the scores that is made of it, and its places."""
-
-    source: Path
-    out: Path
-    places: Places
-    stamp: Stamp
 
 
 def parse_vector_scorer(text: str) -> ScorerSpec:
@@ -100,35 +87,29 @@ def score_embeddings(
             for spec in specs
         }
         fingerprints = {column: scorer.fingerprint for column, scorer in scorers.items()}
-        parts = _plan(embeddings, scores, fingerprints)
-        due = [part for part in parts if not part.out.exists()]
-        if due:
-            (scores / SCORE.summary_file).unlink(missing_ok=True)  # it says that all is done
-        clock = _Clock(sum(len(part.places) for part in due), len(scorers), progress)
-        for group in _groups(due):
-            _score(group, scorers, clock)
-            append_jsonl(
-                scores / SCORE.log_file,
-                {
-                    "event": "group",
-                    "parts": [part.out.name for part in group],
-                    "seconds": round(clock.seconds, 3),
-                },
-            )
-        num_pairs, num_quarantined, reasons = count_folder(scores)
-        summary = FolderSummary(
-            num_shards=len(parts),
-            num_pairs=num_pairs,
-            num_quarantined=num_quarantined,
-            quarantine=reasons,
-            unreadable={},
-            new_shards=len(due),
-            new_pairs=clock.num_pairs,
-            seconds=clock.seconds,
+        sources = list_parts(embeddings.folder)
+        plan = _plan(embeddings.folder, sources, scores, fingerprints)
+        num_pairs = sum(len(part.rows) for part in plan.parts)
+
+        def make(parts: Sequence[Part], run: Run) -> Generator[Made]:
+            done = 0
+
+            def step(pairs: int) -> None:
+                nonlocal done
+                done += pairs
+                if progress is not None:
+                    progress(EmbeddingProgress(done / len(scorers), num_pairs, run.seconds))
+
+            for group in _groups(parts):
+                yield from _score(group, embeddings.folder, scorers, step)
+                names = [part.path.name for part in group]
+                run.log("group", parts=names, seconds=round(run.seconds, 3))
+
+        summary = sum_up(
+            make_parts(plan, make), lambda summary: scores_json(summary, entries(specs, fingerprints))
         )
-        write_json(scores / SCORE.summary_file, summary_json(summary, specs, fingerprints))
-        bare = [part.source.name for part in parts if "key" not in pq.read_schema(part.source).names]
-        return replace(summary, status=(*status_of(summary, SCORE.done), *_unnamed(bare)))
+        bare = [source.name for source in sources if "key" not in pq.read_schema(source).names]
+        return replace(summary, status=(*summary.status, *_unnamed(bare)))
 
 
 def _unnamed(bare: Sequence[str]) -> list[str]:
@@ -140,50 +121,45 @@ def _unnamed(bare: Sequence[str]) -> list[str]:
     ]
 
 
-def _plan(embeddings: StoredEmbeddings, scores: Path, fingerprints: dict[str, str]) -> list[_Part]:
-    """All parts, in order; those that are there already were made of the same embeddings and scorers."""
-    sources = list_parts(embeddings.folder)
-    strays = {part.name for part in list_parts(scores)} - {source.name for source in sources}
-    if strays:
-        raise InputError(
-            f"{scores / PARTS_FOLDER / min(strays)} has no counterpart among the parts of "
-            f"{embeddings.folder}, so it is of other pairs; name another folder"
-        )
+def _plan(folder: Path, sources: Sequence[Path], scores: Path, fingerprints: dict[str, str]) -> Plan:
+    """A part for each part of the embeddings, called like it, with the places of its pairs."""
     parts, start = [], 0
     for source in sources:
         end = start + int(pq.read_metadata(source).num_rows)
-        found = read_stamp(source, EMBED)
-        stamp = Stamp(found.shard, found.state, fingerprints, found.exclude)
-        out = scores / PARTS_FOLDER / source.name
-        if out.exists():
-            check_stamp(out, read_stamp(out, SCORE), stamp, SCORE)
-        parts.append(_Part(source, out, np.arange(start, end, dtype=np.int64), stamp))
+        stamp = replace(read_stamp(source, EMBED), scorers=fingerprints)
+        parts.append(Part(scores / PARTS_FOLDER / source.name, stamp, range(start, end)))
         start = end
-    return parts
+    return plan_parts(
+        *(scores, parts, SCORE),
+        sources=[part.stamp.shard for part in parts],
+        stray=f"has no counterpart among the parts of {folder}, so it is of other pairs; name another folder",
+    )
 
 
-def _groups(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
     """Neighbouring parts of about `GROUP_PAIRS` pairs together."""
-    group: list[_Part] = []
+    group: list[Part] = []
     for part in parts:
         group.append(part)
-        if sum(len(held.places) for held in group) >= GROUP_PAIRS:
+        if sum(len(held.rows) for held in group) >= GROUP_PAIRS:
             yield group
             group = []
     if group:
         yield group
 
 
-def _score(group: Sequence[_Part], scorers: dict[str, VectorScorer], clock: "_Clock") -> None:
-    places = [part.places for part in group]
-    found = {column: scorer.score(places, clock.step) for column, scorer in scorers.items()}
+def _score(
+    group: Sequence[Part], folder: Path, scorers: dict[str, VectorScorer], step: Step
+) -> Iterator[Made]:
+    """The parts of a group; what was refused when they were embedded is refused here as well."""
+    places = [np.arange(part.rows.start, part.rows.stop, dtype=np.int64) for part in group]
+    found = {column: scorer.score(places, step) for column, scorer in scorers.items()}
     for number, part in enumerate(group):
-        refused = quarantine_path(part.source)
-        if refused.exists():
-            write_quarantine(quarantine_path(part.out), read_quarantine(refused))
-        table = pq.read_table(part.source, partitioning=None)
+        source = folder / PARTS_FOLDER / part.path.name
+        table = pq.read_table(source, partitioning=None)
         columns = {name: _texts(table, name, part.stamp.shard) for name in ROW_COLUMNS}
-        write_part(part.out, columns, {column: of[number] for column, of in found.items()}, part.stamp)
+        scored = score_table(columns, {column: of[number] for column, of in found.items()})
+        yield write_made(part, scored, rejects_of(source), SCORE)
 
 
 def _texts(table: pa.Table, name: str, shard: str) -> list[str]:
@@ -191,25 +167,3 @@ def _texts(table: pa.Table, name: str, shard: str) -> list[str]:
         texts: list[str] = table.column(name).to_pylist()
         return texts
     return [shard if name == "shard" else ""] * table.num_rows
-
-
-class _Clock:
-    """Time and progress of one run."""
-
-    def __init__(
-        self, num_pairs: int, num_scorers: int, progress: Callable[[EmbeddingProgress], None] | None
-    ) -> None:
-        self.num_pairs = num_pairs
-        self._num_scorers = num_scorers
-        self._progress = progress
-        self._done = 0
-        self._started = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
-    def step(self, pairs: int) -> None:
-        self._done += pairs
-        if self._progress is not None:
-            self._progress(EmbeddingProgress(self._done / self._num_scorers, self.num_pairs, self.seconds))

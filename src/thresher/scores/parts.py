@@ -1,14 +1,15 @@
 """The parts of a scores folder, one a shard, and what two runs must have in common to share them."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thresher.sharded.parts import Stage, Stamp, write_stamped
+from thresher.sharded.parts import Stage
 from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.summary import FolderSummary
 
 
 def _other_scorers(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
@@ -36,13 +37,20 @@ SCORE = Stage(
 )
 
 
-def write_part(
-    path: Path,
-    columns: Mapping[str, Sequence[str]],
-    scores: Mapping[str, npt.NDArray[np.float32]],
-    stamp: Stamp,
-) -> None:
-    """Write the table of a scored shard: the columns of its rows, then one column a scorer."""
+def score_table(
+    columns: Mapping[str, Sequence[str]], scores: Mapping[str, npt.NDArray[np.float32]]
+) -> pa.Table:
+    """The table of a scored shard: the columns of its rows, then one column a scorer."""
     arrays = [pa.array(columns[name], pa.string()) for name in ROW_COLUMNS]
     arrays += [pa.array(np.asarray(values, dtype=np.float32)) for values in scores.values()]
-    write_stamped(path, pa.table(arrays, names=[*ROW_COLUMNS, *scores]), stamp, SCORE)
+    return pa.table(arrays, names=[*ROW_COLUMNS, *scores])
+
+
+def scores_json(summary: FolderSummary, scorers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of `scores.json`, given what it says of each scorer."""
+    return {
+        "schema": "thresher.scores",
+        "version": 1,
+        "scorers": list(scorers),
+        **summary.content(),
+    }

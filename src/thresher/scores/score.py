@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import pyarrow as pa
 
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.executor.run import check_executor
-from thresher.scores.parts import SCORE, write_part
+from thresher.scores.parts import SCORE, score_table, scores_json
 from thresher.scores.registry import SCORERS, open_scorers
-from thresher.scores.spec import ScorerSpec, check_columns, summary_json
-from thresher.sharded.resume import Job
+from thresher.scores.spec import ScorerSpec, check_columns, entries
+from thresher.sharded.job import Part
 from thresher.sharded.row import ROW_COLUMNS, Row
-from thresher.sharded.shard import OpenScorers
+from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress, StageJob, run_stage
 from thresher.sharded.summary import FolderSummary
 
@@ -63,34 +64,37 @@ def score_shards(
     if not shards:
         raise InputError("no shards are given to score; name tar files, tables or folders of images")
     folder = Path(out)
-    filling = StageJob(
+    work = ShardWork(
         stage=SCORE,
         open=open_scoring,
         options=tuple(specs),
-        describe=lambda summary, _, fingerprints: summary_json(summary, specs, fingerprints),
         exclude=exclude,
         workers=workers,
+        gpu=any(wants_gpu(spec) for spec in specs),
+    )
+    job = StageJob(
+        work=work,
+        describe=lambda summary, _, fingerprints: scores_json(summary, entries(specs, fingerprints)),
         executor=executor,
         ray_address=ray_address,
-        gpu=any(wants_gpu(spec) for spec in specs),
         progress=progress,
     )
     with folder_lock(folder):
-        return run_stage(folder, shards, filling)
+        return run_stage(folder, shards, job)
 
 
 def open_scoring(specs: Sequence[ScorerSpec]) -> OpenScorers:
     """The scorers of the specs, ready to fill the columns of parts."""
     scorers = open_scorers(specs)
 
-    def write(job: Job, rows: Sequence[Row], scores: Sequence[npt.NDArray[Any]]) -> None:
+    def table(_: Part, rows: Sequence[Row], scores: Sequence[npt.NDArray[Any]]) -> pa.Table:
         columns = {name: [getattr(row, name) for row in rows] for name in ROW_COLUMNS}
-        write_part(job.part, columns, dict(zip(scorers, scores, strict=True)), job.stamp)
+        return score_table(columns, dict(zip(scorers, scores, strict=True)))
 
     return OpenScorers(
         scorers=list(scorers.values()),
         made_by={column: scorer.fingerprint for column, scorer in scorers.items()},
-        write=write,
+        table=table,
     )
 
 

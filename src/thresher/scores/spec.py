@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from thresher.errors import InputError, nearest
 from thresher.sharded.row import ROW_COLUMNS
 from thresher.sharded.scorer import Scorer
-from thresher.sharded.summary import FolderSummary
 
 OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
 """Options that say how to compute and not what: a run may go on with others."""
@@ -152,27 +151,17 @@ def _check_column(column: str) -> None:
         )
 
 
-def summary_json(
-    summary: FolderSummary, specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]
-) -> dict[str, Any]:
-    """The content of `scores.json`: nothing in it depends on when or how often the run was stopped."""
-    return {
-        "schema": "thresher.scores",
-        "version": 1,
-        "scorers": [
-            {
-                "column": spec.column,
-                "name": spec.name,
-                "options": {key: value for key, value in spec.options if key not in OUTSIDE_FINGERPRINT},
-                "fingerprint": fingerprints[spec.column],
-            }
-            for spec in specs
-        ],
-        "shards": summary.num_shards,
-        "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
-        "quarantine": dict(summary.quarantine),
-        "unreadable": [{"shard": shard, "reason": reason} for shard, reason in summary.unreadable.items()],
-    }
+def entries(specs: Sequence[ScorerSpec], fingerprints: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What `scores.json` says of each scorer; fingerprints by column."""
+    return [
+        {
+            "column": spec.column,
+            "name": spec.name,
+            "options": {key: value for key, value in spec.options if key not in OUTSIDE_FINGERPRINT},
+            "fingerprint": fingerprints[spec.column],
+        }
+        for spec in specs
+    ]
 
 
 @contextlib.contextmanager

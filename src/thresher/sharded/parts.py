@@ -1,15 +1,15 @@
 """The files of a folder that is filled shard by shard: one table a shard, stamped with what it was made of.
 
-Scores lie in such folders, and embeddings; a `Stage` says which. A part is named `NNNNN-STEM.parquet` by the
-shard's number and name; what was refused of the shard stands beside it in `NNNNN-STEM.quarantine.parquet`,
-written first. So a part that exists is a finished shard.
+Scores lie in such folders, embeddings and hashes; a `Stage` says which. A part is named `NNNNN-STEM.parquet`
+by the shard's number and name; what was refused of the shard stands beside it in
+`NNNNN-STEM.quarantine.parquet`, written first. So a part that exists is a finished shard.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.data.files.atomic import write_table
-from thresher.data.files.quarantine import write_quarantine
+from thresher.data.files.location import filesystem, fingerprint, is_remote
+from thresher.data.files.quarantine import SCHEMA as QUARANTINE
+from thresher.data.files.quarantine import read_quarantine, write_quarantine
+from thresher.data.folder import fingerprint_folder
 from thresher.data.pairs import Reject
+from thresher.data.patterns import kind_of
 from thresher.errors import InputError
 
 SUMMARY_FILE = "scores.json"
@@ -57,6 +61,9 @@ class Stage:
         differs: (what made a part, what this run makes parts with) -> how they differ, to stand after the
             part's path; None where they are the same.
         exclude_remedy: What to do about another exclude list.
+        sources: What its parts are made of.
+        unread: What became of a source that could not be read, to stand before the first of them.
+        nothing: Beginning of the sentence that nothing was made.
     """
 
     name: str
@@ -64,6 +71,9 @@ class Stage:
     noun: str
     differs: Callable[[Mapping[str, str], Mapping[str, str]], str | None]
     exclude_remedy: str
+    sources: str = "shards"
+    unread: str = "gave no pairs, the first is"
+    nothing: str = "no pair was"
 
     @property
     def summary_file(self) -> str:
@@ -119,13 +129,18 @@ def write_stamped(path: Path, table: pa.Table, stamp: Stamp, stage: Stage) -> No
     write_table(path, table.replace_schema_metadata(metadata))
 
 
-def write_rejects(part: Path, rejects: Iterable[Reject]) -> None:
+def write_rejects(part: Path, rejects: Sequence[Reject] | pa.Table) -> None:
     """Write what was refused of a shard beside its part; no file when nothing was."""
-    found = list(rejects)
-    if found:
-        write_quarantine(quarantine_path(part), found)
+    if len(rejects):
+        write_quarantine(quarantine_path(part), rejects)
     else:
         quarantine_path(part).unlink(missing_ok=True)
+
+
+def rejects_of(part: Path) -> pa.Table:
+    """What was refused beside a part."""
+    path = quarantine_path(part)
+    return read_quarantine(path) if path.exists() else QUARANTINE.empty_table()
 
 
 def read_stamp(path: Path, stage: Stage) -> Stamp:
@@ -166,6 +181,36 @@ def check_stamp(path: Path, found: Stamp, now: Stamp, stage: Stage) -> None:
         raise InputError(f"{path} {difference}")
     if found.exclude != now.exclude:
         raise InputError(f"{path} was {stage.done} with another exclude list; {stage.exclude_remedy}")
+
+
+def why_changed(stamp: Stamp) -> str | None:
+    """That a shard is no longer what it was when its work was planned; None when it is."""
+    try:
+        state = shard_state(stamp.shard, fresh=True)
+    except OSError as error:
+        return f"was taken away while it was read: {error.strerror or type(error).__name__}"
+    if state == stamp.state:
+        return None
+    return f"changed while it was read (size and time were {stamp.state}, are {state}); run again"
+
+
+def shard_state(shard: str, *, fresh: bool = False) -> str:
+    """Size and modification time of a shard, or of a folder's files together; changes when the shard does.
+
+    Args:
+        shard: Path or fsspec URL.
+        fresh: Ask the remote file system again, whatever it remembers of a listing.
+
+    Raises:
+        OSError: the shard cannot be looked at.
+    """
+    if fresh and is_remote(shard):
+        fs, inner = filesystem(shard)
+        fs.invalidate_cache(inner)
+    if kind_of(shard) != "folder":
+        return fingerprint(shard)
+    files = fingerprint_folder(shard).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(files, digest_size=8).hexdigest()
 
 
 def digest_of(uids: frozenset[str]) -> str:

@@ -15,31 +15,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from thresher.data.files.atomic import atomic_path
-from thresher.data.pairs import Reject
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed, WorkerPool
 from thresher.executor.ray import RayPool
-from thresher.sharded.parts import Stage, quarantine_path, write_rejects
-from thresher.sharded.resume import Job
-from thresher.sharded.shard import Done, OpenScorers, keep, shards_through
+from thresher.sharded.job import Made, Part, write_failure
+from thresher.sharded.parts import Stage, quarantine_path
+from thresher.sharded.shard import ShardWork, keep, shards_through
 
 MAKER = "thresher.sharded.remote:part_maker"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteSettings:
-    """What a worker needs in order to make parts; the fields are those of `thresher.sharded.stage.StageJob`.
-
-    `decode` is the function of the decode processes, as `package.module:function`.
-    """
-
-    stage: Stage
-    open: Callable[[Any], OpenScorers]
-    options: Any
-    decode: str
-    exclude: frozenset[str]
-    workers: int
-    gpu: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +41,49 @@ class RemotePart:
     `made_by` says what the part depends on; `deaths` has a sentence for every decode process that died of it.
     """
 
-    done: Done
+    made: Made
     files: Mapping[str, bytes]
     made_by: Mapping[str, str]
     deaths: tuple[str, ...]
 
 
 def remote_part(
-    job: Job, make: Callable[[Job], Done], made_by: Mapping[str, str], pool: WorkerPool
+    part: Part, make: Callable[[Part], Made], made_by: Mapping[str, str], pool: WorkerPool
 ) -> RemotePart:
-    """Make the part of a job in a folder of its own and take its files; `make` decodes with `pool`."""
+    """Make a part in a folder of its own and take its files; `make` decodes with `pool`."""
     so_far = len(pool.deaths)
     with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
-        done = make(replace(job, part=Path(folder) / job.part.name))
+        made = make(replace(part, path=Path(folder) / part.path.name))
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return RemotePart(replace(done, job=job), files, made_by, tuple(pool.deaths[so_far:]))
+    return RemotePart(replace(made, part=part), files, made_by, tuple(pool.deaths[so_far:]))
 
 
-def receive(job: Job, found: RemotePart | TaskFailed, stage: Stage) -> Done:
+def receive(part: Part, found: RemotePart | TaskFailed, stage: Stage) -> Made:
     """Write the files that came from a worker beside each other, the part last; or that none came."""
     if isinstance(found, TaskFailed):
-        failure = f"cannot be {stage.done}: {found.reason}"
-        write_rejects(job.part, [Reject(job.stamp.shard, "", None, stage.name, failure, 0)])
-        return Done(job, 0, 1, failure)
-    if quarantine_path(job.part).name not in found.files:
-        quarantine_path(job.part).unlink(missing_ok=True)
-    for name in sorted(found.files, key=lambda name: name == job.part.name):
-        with atomic_path(job.part.with_name(name)) as temporary:
+        return write_failure(part, f"cannot be {stage.done}: {found.reason}", stage)
+    if quarantine_path(part.path).name not in found.files:
+        quarantine_path(part.path).unlink(missing_ok=True)
+    for name in sorted(found.files, key=lambda name: name == part.path.name):
+        with atomic_path(part.path.with_name(name)) as temporary:
             temporary.write_bytes(found.files[name])
-    return found.done
+    return found.made
 
 
-def part_maker(settings: RemoteSettings) -> Callable[[Job | None], Opened | RemotePart]:
-    """The function that a worker applies to shards: a part for a job, and for None what the scorers are."""
-    making = settings.open(settings.options)
-    pool = WorkerPool(settings.decode, workers=settings.workers)
-    ahead = 2 * settings.workers + 2
+def part_maker(work: ShardWork) -> Callable[[Part | None], Opened | RemotePart]:
+    """The function that a worker applies to shards: files for a part, and for None what the scorers are."""
+    making = work.open(work.options)
+    pool = WorkerPool(work.decode, workers=work.workers)
 
-    def make(job: Job) -> Done:
-        through = shards_through(
-            [job], making, pool, exclude=settings.exclude, ahead=ahead, stage=settings.stage
-        )
-        with closing(through):
+    def make(part: Part) -> Made:
+        with closing(shards_through([part], making, pool, work)) as through:
             *_, shard = through
-        return keep(shard, making, settings.stage)
+        return keep(shard, making, work.stage)
 
-    def fill(job: Job | None) -> Opened | RemotePart:
-        if job is None:
+    def fill(part: Part | None) -> Opened | RemotePart:
+        if part is None:
             return Opened(making.made_by, making.about, version("thresher"))
-        return remote_part(job, make, making.made_by, pool)
+        return remote_part(part, make, making.made_by, pool)
 
     return fill
 
@@ -114,10 +91,9 @@ def part_maker(settings: RemoteSettings) -> Callable[[Job | None], Opened | Remo
 class RemoteStage:
     """Workers on a Ray cluster that fill a folder of this machine."""
 
-    def __init__(self, settings: RemoteSettings, address: str | None) -> None:
-        cpus = max(settings.workers, 1)
-        self._stage = settings.stage
-        self._pool = RayPool(MAKER, settings=settings, address=address, cpus=cpus, gpu=settings.gpu)
+    def __init__(self, work: ShardWork, address: str | None) -> None:
+        self._stage = work.stage
+        self._pool = RayPool(MAKER, settings=work, address=address, cpus=max(work.workers, 1), gpu=work.gpu)
         self.deaths = self._pool.deaths
 
     def __enter__(self) -> Self:
@@ -145,16 +121,16 @@ class RemoteStage:
             )
         return found.made_by, found.about
 
-    def done(self, jobs: Sequence[Job], made_by: Mapping[str, str]) -> Generator[Done]:
+    def made(self, parts: Sequence[Part], made_by: Mapping[str, str]) -> Generator[Made]:
         """Each shard once its part is written here, in the order in which the workers get done.
 
         Raises:
             InputError: two workers open different scorers.
         """
-        for job, found in self._pool.map(jobs):
+        for part, found in self._pool.map(parts):
             if isinstance(found, RemotePart):
                 difference = self._stage.differs(found.made_by, made_by)
                 if difference is not None:
-                    raise InputError(f"{job.stamp.shard} on a worker of the cluster {difference}")
+                    raise InputError(f"{part.stamp.shard} on a worker of the cluster {difference}")
                 self.deaths.extend(found.deaths)
-            yield receive(job, found, self._stage)
+            yield receive(part, found, self._stage)

@@ -2,28 +2,30 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from thresher.data.files.location import is_remote
 from thresher.data.pairs import Reject
 from thresher.executor.local import WorkerPool
 from thresher.executor.prefetch import Prefetch
 from thresher.sharded.feed import Batch, ShardSource, batches
-from thresher.sharded.parts import Stage, write_rejects
-from thresher.sharded.resume import Job, why_changed
+from thresher.sharded.job import Made, Part, write_shard
+from thresher.sharded.parts import Stage
 from thresher.sharded.row import Row
 from thresher.sharded.scorer import Pending, Scorer
 
+DECODE = "thresher.sharded.decode:decode_images"
 BATCHES_AHEAD = 2
 BATCHES_BEHIND = 2
 
-Write = Callable[[Job, Sequence[Row], Sequence[npt.NDArray[Any]]], None]
-"""Writes the part of a finished shard: its rows, and the result of each scorer."""
+TableOf = Callable[[Part, Sequence[Row], Sequence[npt.NDArray[Any]]], pa.Table]
+"""Table of a finished shard: its rows, and the result of each scorer. May leave a file beside the part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,37 +35,44 @@ class OpenScorers:
     Attributes:
         scorers: What every pair goes through.
         made_by: What the parts depend on, which is written into them: name -> fingerprint.
-        write: Writes the part of a finished shard.
+        table: Gives the table of a finished shard.
         about: What else the summary file says of the scorers: plain data.
     """
 
     scorers: Sequence[Scorer]
     made_by: Mapping[str, str]
-    write: Write
+    table: TableOf
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A shard that is through: its pairs and what was refused of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWork:
+    """What is done to shards: plain data, so that it can travel to other machines.
 
-    `failure` says why nothing of it was kept, None when all went well; `again` that another try may help;
-    `waited_seconds` is how long the scorers waited for pairs.
+    Attributes:
+        stage: Whose folder it is.
+        open: Opens the scorers, wherever the work is done: a function of a module, called with `options`.
+        options: Plain data.
+        exclude: uids that are left out; they go to the quarantine.
+        workers: Processes that decode images; on Ray beside every worker. 0 decodes in the scorers' process.
+        gpu: Whether the scorers want a GPU where there is one.
+        decode: Function of the decode processes, as `package.module:function`.
     """
 
-    job: Job
-    pairs: int
-    rejects: int
-    failure: str | None
-    waited_seconds: float = 0.0
-    again: bool = False
+    stage: Stage
+    open: Callable[[Any], OpenScorers]
+    options: Any
+    exclude: frozenset[str]
+    workers: int
+    gpu: bool
+    decode: str = field(default_factory=lambda: DECODE)
 
 
 class OpenShard:
     """Rows and results of a shard; `closed` once its last batch is through."""
 
-    def __init__(self, scorers: Sequence[Scorer], job: Job) -> None:
-        self.job = job
+    def __init__(self, scorers: Sequence[Scorer], part: Part) -> None:
+        self.part = part
         self.rows: list[Row] = []
         self.rejects: list[Reject] = []
         self.closed = False
@@ -98,20 +107,15 @@ class OpenShard:
 
 
 def shards_through(
-    jobs: Sequence[Job],
-    making: OpenScorers,
-    pool: WorkerPool,
-    *,
-    exclude: frozenset[str],
-    ahead: int,
-    stage: Stage,
+    parts: Sequence[Part], making: OpenScorers, pool: WorkerPool, work: ShardWork
 ) -> Generator[OpenShard]:
     """The shard under way after each of its batches; the caller closes `pool` before this iterator."""
-    sources = [ShardSource(number, job.stamp.shard) for number, job in enumerate(jobs)]
+    sources = [ShardSource(number, part.stamp.shard) for number, part in enumerate(parts)]
     scorers = making.scorers
+    ahead = 2 * work.workers + 2
 
     def feeding() -> Iterator[Batch]:
-        return batches(sources, scorers, pool, exclude, ahead=ahead, stage=stage.name)
+        return batches(sources, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
 
     with Prefetch(feeding, depth=BATCHES_AHEAD) as feed:
         shard: OpenShard | None = None
@@ -119,27 +123,20 @@ def shards_through(
         for batch in feed:
             waited = perf_counter() - ready
             if shard is None or shard.closed:
-                shard = OpenShard(scorers, jobs[batch.source.number])
+                shard = OpenShard(scorers, parts[batch.source.number])
             shard.waited_seconds += waited
             shard.add(batch)
             yield shard
             ready = perf_counter()
 
 
-def keep(shard: OpenShard, making: OpenScorers, stage: Stage) -> Done:
-    """Write the files of a shard that is through: what was refused, then the part, if there is to be one.
-
-    There is none of a shard that could not be read to its end, gave nothing, or changed on the way.
-    """
-    job, rejects = shard.job, shard.rejects
-    failure = shard.failure or why_changed(job.stamp)
-    if failure is not None:
-        rejects = [Reject(job.stamp.shard, "", None, stage.name, failure, 0)]
-    elif not shard.rows:
-        failure = next((reject.reason for reject in rejects if not reject.key), None)
-    write_rejects(job.part, rejects)
-    if failure is not None:
-        lost = shard.failure is not None and is_remote(job.stamp.shard)  # a connection, maybe
-        return Done(job, 0, len(rejects), failure, shard.waited_seconds, again=lost)
-    making.write(job, shard.rows, shard.results())
-    return Done(job, len(shard.rows), len(rejects), None, shard.waited_seconds)
+def keep(shard: OpenShard, making: OpenScorers, stage: Stage) -> Made:
+    """Write the files of a shard that is through; after a lost connection another try may help."""
+    part, rows = shard.part, shard.rows
+    made = write_shard(
+        *(part, shard.failure, len(rows), shard.rejects),
+        lambda: making.table(part, rows, shard.results()),
+        stage,
+    )
+    again = shard.failure is not None and is_remote(part.stamp.shard)
+    return replace(made, waited_seconds=shard.waited_seconds, again=again)

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from thresher.data.files.quarantine import counts_by_reason, read_quarantine
-from thresher.sharded.parts import list_parts, list_quarantines
+from thresher.errors import InputError
+from thresher.sharded.parts import Stage, list_parts, list_quarantines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class FolderSummary:
     """Counts over a whole folder of scores or embeddings, and how this run went.
 
     Attributes:
-        num_shards: Shards of the run.
+        num_shards: Shards (or files) of the run.
         num_pairs: Rows of all parts.
         num_quarantined: Pairs (and whole shards) that were refused.
         quarantine: Kind of reason -> how many, most frequent first.
@@ -27,6 +29,7 @@ class FolderSummary:
         waited_seconds: Part of `seconds` in which the scorers waited for pairs; on Ray all workers together.
         deaths: A sentence for every worker process that died and was replaced.
         status: Sentences on what needs attention.
+        folder: The folder.
     """
 
     num_shards: int
@@ -40,11 +43,31 @@ class FolderSummary:
     waited_seconds: float = 0.0
     deaths: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
+    folder: Path = Path()
 
     @property
     def incomplete(self) -> bool:
         """Whether a shard, or everything, is missing."""
         return bool(self.unreadable) or not self.num_pairs
+
+    def whole(self) -> Path:
+        """The folder, if nothing is missing in it.
+
+        Raises:
+            InputError: a shard, or everything, is missing.
+        """
+        if self.incomplete:
+            raise InputError(self.status[0])
+        return self.folder
+
+    def content(self) -> dict[str, Any]:
+        """What a summary file says of the folder: nothing that depends on how often the run was stopped."""
+        return {
+            "shards": self.num_shards,
+            "counts": {"pairs": self.num_pairs, "quarantined": self.num_quarantined},
+            "quarantine": dict(self.quarantine),
+            "unreadable": [{"shard": shard, "reason": reason} for shard, reason in self.unreadable.items()],
+        }
 
 
 def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
@@ -57,17 +80,17 @@ def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
     return num_pairs, sum(ordered.values()), ordered
 
 
-def status_of(summary: FolderSummary, done: str) -> tuple[str, ...]:
-    """A sentence for each thing that a reader of the summary should act on; `done` is what was done."""
+def status_of(summary: FolderSummary, stage: Stage) -> tuple[str, ...]:
+    """A sentence for each thing that a reader of the summary should act on."""
     sentences: list[str] = []
     if summary.unreadable:
-        shard, reason = next(iter(summary.unreadable.items()))
+        source, reason = next(iter(summary.unreadable.items()))
         sentences.append(
-            f"{len(summary.unreadable)} of {summary.num_shards} shards gave no pairs, the first is {shard} "
+            f"{len(summary.unreadable)} of {summary.num_shards} {stage.sources} {stage.unread} {source} "
             f"({reason}); mend them and run again"
         )
     if summary.num_pairs == 0:
-        sentences.append(f"no pair was {done}; look at the quarantine for the reasons")
+        sentences.append(f"{stage.nothing} {stage.done}; look at the quarantine for the reasons")
     if summary.deaths:
         sentences.append(
             f"{len(summary.deaths)} worker processes died and were replaced, the last: {summary.deaths[-1]}"

@@ -61,7 +61,7 @@ def prepare_reference(
         progress(f"reference: embedding {len(shards)} shards by {reference}")
     return embed_shards(
         shards, name, out, pretrained=pretrained or None, device=device, exclude=exclude, workers=workers
-    )
+    ).whole()
 
 
 def reference_mark(folder: Path) -> list[str]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from thresher.curate.balance.points import Points, points_in
 from thresher.data.uids import uid_bytes
-from thresher.scores.embeddings.parts import write_part
-from thresher.sharded.parts import Stamp
+from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.sharded.parts import Stamp, write_stamped
 
 LONG_TAIL = (2000, 1200, 700, 400, 240, 140, 80, 50, 30, 20)
 """Sizes of classes, 100 to 1."""
@@ -47,7 +47,9 @@ def write_embeddings(folder: Path, image: np.ndarray, uids: list[str], parts: in
     for number, rows in enumerate(np.array_split(np.arange(len(uids)), parts)):
         stamp = Stamp(shard=f"{number}.tar", state="1", scorers={"model": "m"}, exclude="")
         chosen = [uids[row] for row in rows]
-        write_part(folder / "parts" / f"{number:05d}-s.parquet", chosen, pairs[rows], stamp)
+        part = folder / "parts" / f"{number:05d}-s.parquet"
+        write_vectors(part, pairs[rows])
+        write_stamped(part, pa.table({"uid": pa.array(chosen, pa.string())}), stamp, EMBED)
     content = {
         "schema": "thresher.embeddings",
         "version": 1,

@@ -23,7 +23,7 @@ def test_hashes_and_cells_of_a_cluster_give_the_same_lists(
 ) -> None:
     images, _ = planted(40)
     shards = write_pool(tmp_path / "in", images, list(images))
-    stored = embed_shards(shards, "thresher-tiny-32", tmp_path / "e", device="cpu", workers=0)
+    stored = embed_shards(shards, "thresher-tiny-32", tmp_path / "e", device="cpu", workers=0).whole()
     monkeypatch.setitem(semantic_duplicates.__kwdefaults__, "cluster_size", 20)
     monkeypatch.setattr(clusters, "BLOCK", 30)
     given = {"embeddings": stored, "similarity": 0.999}

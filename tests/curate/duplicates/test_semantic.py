@@ -144,7 +144,7 @@ def test_a_turned_picture_is_found_by_a_model(tmp_path: Path) -> None:
     """A turned picture has another hash; a model of random weights sees nearly the same in it."""
     images = {0: jpeg_of(scene(1)), 1: jpeg_of(scene(1).rotate(4)), 2: jpeg_of(scene(2))}
     shards = write_pool(tmp_path / "in", images, [0, 1, 2])
-    stored = embed_shards(shards, "thresher-tiny-32", tmp_path / "e", device="cpu", workers=0)
+    stored = embed_shards(shards, "thresher-tiny-32", tmp_path / "e", device="cpu", workers=0).whole()
     deduplicate(shards, tmp_path / "out", embeddings=stored, similarity=0.98, workers=0)
     rows = pq.read_table(tmp_path / "out" / "dropped.parquet").to_pylist()
     assert rows

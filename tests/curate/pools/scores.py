@@ -7,8 +7,8 @@ import numpy as np
 
 from tests.small_pool import caption, uid
 from thresher.data.files.atomic import write_json
-from thresher.scores.parts import write_part
-from thresher.sharded.parts import Stamp, part_path
+from thresher.scores.parts import SCORE, score_table
+from thresher.sharded.parts import Stamp, part_path, write_stamped
 
 
 def write_scores(
@@ -35,7 +35,7 @@ def write_scores(
             name: np.full(len(scores), value, dtype=np.float32) for name, value in (more or {}).items()
         }
         stamp = Stamp(shard, "1-1", dict.fromkeys(values, "by hand"), "")
-        write_part(part_path(folder, place, shard), columns, values, stamp)
+        write_stamped(part_path(folder, place, shard), score_table(columns, values), stamp, SCORE)
         number += len(scores)
     scorers = [{"column": name, "name": name.removesuffix("_score")} for name in (column, *(more or {}))]
     write_json(folder / "scores.json", {"schema": "thresher.scores", "version": 1, "scorers": scorers})

@@ -94,7 +94,7 @@ def test_a_combination_that_was_stopped_is_made_whole(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("thresher.scores.combine.write.write_rejects", stop)
+        patched.setattr("thresher.sharded.job.write_rejects", stop)
         with pytest.raises(KeyboardInterrupt):
             combine(folders, tmp_path / "out", columns=["clip", "dfn"])
     assert not (tmp_path / "out" / "scores.json").exists()

@@ -18,6 +18,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     shards = write_shards(root / "in", (5, 1, 9))
     options = {"device": "cpu", "precision": "fp32", "batch_size": 4}
     folders = {
-        dtype: embed_shards(shards, MODEL, root / dtype, dtype=dtype, **options) for dtype in ("fp16", "int8")
+        dtype: embed_shards(shards, MODEL, root / dtype, dtype=dtype, **options).whole()
+        for dtype in ("fp16", "int8")
     }
     return SimpleNamespace(root=root, shards=shards, options=options, **folders)

@@ -21,7 +21,7 @@ from thresher.data.shards import read_pairs
 from thresher.errors import InputError
 from thresher.models.flops import forward_flops
 from thresher.models.towers import context_length, embed_images, embed_texts, load_towers
-from thresher.scores.embeddings.embed import embed_folder, embed_shards
+from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.embeddings.parts import DTYPES
 from thresher.scores.embeddings.stored import open_embeddings
 from thresher.sharded.parts import list_parts, list_quarantines
@@ -69,8 +69,8 @@ def test_the_summary_holds_what_using_the_embeddings_needs(embedded: SimpleNames
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bytes_depend_on_the_pairs_alone(embedded: SimpleNamespace, tmp_path: Path, workers: int) -> None:
     """Not on the number of workers, nor on whether a run was stopped between two shards."""
-    embed_folder(embedded.shards[:2], MODEL, tmp_path, workers=workers, **embedded.options)
-    more = embed_folder(embedded.shards, MODEL, tmp_path, workers=workers, **embedded.options)
+    embed_shards(embedded.shards[:2], MODEL, tmp_path, workers=workers, **embedded.options)
+    more = embed_shards(embedded.shards, MODEL, tmp_path, workers=workers, **embedded.options)
     assert (more.new_shards, more.new_pairs, more.num_pairs) == (1, 9, NUM_PAIRS)
     assert contents(tmp_path) == contents(embedded.fp16)
 
@@ -81,7 +81,7 @@ def test_a_finished_folder_is_left_as_it_is(embedded: SimpleNamespace) -> None:
         f"0000{n}-0000{n}.{end}" for n in range(3) for end in ("npy", "parquet")
     ]
     times = [path.stat().st_mtime_ns for path in files]
-    assert embed_shards(embedded.shards, MODEL, embedded.fp16, **embedded.options) == embedded.fp16
+    assert embed_shards(embedded.shards, MODEL, embedded.fp16, **embedded.options).whole() == embedded.fp16
     assert [path.stat().st_mtime_ns for path in files] == times
 
 
@@ -135,7 +135,7 @@ def test_bad_pairs_go_to_the_quarantine_and_bad_shards_are_named(
 ) -> None:
     folder, expected = bad_pool
     shards = expand(str(folder))
-    summary = embed_folder(shards, MODEL, tmp_path, device="cpu")
+    summary = embed_shards(shards, MODEL, tmp_path, device="cpu")
     refused = [row for path in list_quarantines(tmp_path) for row in read_quarantine(path).to_pylist()]
     stages = {row["key"]: row["stage"] for row in refused}
     assert {case for case in DECODE_CASES if stages.get(case) == "embed"} == DECODE_CASES
@@ -143,7 +143,7 @@ def test_bad_pairs_go_to_the_quarantine_and_bad_shards_are_named(
     assert len(summary.unreadable) == 3
     assert open_embeddings(tmp_path).count == summary.num_pairs > 0
     with pytest.raises(InputError, match="3 of 5 shards gave no pairs"):
-        embed_shards(shards, MODEL, tmp_path, device="cpu")
+        embed_shards(shards, MODEL, tmp_path, device="cpu").whole()
 
 
 @pytest.mark.parametrize(

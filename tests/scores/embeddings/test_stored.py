@@ -27,7 +27,7 @@ def copy(embedded: SimpleNamespace, tmp_path: Path) -> Path:
 
 def test_reading_loads_no_torch(embedded: SimpleNamespace) -> None:
     code = (
-        "import sys; from thresher.scores.embeddings import open_embeddings\n"
+        "import sys; from thresher.scores.embeddings.stored import open_embeddings\n"
         f"stored = open_embeddings({str(embedded.fp16)!r}); stored.image(stored.find([{uid(3)!r}]))\n"
         "sys.exit('torch' in sys.modules)"
     )
@@ -99,7 +99,7 @@ def test_another_preprocessing_is_another_fingerprint(embedded: SimpleNamespace,
 def test_a_uid_of_two_shards_is_the_first(embedded: SimpleNamespace, tmp_path: Path) -> None:
     twice = tmp_path / "again.tar"
     shutil.copy(embedded.shards[0], twice)
-    out = embed_shards([*embedded.shards, str(twice)], MODEL, tmp_path / "out", **embedded.options)
+    out = embed_shards([*embedded.shards, str(twice)], MODEL, tmp_path / "out", **embedded.options).whole()
     found = open_embeddings(out)
     assert found.count == NUM_PAIRS + 5
     assert found.find(ALL).tolist() == list(range(NUM_PAIRS))

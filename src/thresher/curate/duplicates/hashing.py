@@ -1,7 +1,6 @@
 """Hashing the images of shards: one table a shard, and a run that was stopped goes on with the next one."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from thresher.data.shards import read_pairs
 from thresher.data.uids import uid_bytes
 from thresher.executor.local import TaskFailed, WorkerPool
 from thresher.executor.run import run_shards
-from thresher.sharded.parts import Stage, digest_of, list_parts, write_rejects, write_stamped
+from thresher.sharded.job import Made, Part, Run, make_parts, plan_shards, write_shard
+from thresher.sharded.parts import Stage, digest_of, list_parts
 from thresher.sharded.remote import RemotePart, receive, remote_part
-from thresher.sharded.resume import Job, plan_work, why_changed
-from thresher.sharded.shard import Done
 
 HASH = "thresher.curate.duplicates.hashes:hash_images"
 HASHER = "thresher.curate.duplicates.hashing:hasher"
@@ -107,43 +105,37 @@ def hash_folder(
     Raises:
         InputError: the folder holds hashes of other shards, of one that changed, or of another release.
     """
-    work = plan_work(folder, shards, {"hashes": VERSION}, digest_of(exclude), HASHES)
-    unreadable = dict(work.absent.values())
-    for part, (shard, reason) in work.absent.items():
-        write_rejects(part, [Reject(shard, "", None, HASHES.name, reason, 0)])
-    pairs = 0
+    plan = plan_shards(folder, shards, {"hashes": VERSION}, digest_of(exclude), HASHES)
     settings = HashSettings(exclude, need_caption, workers)
-    with closing(_done(work.jobs, settings, executor, ray_address)) as all_done:
-        for number, done in enumerate(all_done):
-            pairs += done.pairs
-            if done.failure is not None:
-                unreadable[done.job.stamp.shard] = done.failure
-            if progress is not None:
-                progress(number + 1, len(work.jobs), pairs)
-    return {shard: unreadable[shard] for shard in shards if shard in unreadable}
+
+    def after(run: Run, _: Made) -> None:
+        if progress is not None:
+            progress(run.done, len(plan.parts), run.pairs)
+
+    return make_parts(plan, lambda parts, _: _made(parts, settings, executor, ray_address), after).unreadable
 
 
-def _done(
-    jobs: Sequence[Job], settings: HashSettings, executor: str, ray_address: str | None
-) -> Generator[Done]:
+def _made(
+    parts: Sequence[Part], settings: HashSettings, executor: str, ray_address: str | None
+) -> Generator[Made]:
     """Each shard once its part is written."""
     if executor == "ray":
         cpus = max(settings.workers, 1)
         results = run_shards(
-            HASHER, jobs, settings=settings, executor=executor, address=ray_address, cpus=cpus
+            HASHER, parts, settings=settings, executor=executor, address=ray_address, cpus=cpus
         )
-        for job, found in results:
-            yield receive(job, found, HASHES)
+        for part, found in results:
+            yield receive(part, found, HASHES)
         return
     with WorkerPool(HASH, workers=settings.workers) as pool:
-        for job in jobs:
-            yield _hash_shard(job, pool, settings)
+        for part in parts:
+            yield _hash_shard(part, pool, settings)
 
 
-def hasher(settings: HashSettings) -> Callable[[Job], RemotePart]:
+def hasher(settings: HashSettings) -> Callable[[Part], RemotePart]:
     """The function that a worker on Ray applies to shards."""
     pool = WorkerPool(HASH, workers=settings.workers)
-    return lambda job: remote_part(job, lambda here: _hash_shard(here, pool, settings), {}, pool)
+    return lambda part: remote_part(part, lambda here: _hash_shard(here, pool, settings), {}, pool)
 
 
 def read_hashes(folder: Path) -> Images:
@@ -179,13 +171,13 @@ def no_images() -> Images:
     return _images(np.empty(0, "S16"), _empty(), 0)
 
 
-def _hash_shard(job: Job, pool: WorkerPool, settings: HashSettings) -> Done:
+def _hash_shard(part: Part, pool: WorkerPool, settings: HashSettings) -> Made:
     """Write the part of a shard, unless it cannot be read or changes meanwhile."""
     rejects: list[Reject] = []
     waiting: list[list[Pair]] = []
 
     def tasks() -> Iterator[HashTask]:
-        for chunk in _chunks(job.stamp.shard, settings, rejects):
+        for chunk in _chunks(part.stamp.shard, settings, rejects):
             waiting.append(chunk)
             yield HashTask(tuple(pair.image_bytes or b"" for pair in chunk))
 
@@ -196,26 +188,17 @@ def _hash_shard(job: Job, pool: WorkerPool, settings: HashSettings) -> Done:
         for task, result in pool.map(tasks(), ahead=2 * settings.workers + 2):
             hashed = _one_by_one(task, pool) if isinstance(result, TaskFailed) else [result]
             chunk = waiting.pop(0)
-            reasons = [reason for part in hashed for reason in part.reasons]
+            reasons = [reason for some in hashed for reason in some.reasons]
             for pair, reason in zip(chunk, reasons, strict=True):
                 if reason is None:
                     pairs.append(_without_image(pair))
                 else:
                     place = pair.image.offset
                     rejects.append(Reject(pair.shard, pair.key, pair.uid, HASHES.name, reason, place))
-            done += [_good(part) for part in hashed]
+            done += [_good(some) for some in hashed]
     except OSError as error:
         failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
-    failure = failure or why_changed(job.stamp)
-    if failure is not None:
-        rejects = [Reject(job.stamp.shard, "", None, HASHES.name, failure, 0)]
-    elif not pairs:
-        failure = next((reject.reason for reject in rejects if not reject.key), None)
-    write_rejects(job.part, rejects)
-    if failure is not None:
-        return Done(job, 0, len(rejects), failure)
-    write_stamped(job.part, _table(pairs, done), job.stamp, HASHES)
-    return Done(job, len(pairs), len(rejects), None)
+    return write_shard(part, failure, len(pairs), rejects, lambda: _table(pairs, done), HASHES)
 
 
 def _chunks(shard: str, settings: HashSettings, rejects: list[Reject]) -> Iterator[list[Pair]]:

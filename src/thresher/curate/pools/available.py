@@ -9,7 +9,7 @@ import numpy.typing as npt
 from thresher.data.shard_index import index_shards
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
-from thresher.sharded.resume import shard_state
+from thresher.sharded.parts import shard_state
 
 
 def uids_in(

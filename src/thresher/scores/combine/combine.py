@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.digests import digest, hasher
-from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
 from thresher.data.uids import UidRows
@@ -17,7 +16,9 @@ from thresher.scores.combine.joined import Joined, join
 from thresher.scores.combine.labels import Labels, read_labels
 from thresher.scores.combine.learned import LearnedModel, learn, load_model, save_model
 from thresher.scores.combine.rank_shares import columns_of, rank_shares
-from thresher.scores.combine.write import summary_of, write_parts
+from thresher.scores.combine.write import write_parts
+from thresher.scores.parts import scores_json
+from thresher.sharded.job import sum_up
 from thresher.sharded.parts import SUMMARY_FILE, list_parts
 from thresher.sharded.row import ROW_COLUMNS
 from thresher.sharded.summary import count_folder
@@ -130,14 +131,20 @@ def combine(
             scores_n = np.full(len(usable_n), np.nan)
             of = learned.scores if learned is not None else METHODS[method]
             scores_n[usable_n] = of(joined.values_nC[usable_n])
-            (folder / SUMMARY_FILE).unlink(missing_ok=True)  # it says that all is done
-            write_parts(folder, joined, scores_n, name, made_of)
+            run = write_parts(folder, joined, scores_n, name, made_of)
             if learned is not None:
                 save_model(learned, folder / MODEL_FILE)
             else:
                 (folder / MODEL_FILE).unlink(missing_ok=True)
-            summary = summary_of(folder, joined, method, name, made_of)
-            write_json(folder / SUMMARY_FILE, {**summary, "made_of": made_of})
+            own = {
+                "column": name,
+                "name": "combine",
+                "options": {"columns": ",".join(joined.columns), "method": method},
+                "fingerprint": made_of,
+            }
+            sum_up(
+                run, lambda summary: {**scores_json(summary, [*joined.scorers, own]), "made_of": made_of}
+            )
     made = _outcome(folder, joined, method, name, given)
     if known is not None and made.model is not None and made.model.held_out.num_pairs < len(known.uids):
         lost = len(known.uids) - made.model.held_out.num_pairs

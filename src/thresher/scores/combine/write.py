@@ -3,64 +3,47 @@
 Shapes: n pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.files.quarantine import read_quarantine
+from thresher.data.files.quarantine import from_rejects
 from thresher.data.pairs import Reject
 from thresher.scores.combine.joined import Joined
 from thresher.scores.parts import SCORE
-from thresher.sharded.parts import (
-    PARTS_FOLDER,
-    list_parts,
-    list_quarantines,
-    quarantine_path,
-    read_stamp,
-    write_rejects,
-    write_stamped,
-)
+from thresher.sharded.job import Made, Part, Run, make_parts, plan_anew, write_made
+from thresher.sharded.parts import PARTS_FOLDER, read_stamp, rejects_of
 from thresher.sharded.row import ROW_COLUMNS
-from thresher.sharded.summary import count_folder
 
 
 def write_parts(
     folder: Path, joined: Joined, scores_n: npt.NDArray[np.float64], name: str, made_of: str
-) -> None:
+) -> Run:
     """The rows that have a score, in parts as those of the first folder; the others go to the quarantine."""
-    names = {part.name for part in joined.parts}
-    for path in [*list_parts(folder), *list_quarantines(folder)]:
-        if path.name not in names:
-            path.unlink()
+    parts = []
     for number, source in enumerate(joined.parts):
-        rows = slice(int(joined.starts[number]), int(joined.starts[number + 1]))
-        part = folder / PARTS_FOLDER / source.name
-        table = pq.read_table(source, columns=list(ROW_COLUMNS), partitioning=None)
-        for column, values_n in zip(joined.columns, joined.values_nC[rows].T, strict=True):
-            table = table.append_column(column, pa.array(np.ascontiguousarray(values_n)))
-        table = table.append_column(name, pa.array(scores_n[rows].astype(np.float32)))
-        absent = np.flatnonzero(np.isnan(scores_n[rows]))
-        write_rejects(part, [*_before(source), *_rejects(table, absent, joined.columns)])
-        stamp = read_stamp(source, SCORE)
-        stamp = replace(stamp, scorers={**joined.fingerprints, name: made_of})
-        write_stamped(part, table.filter(pa.array(~np.isnan(scores_n[rows]))), stamp, SCORE)
+        stamp = replace(read_stamp(source, SCORE), scorers={**joined.fingerprints, name: made_of})
+        rows = range(int(joined.starts[number]), int(joined.starts[number + 1]))
+        parts.append(Part(folder / PARTS_FOLDER / source.name, stamp, rows))
 
+    def make(parts: Sequence[Part], _: Run) -> Generator[Made]:
+        for source, part in zip(joined.parts, parts, strict=True):
+            rows = slice(part.rows.start, part.rows.stop)
+            table = pq.read_table(source, columns=list(ROW_COLUMNS), partitioning=None)
+            for column, values_n in zip(joined.columns, joined.values_nC[rows].T, strict=True):
+                table = table.append_column(column, pa.array(np.ascontiguousarray(values_n)))
+            table = table.append_column(name, pa.array(scores_n[rows].astype(np.float32)))
+            absent_n = np.isnan(scores_n[rows])
+            refused = from_rejects(_rejects(table, np.flatnonzero(absent_n), joined.columns))
+            rejects = pa.concat_tables([rejects_of(source), refused]).combine_chunks()
+            yield write_made(part, table.filter(pa.array(~absent_n)), rejects, SCORE)
 
-def _before(source: Path) -> list[Reject]:
-    """What was refused when the rows were scored."""
-    path = quarantine_path(source)
-    if not path.exists():
-        return []
-    rows = read_quarantine(path).to_pylist()
-    return [
-        Reject(*(row[name] for name in ("shard", "key", "uid", "stage", "reason", "offset"))) for row in rows
-    ]
+    return make_parts(plan_anew(folder, parts, SCORE), make)
 
 
 def _rejects(table: pa.Table, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> list[Reject]:
@@ -79,23 +62,3 @@ def _rejects(table: pa.Table, rows: npt.NDArray[np.int64], columns: Sequence[str
             )
         )
     return found
-
-
-def summary_of(folder: Path, joined: Joined, method: str, name: str, made_of: str) -> dict[str, Any]:
-    """The content of `scores.json`: the scorers of the columns, and the combination as one more."""
-    num_pairs, num_quarantined, reasons = count_folder(folder)
-    own = {
-        "column": name,
-        "name": "combine",
-        "options": {"columns": ",".join(joined.columns), "method": method},
-        "fingerprint": made_of,
-    }
-    return {
-        "schema": "thresher.scores",
-        "version": 1,
-        "scorers": [*joined.scorers, own],
-        "shards": len(joined.parts),
-        "counts": {"pairs": num_pairs, "quarantined": num_quarantined},
-        "quarantine": reasons,
-        "unreadable": [],
-    }

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.executor.run import check_executor
 from thresher.models.open import open_model
-from thresher.scores.embeddings.parts import DTYPES, EMBED, SCHEMA, VERSION, check_dtype, pack, write_part
-from thresher.sharded.resume import Job
+from thresher.scores.embeddings.parts import DTYPES, EMBED, check_dtype, embeddings_json, pack, write_vectors
+from thresher.sharded.job import Part
 from thresher.sharded.row import Row
 from thresher.sharded.scorer import Images, Pending, Scorer
-from thresher.sharded.shard import OpenScorers
+from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress, StageJob, run_stage
 from thresher.sharded.summary import FolderSummary
 
@@ -46,8 +47,8 @@ def embed_shards(
     executor: str = "local",
     ray_address: str | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Path:
-    """A folder for `open_embeddings` with image and text vectors of every pair that decodes.
+) -> FolderSummary:
+    """Image and text vectors of every pair that decodes, in a folder for `open_embeddings`.
 
     A shard that is finished in `out` is not done again.
 
@@ -67,45 +68,6 @@ def embed_shards(
         ray_address: `host:port` of the cluster's head, or `auto`; None takes RAY_ADDRESS, or starts a Ray on
             this machine that ends with the run.
         progress: Called after every batch, on Ray after every shard.
-
-    Raises:
-        InputError: as `embed_folder`, and where a shard could not be read.
-    """
-    summary = embed_folder(
-        *(shards, model, out),
-        pretrained=pretrained,
-        dtype=dtype,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        exclude=exclude,
-        workers=workers,
-        executor=executor,
-        ray_address=ray_address,
-        progress=progress,
-    )
-    if summary.incomplete:
-        raise InputError(summary.status[0])
-    return Path(out)
-
-
-def embed_folder(
-    shards: Sequence[str],
-    model: str,
-    out: str | Path,
-    *,
-    pretrained: str | None = None,
-    dtype: str = "fp16",
-    device: str = "auto",
-    batch_size: int = 64,
-    precision: str = "auto",
-    exclude: frozenset[str] = frozenset(),
-    workers: int = 2,
-    executor: str = "local",
-    ray_address: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> FolderSummary:
-    """What `embed_shards` does, with its arguments; but a shard that cannot be read is no error.
 
     Returns:
         Counts over the whole folder and the times of this run. A shard that cannot be read is named in
@@ -128,20 +90,27 @@ def embed_folder(
         "precision": precision,
         "dtype": dtype,
     }
-    filling = StageJob(
+
+    def describe(
+        summary: FolderSummary, about: Mapping[str, Any], made_by: Mapping[str, str]
+    ) -> dict[str, Any]:
+        facts = {"model": model, "pretrained": pretrained, "fingerprint": made_by["model"]}
+        form = {"precision": made_by["precision"], "dtype": made_by["dtype"]}
+        return embeddings_json(summary, {**facts, **form, **about})
+
+    work = ShardWork(
         stage=EMBED,
         open=open_embedding,
         options=options,
-        describe=lambda summary, about, made_by: _content(summary, about, made_by, model, pretrained),
         exclude=exclude,
         workers=workers,
-        executor=executor,
-        ray_address=ray_address,
         gpu=device != "cpu",
-        progress=progress,
+    )
+    job = StageJob(
+        work=work, describe=describe, executor=executor, ray_address=ray_address, progress=progress
     )
     with folder_lock(folder):
-        return run_stage(folder, shards, filling)
+        return run_stage(folder, shards, job)
 
 
 def open_embedding(options: Mapping[str, Any]) -> OpenScorers:
@@ -154,38 +123,16 @@ def open_embedding(options: Mapping[str, Any]) -> OpenScorers:
             "precision": embedder.precision,
             "dtype": options["dtype"],
         },
-        write=_write,
+        table=_table,
         about={name: getattr(embedder, name) for name in ("dim", "scale", "bias", "flops_per_pair")},
     )
 
 
-def _write(job: Job, rows: Sequence[Row], results: Sequence[npt.NDArray[Any]]) -> None:
-    keys, captions = [row.key for row in rows], [row.caption for row in rows]
-    write_part(job.part, [row.uid for row in rows], results[0], job.stamp, keys=keys, captions=captions)
-
-
-def _content(
-    summary: FolderSummary,
-    about: Mapping[str, Any],
-    made_by: Mapping[str, str],
-    model: str,
-    pretrained: str | None,
-) -> dict[str, Any]:
-    """The content of `embeddings.json`: nothing in it depends on when or how often the run was stopped."""
-    return {
-        "schema": SCHEMA,
-        "version": VERSION,
-        "model": model,
-        "pretrained": pretrained,
-        "fingerprint": made_by["model"],
-        "precision": made_by["precision"],
-        "dtype": made_by["dtype"],
-        **about,
-        "shards": summary.num_shards,
-        "counts": {"pairs": summary.num_pairs, "quarantined": summary.num_quarantined},
-        "quarantine": dict(summary.quarantine),
-        "unreadable": [{"shard": shard, "reason": reason} for shard, reason in summary.unreadable.items()],
-    }
+def _table(part: Part, rows: Sequence[Row], results: Sequence[npt.NDArray[Any]]) -> pa.Table:
+    """Uids, and the keys and captions by which scores of the embeddings show their pairs."""
+    write_vectors(part.path, results[0])
+    columns = {name: [getattr(row, name) for row in rows] for name in ("uid", "key", "caption")}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

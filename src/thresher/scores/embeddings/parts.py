@@ -8,17 +8,17 @@ The numbers in which embeddings are stored.
 Shapes: n pairs, 2 vectors each (image, then text), D dimensions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from thresher.data.files.atomic import atomic_path
 from thresher.errors import InputError
-from thresher.sharded.parts import Stage, Stamp, write_stamped
+from thresher.sharded.parts import Stage
+from thresher.sharded.summary import FolderSummary
 
 SCHEMA = "thresher.embeddings"
 VERSION = 1
@@ -62,24 +62,15 @@ def vectors_path(part: Path) -> Path:
     return part.with_suffix(".npy")
 
 
-def write_part(
-    part: Path,
-    uids: Sequence[str],
-    vectors_n2D: npt.NDArray[Any],
-    stamp: Stamp,
-    *,
-    keys: Sequence[str] | None = None,
-    captions: Sequence[str] | None = None,
-) -> None:
-    """Write vectors [n, 2, D] (image, then text) and the uids of a finished shard.
-
-    Keys and captions, where they are known, let scores of the embeddings show their pairs.
-    """
+def write_vectors(part: Path, vectors_n2D: npt.NDArray[Any]) -> None:
+    """Write vectors [n, 2, D] (image, then text) beside a part whose table is written next."""
     with atomic_path(vectors_path(part)) as temporary, temporary.open("wb") as file:
         np.save(file, vectors_n2D, allow_pickle=False)
-    known = {"uid": uids, "key": keys, "caption": captions}
-    columns = {name: pa.array(values, pa.string()) for name, values in known.items() if values is not None}
-    write_stamped(part, pa.table(columns), stamp, EMBED)
+
+
+def embeddings_json(summary: FolderSummary, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `embeddings.json`, given what it says of the model."""
+    return {"schema": SCHEMA, "version": VERSION, **facts, **summary.content()}
 
 
 def check_dtype(name: str) -> None:

@@ -17,8 +17,7 @@ from thresher.data.digests import digest, number_of
 from thresher.data.files.quarantine import SCHEMA, write_quarantine
 from thresher.data.shard_index import index_shard
 from thresher.data.uids import UidRows, uid_bytes
-from thresher.sharded.parts import Stage, list_quarantines, part_path, quarantine_path
-from thresher.sharded.resume import shard_state
+from thresher.sharded.parts import Stage, list_quarantines, part_path, quarantine_path, shard_state
 
 COLUMNS = ("uid", "key", "shard", "caption")
 ABSENT = -1  # as `UidRows` has it
