@@ -36,7 +36,7 @@ from thresher.curate.duplicates.semantic import semantic_duplicates
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs
-from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.scores.embeddings.stored import EMBED, write_vectors
 from thresher.sharded.parts import Stamp, write_stamped
 
 KINDS = ("exact", "resized", "re-encoded", "cropped")

@@ -29,8 +29,7 @@ from thresher.data.pairs import Pair
 from thresher.data.shards import read_pairs
 from thresher.models.towers import Towers, embed_images, embed_texts, load_towers, resolve_precision
 from thresher.scores.embeddings.embed import embed_shards
-from thresher.scores.embeddings.parts import DTYPES, pack, unpack
-from thresher.scores.embeddings.stored import open_embeddings
+from thresher.scores.embeddings.stored import DTYPES, open_embeddings, pack, unpack
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import uid_keys
 from thresher.selection.sub_batch import select

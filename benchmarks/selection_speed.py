@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize, softplus
 
-from thresher.scores.embeddings.parts import pack, unpack
+from thresher.scores.embeddings.stored import pack, unpack
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import chunk_sizes
 from thresher.selection.sub_batch import select

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from thresher.data.files.atomic import write_json
 from thresher.scores.combine.combine import combine
-from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.scores.embeddings.stored import EMBED, write_vectors
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
 from thresher.scores.parts import SCORE, score_table
 from thresher.sharded.parts import Stamp, part_path, write_stamped

@@ -40,9 +40,9 @@ from thresher.scores.combine.rank_shares import auc
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.sharded.decode import DecodeTask, decode_images
-from thresher.sharded.forms.masking import Masked, TextFree
-from thresher.sharded.forms.text_detection import TextFinder
+from thresher.sharded.masking import Masked, TextFree
 from thresher.sharded.parts import list_parts
+from thresher.sharded.text_detection import TextFinder
 
 MODEL = "thresher-tiny-64"
 SIDE = 160

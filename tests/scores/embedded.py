@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tests.small_pool import caption, uid
-from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.scores.embeddings.stored import EMBED, write_vectors
 from thresher.sharded.parts import Stamp, write_stamped
 
 

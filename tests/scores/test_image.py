@@ -16,7 +16,7 @@ from thresher.scores.image import FEATURES
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.sharded.decode import DecodeTask, decode_images
-from thresher.sharded.forms.measure import Measure, entropy_bits, measure, sharpness, varied_share
+from thresher.sharded.measure import Measure, entropy_bits, measure, sharpness, varied_share
 from thresher.sharded.parts import list_parts
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8))

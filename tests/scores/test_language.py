@@ -5,7 +5,7 @@ import pytest
 
 from thresher.errors import InputError, MissingExtra
 from thresher.scores.language import english, is_english, open_identifier
-from thresher.sharded.row import Row
+from thresher.sharded.scorer import Row
 
 SAMPLE = Path(__file__).with_name("languages.tsv")
 

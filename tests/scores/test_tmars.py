@@ -22,11 +22,11 @@ from thresher.errors import InputError, MissingExtra
 from thresher.models.towers import embed_images, embed_texts, load_towers
 from thresher.scores.registry import open_scorers, parse_scorer
 from thresher.scores.score import score_shards
+from thresher.sharded import text_detection as lettering
 from thresher.sharded.decode import DecodeTask, decode_images
-from thresher.sharded.forms import text_detection as lettering
-from thresher.sharded.forms.masking import Masked, TextFree, cover_text
-from thresher.sharded.forms.text_detection import TextFinder, find_text
+from thresher.sharded.masking import Masked, TextFree, cover_text
 from thresher.sharded.parts import list_parts
+from thresher.sharded.text_detection import TextFinder, find_text
 
 MODEL = "model=thresher-tiny-32,device=cpu,precision=fp32,batch_size=8"
 READ = TextFinder()

@@ -123,26 +123,28 @@ import_scores.__name__ = "import-scores"  # the name of the command
 
 def _record(out: Path, filled: "Filled", status: tuple[str, ...]) -> dict[str, object]:
     """The summary for programs."""
+    summary = filled.summary
     return {
         "out": str(out),
-        "files": filled.files,
+        "files": summary.num_shards,
         "rows": filled.rows,
-        "pairs": filled.pairs,
-        "quarantined": filled.quarantined,
-        "quarantine": dict(filled.quarantine),
-        "unreadable": dict(filled.unreadable),
-        "this_run": {"pairs": filled.new_pairs, "seconds": round(filled.seconds, 3)},
+        "pairs": summary.num_pairs,
+        "quarantined": summary.num_quarantined,
+        "quarantine": dict(summary.quarantine),
+        "unreadable": dict(summary.unreadable),
+        "this_run": {"pairs": summary.new_pairs, "seconds": round(summary.seconds, 3)},
         "status": list(status),
     }
 
 
 def _text(out: Path, filled: "Filled", what: str) -> str:
     """The summary for people."""
-    lines = [f"{filled.pairs:,} pairs of {filled.files:,} files have {what} in {out}"]
-    if filled.new_pairs:
+    summary = filled.summary
+    lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} files have {what} in {out}"]
+    if summary.new_pairs:
         lines.append(
-            f"this run imported {filled.new_pairs:,} pairs in {duration(filled.seconds)} "
-            f"({rate(filled.new_pairs, filled.seconds)})"
+            f"this run imported {summary.new_pairs:,} pairs in {duration(summary.seconds)} "
+            f"({rate(summary.new_pairs, summary.seconds)})"
         )
-    lines += quarantine_lines(filled.quarantined, filled.quarantine)
+    lines += quarantine_lines(summary.num_quarantined, summary.quarantine)
     return "\n".join(lines)

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.errors import InputError, nearest
-from thresher.sharded.forms.measure import Measure
-from thresher.sharded.row import Row
-from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.measure import Measure
+from thresher.sharded.scorer import Images, Pending, Row, Scorer
 
 VERSION = "image-2"
 BATCH_SIZE = 32

@@ -5,7 +5,7 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 
 from thresher.errors import InputError, MissingExtra
-from thresher.sharded.row import LANGUAGE_FIELDS, Row
+from thresher.sharded.scorer import LANGUAGE_FIELDS, Row
 
 SOURCES = ("auto", "given")
 _IDENTIFIER = "py3langid"

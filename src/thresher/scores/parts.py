@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thresher.sharded.parts import Stage
-from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.parts import ROW_COLUMNS, Stage
 from thresher.sharded.summary import FolderSummary
 
 

@@ -12,9 +12,8 @@ from thresher.scores.clip import clip_similarity
 from thresher.scores.image import sizes, stated_sizes
 from thresher.scores.language import english
 from thresher.scores.rules import is_large_enough, is_long_enough
-from thresher.sharded.forms.measure import Measure
-from thresher.sharded.row import Row
-from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.measure import Measure
+from thresher.sharded.scorer import Images, Pending, Row, Scorer
 
 BATCH_SIZE = 32
 NOT_ENGLISH = -1.0

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from thresher.data.digests import hasher
 from thresher.data.files.quarantine import read_quarantine
 from thresher.errors import InputError, nearest
-from thresher.sharded.parts import PARTS_FOLDER, SUMMARY_FILE, part_names, quarantine_path
-from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, part_names, quarantine_path
 
 _BATCH_ROWS = 2**16
 

@@ -15,7 +15,8 @@ from thresher.scores.parts import SCORE, score_table, scores_json
 from thresher.scores.registry import SCORERS, open_scorers
 from thresher.scores.spec import ScorerSpec, check_columns, entries
 from thresher.sharded.job import Part
-from thresher.sharded.row import ROW_COLUMNS, Row
+from thresher.sharded.parts import ROW_COLUMNS
+from thresher.sharded.scorer import Row
 from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress, StageJob, run_stage
 from thresher.sharded.summary import FolderSummary
@@ -101,7 +102,7 @@ def open_scoring(specs: Sequence[ScorerSpec]) -> OpenScorers:
 def wants_gpu(spec: ScorerSpec) -> bool:
     """Whether a scorer has a model that would use a GPU where there is one.
 
-    >>> from thresher.scores import parse_scorer
+    >>> from thresher.scores.registry import parse_scorer
     >>> wants_gpu(parse_scorer("clip")), wants_gpu(parse_scorer("clip:device=cpu")), wants_gpu(
     ...     parse_scorer("caption")
     ... )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from thresher.errors import InputError, nearest
-from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.parts import ROW_COLUMNS
 from thresher.sharded.scorer import Scorer
 
 OUTSIDE_FINGERPRINT = frozenset({"device", "batch_size"})
@@ -179,8 +179,8 @@ def cached(key: Hashable, make: Callable[[], Thing]) -> Thing:
 
     `key` has to name all that `make` depends on, the kind of thing among it.
 
-    >>> with sharing():
-    ...     shared("list", list) is shared("list", list)
+    >>> with model_cache():
+    ...     cached("list", list) is cached("list", list)
     True
     """
     opened = _opened.get()

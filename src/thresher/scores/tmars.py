@@ -10,9 +10,9 @@ import numpy as np
 
 from thresher.data.images.decode import ImageSpec
 from thresher.scores.clip import clip_similarity
-from thresher.sharded.forms.masking import Masked, TextFree
-from thresher.sharded.forms.text_detection import TextFinder, made_by
+from thresher.sharded.masking import Masked, TextFree
 from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.text_detection import TextFinder, made_by
 
 VERSION = "tmars-1"
 FREE_VERSION = "text_free-1"

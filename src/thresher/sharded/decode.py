@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from thresher.data.images.decode import BadImage, ImageSpec, fit, open_rgb
-from thresher.sharded.forms.masking import Masked, TextFree, cover_text, text_free_share
-from thresher.sharded.forms.measure import Measure, measure
-from thresher.sharded.forms.text_detection import Corners, TextFinder, find_text
+from thresher.sharded.masking import Masked, TextFree, cover_text, text_free_share
+from thresher.sharded.measure import Measure, measure
+from thresher.sharded.text_detection import Corners, TextFinder, find_text
 
 Form = ImageSpec | Masked | Measure | TextFree
 """What is wanted of an image: its pixels in some size, or numbers measured on it."""

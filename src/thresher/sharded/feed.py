@@ -15,8 +15,7 @@ from thresher.data.pairs import Pair, Reject
 from thresher.data.shards import read_pairs
 from thresher.executor.local import TaskFailed, WorkerPool
 from thresher.sharded.decode import Decoded, DecodeTask, Form, blank
-from thresher.sharded.row import Row, row_of
-from thresher.sharded.scorer import Images, Scorer
+from thresher.sharded.scorer import Images, Row, Scorer, row_of
 
 __all__ = ["Batch", "Row", "ShardSource", "batches"]
 

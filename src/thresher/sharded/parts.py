@@ -30,6 +30,9 @@ SUMMARY_FILE = "scores.json"
 PARTS_FOLDER = "parts"
 QUARANTINE_SUFFIX = ".quarantine.parquet"
 
+ROW_COLUMNS = ("uid", "key", "shard", "caption")
+"""Columns of a score table that are no scores."""
+
 _NAME = re.compile(r"(\d{5,})-.+\.parquet")
 
 

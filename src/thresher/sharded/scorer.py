@@ -1,9 +1,9 @@
-"""What a scorer is: a fingerprint, the images it wants, and two functions.
+"""What a scorer is: a fingerprint, the images it wants, and two functions that are given rows.
 
 A model that embeds pairs is one as well: its result has a vector a pair in place of a number.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,63 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.data.images.decode import ImageSpec
-from thresher.sharded.forms.masking import Masked, TextFree
-from thresher.sharded.forms.measure import Measure
+from thresher.data.pairs import Pair
+from thresher.sharded.masking import Masked, TextFree
+from thresher.sharded.measure import Measure
+
+LANGUAGE_FIELDS = ("language", "LANGUAGE")
+"""Fields of a pair's json (columns of its table) that say the language of its caption; the first counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pair without its image.
+
+    Attributes:
+        uid: Its name for good.
+        key: Its name in the shard.
+        shard: The shard.
+        caption: The caption.
+        offset: Where its image lies.
+        original: (width, height) before a downloader made the image smaller, where the pair says so.
+        language: Language of the caption, where the pair says so.
+    """
+
+    uid: str
+    key: str
+    shard: str
+    caption: str
+    offset: int
+    original: tuple[int, int] | None = None
+    language: str | None = None
+
+
+def row_of(pair: Pair) -> Row:
+    """What is kept of a pair; sizes that are no whole numbers above 0 count as not said."""
+    meta = pair.meta
+    width, height = _whole(meta.get("original_width")), _whole(meta.get("original_height"))
+    original = (width, height) if width and height else None
+    return Row(pair.uid, pair.key, pair.shard, pair.caption, pair.image.offset, original, _language(meta))
+
+
+def _language(meta: Mapping[str, Any]) -> str | None:
+    for field in LANGUAGE_FIELDS:
+        value = meta.get(field)
+        if isinstance(value, str) and value.strip():
+            return value
+    return None
+
+
+def _whole(value: object) -> int:
+    """A size as a whole number; tables of text hold it as digits."""
+    if isinstance(value, bool):
+        return 0
+    if isinstance(value, int):
+        return max(value, 0)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and value > 0 else 0
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else 0
+
 
 Images = npt.NDArray[Any]
 Pending = Callable[[], npt.NDArray[Any]]
@@ -31,7 +86,7 @@ class Scorer:
         prepare: Makes of captions what can be made before their turn (tokens), in a thread beside the model.
         score: (images uint8 [B, H, W, 3], numbers float32 [B, F], or None; what was prepared) -> a function
             that returns the B scores. So a GPU may still be working when the next batch is handed over.
-        of_rows: Whether `prepare` gets rows (`thresher.sharded.row.Row`) in place of captions.
+        of_rows: Whether `prepare` gets rows (`Row`) in place of captions.
         result: What the score of one pair is: a float32, or an array.
     """
 

@@ -17,8 +17,7 @@ from thresher.executor.prefetch import Prefetch
 from thresher.sharded.feed import Batch, ShardSource, batches
 from thresher.sharded.job import Made, Part, write_shard
 from thresher.sharded.parts import Stage
-from thresher.sharded.row import Row
-from thresher.sharded.scorer import Pending, Scorer
+from thresher.sharded.scorer import Pending, Row, Scorer
 
 DECODE = "thresher.sharded.decode:decode_images"
 BATCHES_AHEAD = 2

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from thresher.errors import InputError
 from thresher.scores.embeddings.embed import embed_shards
-from thresher.scores.embeddings.parts import EMBED
-from thresher.scores.embeddings.stored import read_summary
+from thresher.scores.embeddings.stored import EMBED, read_summary
 from thresher.train.distributed import is_first_rank
 
 POLL_SECONDS = 1.0

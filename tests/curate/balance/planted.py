@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from thresher.curate.balance.points import Points, points_in
 from thresher.data.uids import uid_bytes
-from thresher.scores.embeddings.parts import EMBED, write_vectors
+from thresher.scores.embeddings.stored import EMBED, write_vectors
 from thresher.sharded.parts import Stamp, write_stamped
 
 LONG_TAIL = (2000, 1200, 700, 400, 240, 140, 80, 50, 30, 20)

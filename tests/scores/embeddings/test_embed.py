@@ -22,8 +22,7 @@ from thresher.errors import InputError
 from thresher.models.flops import forward_flops
 from thresher.models.towers import context_length, embed_images, embed_texts, load_towers
 from thresher.scores.embeddings.embed import embed_shards
-from thresher.scores.embeddings.parts import DTYPES
-from thresher.scores.embeddings.stored import open_embeddings
+from thresher.scores.embeddings.stored import DTYPES, open_embeddings
 from thresher.sharded.parts import list_parts, list_quarantines
 
 NUM_PAIRS = 15

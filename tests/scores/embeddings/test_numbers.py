@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from thresher.errors import InputError
-from thresher.scores.embeddings.parts import DTYPES, check_dtype, pack, unpack
+from thresher.scores.embeddings.stored import DTYPES, check_dtype, pack, unpack
 
 
 def unit_vectors(*shape: int) -> np.ndarray:

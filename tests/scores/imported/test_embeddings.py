@@ -45,7 +45,7 @@ def test_every_uid_has_the_vectors_that_were_published_for_it(tmp_path: Path, mo
     source = write_published(tmp_path / "metadata", [4, 2, 9], [7, 0])
     made = import_embeddings([str(source)], tmp_path / "out", vectors=model)
     stored = open_embeddings(tmp_path / "out")
-    assert (stored.count, stored.dim, made.filled.pairs) == (5, dim, 5)
+    assert (stored.count, stored.dim, made.filled.summary.num_pairs) == (5, dim, 5)
     for number in (0, 2, 4, 7, 9):
         place = stored.find([uid(number)])
         for found, side in ((stored.image(place), "img"), (stored.text(place), "txt")):
@@ -116,10 +116,10 @@ def test_vectors_are_read_from_any_file_system(tmp_path: Path) -> None:
     found = write_clip_retrieval(tmp_path / "e", [(1, "000000001")])
     for path in [path for folder in (source, found) for path in folder.rglob("*") if path.is_file()]:
         memory.pipe(f"{root}/{path.relative_to(tmp_path).as_posix()}", path.read_bytes())
-    assert import_embeddings([f"{root}/m/*.parquet"], tmp_path / "a").filled.pairs == 6
+    assert import_embeddings([f"{root}/m/*.parquet"], tmp_path / "a").filled.summary.num_pairs == 6
     shards = write_shards(tmp_path / "shards", (3,))
     made = import_embeddings([f"{root}/e"], tmp_path / "b", model="ViT-B-32", shards=shards)
-    assert (made.filled.pairs, made.filled.missing) == (1, 2)
+    assert (made.filled.summary.num_pairs, made.filled.missing) == (1, 2)
 
 
 def test_clip_retrieval_needs_a_model_the_shards_and_both_kinds_of_vectors(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_vectors_that_are_not_as_many_as_the_rows_are_not_taken(tmp_path: Path) 
     source = write_published(tmp_path / "m", range(4), range(4, 9))
     write_npz(source / "01.npz", range(4, 8))
     made = import_embeddings([str(source)], tmp_path / "out")
-    assert made.filled.unreadable == {
+    assert made.filled.summary.unreadable == {
         f"{source}/01.parquet": f"l14_img of {source}/01.npz has 4 rows where the table has 5; they belong "
         "together by their order, so nothing of it is taken"
     }
@@ -150,7 +150,7 @@ def test_vectors_that_are_not_as_many_as_the_rows_are_not_taken(tmp_path: Path) 
     assert open_embeddings(tmp_path / "out").count == 4
     write_npz(source / "01.npz", range(4, 9))
     again = import_embeddings([str(source)], tmp_path / "out")
-    assert (again.filled.new_pairs, again.filled.incomplete) == (5, False)
+    assert (again.filled.summary.new_pairs, again.filled.incomplete) == (5, False)
     assert not list_quarantines(tmp_path / "out")
 
 
@@ -249,9 +249,9 @@ def test_a_damaged_archive_is_named_and_does_not_stop_the_others(
     damage(source / "00.npz", kind)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     made = import_embeddings([str(source)], tmp_path / "out")
-    (reason,) = made.filled.unreadable.values()
+    (reason,) = made.filled.summary.unreadable.values()
     assert re.search(said, reason), reason
-    assert made.filled.pairs == 5
+    assert made.filled.summary.num_pairs == 5
     after = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if "out" not in path.parts]
     assert sorted(after) == before, "nothing was unpickled or unpacked"
 

@@ -50,7 +50,7 @@ def test_every_row_has_the_scores_that_were_published_for_its_uid(tmp_path: Path
         assert row[B32] == np.float32(clip_score(number) / 2)
         assert row["caption"] == caption(number)
         assert row["shard"] == str(source / ("00.parquet" if number in (5, 3, 9, 0) else "01.parquet"))
-    assert (made.filled.pairs, made.filled.quarantined, made.status) == (6, 0, ())
+    assert (made.filled.summary.num_pairs, made.filled.summary.num_quarantined, made.status) == (6, 0, ())
     assert made.columns == (B32, L14)
     scorers = json.loads((tmp_path / "scores/scores.json").read_text())["scorers"]
     assert [scorer["fingerprint"] for scorer in scorers] == [
@@ -118,7 +118,7 @@ def test_a_pair_whose_row_was_refused_stands_once_in_the_quarantine(tmp_path: Pa
         (uid(1), f"the score '{L14}' is missing (NaN)"),
         (uid(2), "no row of the tables is about this pair"),
     }
-    assert (len(rows), made.filled.quarantined, made.filled.missing) == (2, 2, 1)
+    assert (len(rows), made.filled.summary.num_quarantined, made.filled.missing) == (2, 2, 1)
 
 
 def test_a_key_or_an_image_path_is_resolved_by_the_shards(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_row_without_a_uid_or_a_score_goes_to_the_quarantine_alone(tmp_path: P
     ]
     assert {row["stage"] for row in rows} == {"import-scores"}
     assert [row["uid"] for row in rows_of(tmp_path / "out")] == [uid(0), uid(7)]
-    assert (made.filled.pairs, made.filled.quarantined) == (2, 7)
+    assert (made.filled.summary.num_pairs, made.filled.summary.num_quarantined) == (2, 7)
     assert [
         pool.num_samples for pool in cut(tmp_path / "out", by=B32, edges=(1.0,), out=tmp_path / "p").pools
     ] == [2]
@@ -311,8 +311,8 @@ def test_damaged_files_are_named_and_do_not_stop_the_others(tmp_path: Path) -> N
     folder = write_metadata(tmp_path / "t", range(4), range(4, 6))
     bad_files(folder)
     made = import_scores([str(folder)], tmp_path / "out")
-    assert made.filled.pairs == 6
-    assert {Path(path).name for path in made.filled.unreadable} == {
+    assert made.filled.summary.num_pairs == 6
+    assert {Path(path).name for path in made.filled.summary.unreadable} == {
         *("zero.parquet", "cut.parquet", "page.parquet", "link.parquet", "pipe.parquet")
     }  # a folder that is called like a file is no file
     assert made.filled.incomplete
@@ -320,7 +320,11 @@ def test_damaged_files_are_named_and_do_not_stop_the_others(tmp_path: Path) -> N
     (folder / "link.parquet").unlink()
     pq.write_table(metadata([6]), folder / "link.parquet")
     again = import_scores([str(folder)], tmp_path / "out")
-    assert (again.filled.pairs, again.filled.new_pairs, len(again.filled.unreadable)) == (7, 1, 4)
+    assert (
+        again.filled.summary.num_pairs,
+        again.filled.summary.new_pairs,
+        len(again.filled.summary.unreadable),
+    ) == (7, 1, 4)
 
 
 def test_what_stands_before_a_damaged_page_is_kept_and_the_rest_is_tried_again(
@@ -337,7 +341,7 @@ def test_what_stands_before_a_damaged_page_is_kept_and_the_rest_is_tried_again(
     (tmp_path / "m").mkdir()
     (tmp_path / "m/00.parquet").write_bytes(data)
     made = import_scores([str(tmp_path / "m")], tmp_path / "out")
-    (reason,) = made.filled.unreadable.values()
+    (reason,) = made.filled.summary.unreadable.values()
     assert reason.startswith("cannot be read")
     assert [row["uid"] for row in rows_of(tmp_path / "out")] == [uid(number) for number in range(8)]
     assert json.loads((tmp_path / "out/scores.json").read_text())["unreadable"][0]["reason"] == reason
@@ -350,14 +354,14 @@ def test_tables_are_read_from_any_file_system(tmp_path: Path) -> None:
         fsspec.filesystem("memory").pipe(f"{root}/{path.name}", path.read_bytes())
     for source in (f"{root}/{{00..01}}.parquet", f"{root}/*.parquet", root):
         made = import_scores([source], tmp_path / str(len(source)))
-        assert (made.filled.pairs, made.filled.unreadable) == (6, {})
+        assert (made.filled.summary.num_pairs, made.filled.summary.unreadable) == (6, {})
 
 
 def test_a_link_to_a_file_is_the_file(tmp_path: Path) -> None:
     folder = write_metadata(tmp_path / "t", range(4))
     (tmp_path / "links").mkdir()
     (tmp_path / "links/a.parquet").symlink_to(folder / "00.parquet")
-    assert import_scores([str(tmp_path / "links")], tmp_path / "out").filled.pairs == 4
+    assert import_scores([str(tmp_path / "links")], tmp_path / "out").filled.summary.num_pairs == 4
 
 
 def test_where_nothing_can_be_read_nothing_is_begun(tmp_path: Path) -> None:
@@ -399,7 +403,7 @@ def test_a_finished_file_is_not_read_again_and_new_ones_are_added(tmp_path: Path
     before = {path: path.stat().st_mtime_ns for path in list_parts(tmp_path / "out")}
     pq.write_table(metadata([7, 8]), folder / "01.parquet")
     made = import_scores([str(folder)], tmp_path / "out")
-    assert (made.filled.pairs, made.filled.new_pairs) == (7, 2)
+    assert (made.filled.summary.num_pairs, made.filled.summary.new_pairs) == (7, 2)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

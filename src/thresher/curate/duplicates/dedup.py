@@ -9,8 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.curate.duplicates.clusters import Assign, Read, assign_by, load_faiss
-from thresher.curate.duplicates.drops import EXACT, PERCEPTUAL, SEMANTIC, Drops, best_first, values_of
-from thresher.curate.duplicates.evaluation import Evaluation, drop_embedded, drop_hashed
+from thresher.curate.duplicates.drops import (
+    EXACT,
+    PERCEPTUAL,
+    SEMANTIC,
+    Drops,
+    Evaluation,
+    best_first,
+    drop_embedded,
+    drop_hashed,
+    values_of,
+)
 from thresher.curate.duplicates.hashing import Images, Progress, hash_folder, no_images, read_hashes
 from thresher.curate.duplicates.near import MOST_DISTANCE, check_distance, group_edges, near_pairs
 from thresher.curate.duplicates.semantic import SIMILARITY, check_similarity, semantic_duplicates

@@ -18,10 +18,9 @@ from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.executor.run import check_executor
 from thresher.models.open import open_model
-from thresher.scores.embeddings.parts import DTYPES, EMBED, check_dtype, embeddings_json, pack, write_vectors
+from thresher.scores.embeddings.stored import DTYPES, EMBED, check_dtype, embeddings_json, pack, write_vectors
 from thresher.sharded.job import Part
-from thresher.sharded.row import Row
-from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.scorer import Images, Pending, Row, Scorer
 from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress, StageJob, run_stage
 from thresher.sharded.summary import FolderSummary

@@ -13,7 +13,7 @@ from thresher.scores.imported.pair_ids import Naming, Verdicts
 from thresher.scores.imported.parquet_files import ParquetSource, need_column
 from thresher.scores.rules import COLUMNS as RULE_COLUMNS
 from thresher.scores.rules import RULES, keep
-from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.parts import ROW_COLUMNS
 
 PUBLISHED = {
     "clip_b32_similarity_score": "OpenAI ViT-B-32",

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thresher.data.files.atomic import atomic_path, write_json
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
-from thresher.scores.embeddings.parts import SCHEMA, VERSION, check_dtype, pack, vectors_path
+from thresher.scores.embeddings.stored import check_dtype, embeddings_json, pack, write_vectors
 from thresher.scores.imported.joining import JOINED, OTHER_JOIN, Joining, join, joined
 from thresher.scores.imported.layouts import VECTORS, files_of, layouts_of, one_dim, vectors_of
 from thresher.scores.imported.pair_ids import Naming, Verdicts, name_rows, refuse_repeats
@@ -23,15 +22,14 @@ from thresher.scores.imported.parquet_files import ParquetSource, read_rows
 from thresher.scores.imported.row_chunks import (
     Filled,
     Progress,
-    RowChunk,
     check_some_usable,
     fill_row_chunks,
+    import_stage,
+    import_status,
     look_at_all,
-    status_of,
-    write_part_of,
 )
 from thresher.scores.imported.vectors import Vectors, read_blocks
-from thresher.sharded.parts import Stage
+from thresher.sharded.job import Made, Part, write_made
 
 ROWS_A_PART = 16_384
 
@@ -123,43 +121,30 @@ def import_embeddings(
         dim = one_dim(found)
         joining = join(usable, folder, uid=uid, key=key, shards=shards)
         made_by = {"model": mark, "precision": PRECISION, "dtype": dtype, "dimensions": str(dim)}
-        filled = fill_row_chunks(
+        run = fill_row_chunks(
             folder,
             paths,
             (usable, refused),
-            EmbeddingWriter(found, joining, dtype).make,
+            EmbeddingWriter(found, joining, dtype).write,
             stage=IMPORT_EMBEDDINGS,
             made_by={**made_by, JOINED: joining.mark},
             rows_a_part=ROWS_A_PART,
             progress=progress,
         )
-        filled = joined(filled, folder, joining, IMPORT_EMBEDDINGS)
         facts = {"model": model, "pretrained": pretrained, "fingerprint": mark, "precision": PRECISION}
-        numbers = {"dim": dim, "scale": scale, "bias": bias}
-        content = _content(filled, {**facts, "dtype": dtype, **numbers})
-        write_json(folder / IMPORT_EMBEDDINGS.summary_file, content)
+        numbers = {"dim": dim, "scale": scale, "bias": bias, "flops_per_pair": 0.0}  # others have paid
+        filled = joined(
+            *(run, joining, sum(source.rows for source in usable)),
+            lambda filled: embeddings_json(filled.told, {**facts, "dtype": dtype, **numbers}),
+        )
         num_pairs = 0 if joining.pairs is None else len(joining.pairs)
         return EmbeddingImport(
             filled=filled,
             model=named,
             fingerprint=mark,
             dim=dim,
-            status=status_of(filled, num_pairs, "embeddings"),
+            status=import_status(filled, num_pairs),
         )
-
-
-def _content(filled: Filled, facts: Mapping[str, object]) -> dict[str, Any]:
-    """The content of `embeddings.json`: nothing in it depends on when or how often the run was stopped."""
-    return {
-        "schema": SCHEMA,
-        "version": VERSION,
-        **facts,
-        "flops_per_pair": 0.0,  # others have paid for them
-        "shards": filled.files,
-        "counts": {"pairs": filled.pairs, "quarantined": filled.quarantined},
-        "quarantine": dict(filled.quarantine),
-        "unreadable": [{"shard": name, "reason": reason} for name, reason in filled.unread.items()],
-    }
 
 
 def _otherwise(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
@@ -173,13 +158,7 @@ def _otherwise(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
     return f"was made with {differing} {had}, this run has {now[differing]}; {remedy}"
 
 
-IMPORT_EMBEDDINGS = Stage(
-    name="import-embeddings",
-    done="imported",
-    noun="embeddings",
-    differs=_otherwise,
-    exclude_remedy="name another folder",
-)
+IMPORT_EMBEDDINGS = import_stage("embeddings", _otherwise)
 
 
 class EmbeddingWriter:
@@ -195,31 +174,28 @@ class EmbeddingWriter:
         self._joining = joining
         self._dtype = dtype
 
-    def make(
-        self, source: ParquetSource, pieces: Sequence[RowChunk], rows_a_part: int
-    ) -> Iterator[tuple[RowChunk, int]]:
-        """Write the parts of some pieces of a file, in their order."""
+    def write(self, source: ParquetSource, parts: Sequence[Part], rows_a_part: int) -> Iterator[Made]:
+        """Write some parts of a file, in their order."""
         naming = self._joining.namings[source.number]
-        by_start = {piece.start: piece for piece in pieces}
+        by_start = {part.rows.start: part for part in parts}
         wanted = frozenset(by_start)
         image, text = (read_blocks(array, rows_a_part, wanted) for array in self._found[source.number])
         tables = read_rows(source.path, naming.columns, rows_a_part, wanted)
         for (start, table), (_, image_nD), (_, text_nD) in zip(tables, image, text, strict=True):
-            piece = by_start[start]
-            yield piece, self._write(source.path, piece, table, naming, image_nD, text_nD)
+            yield self._write(source.path, by_start[start], table, naming, image_nD, text_nD)
 
     def _write(
         self,
         path: str,
-        piece: RowChunk,
+        part: Part,
         table: pa.Table,
         naming: Naming,
         image_nD: npt.NDArray[np.floating],
         text_nD: npt.NDArray[np.floating],
-    ) -> int:
+    ) -> Made:
         verdicts = Verdicts(table.num_rows)
         named = name_rows(table, naming, self._joining.pairs, path, verdicts)
-        refuse_repeats(named, piece.start, verdicts)
+        refuse_repeats(named, part.rows.start, verdicts)
         units = []
         for what, vectors_nD in (("image", image_nD), ("text", text_nD)):
             unit_nD, finite, length_n = _unit(vectors_nD)
@@ -228,11 +204,9 @@ class EmbeddingWriter:
             units.append(unit_nD)
         kept = np.flatnonzero(verdicts.kept)
         stored = np.stack([_packed(unit_nD[kept], self._dtype) for unit_nD in units], axis=1)
-        with atomic_path(vectors_path(piece.part)) as temporary, temporary.open("wb") as file:
-            np.save(file, stored, allow_pickle=False)
-        rejects = verdicts.quarantine(named.table, named.known, path, piece.start, IMPORT_EMBEDDINGS.name)
-        write_part_of(piece, named.table.take(pa.array(kept)), rejects, IMPORT_EMBEDDINGS)
-        return len(kept)
+        write_vectors(part.path, stored)
+        rejects = verdicts.quarantine(named.table, named.known, path, part.rows.start, IMPORT_EMBEDDINGS.name)
+        return write_made(part, named.table.take(pa.array(kept)), rejects, IMPORT_EMBEDDINGS)
 
 
 def _unit(

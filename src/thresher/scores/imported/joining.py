@@ -6,9 +6,10 @@ Within a part a uid stands once. Marks of eight bytes are compared first, so the
 and of about `ROWS_AT_ONCE` pairs at once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ import pyarrow.parquet as pq
 from thresher.data.uids import uid_bytes
 from thresher.scores.imported.pair_ids import Naming, naming_of
 from thresher.scores.imported.parquet_files import ParquetSource
-from thresher.scores.imported.row_chunks import Filled, counted
+from thresher.scores.imported.row_chunks import Filled
 from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of, write_missing_pairs
+from thresher.sharded.job import Run, sum_up
 from thresher.sharded.parts import Stage, list_parts, read_stamp
+from thresher.sharded.summary import FolderSummary
 
 JOINED = "joined by"
 """Name under which a part's stamp says how its rows found their pairs."""
@@ -69,15 +72,21 @@ def join(
     return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, [uid, key, *also]))
 
 
-def joined(filled: Filled, folder: Path, joining: Joining, stage: Stage) -> Filled:
-    """What a filled folder holds, and what its pairs lack.
+def joined(run: Run, joining: Joining, rows: int, describe: Callable[[Filled], dict[str, Any]]) -> Filled:
+    """What a folder holds that was filled from so many rows, which is written to its summary file.
 
     Pairs of the shards that no row is about go to the quarantine.
     """
-    if joining.pairs is None:
-        return counted(filled, folder)
-    missing = write_missing_pairs(folder, list_parts(folder), joining.pairs, stage, filled.files)
-    return replace(counted(filled, folder), missing=missing, unreadable_shards=joining.pairs.unreadable)
+    missing, unreadable, plan = None, {}, run.plan
+    if joining.pairs is not None:
+        count = len(plan.sources)
+        missing = write_missing_pairs(plan.folder, list_parts(plan.folder), joining.pairs, plan.stage, count)
+        unreadable = joining.pairs.unreadable
+
+    def filled(summary: FolderSummary) -> Filled:
+        return Filled(summary=summary, rows=rows, missing=missing, unreadable_shards=unreadable)
+
+    return filled(sum_up(run, lambda summary: describe(filled(summary))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from thresher.errors import InputError
 from thresher.scores.imported.parquet_files import ParquetSource, need_column
 from thresher.scores.imported.shard_pairs import ABSENT, AMBIGUOUS, ShardPairs
 from thresher.scores.imported.vectors import holds_text, read_text, read_uids
-from thresher.sharded.row import ROW_COLUMNS
+from thresher.sharded.parts import ROW_COLUMNS
 
 UID = "uid"
 KEYS = ("key", "image_path")

@@ -4,52 +4,22 @@ Also words the warnings of an import, each with its remedy.
 """
 
 import re
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from thresher.data.files.atomic import append_jsonl
-from thresher.data.files.quarantine import counts_by_reason, read_quarantine, write_quarantine
-from thresher.data.pairs import Reject
 from thresher.errors import InputError
 from thresher.scores.imported.pair_ids import NO_SUCH_KEY, NO_SUCH_UID
 from thresher.scores.imported.parquet_files import BadFile, ParquetSource, look_at, state_of
-from thresher.sharded.parts import (
-    Stage,
-    Stamp,
-    check_stamp,
-    list_parts,
-    list_quarantines,
-    part_path,
-    quarantine_path,
-    read_stamp,
-    write_rejects,
-    write_stamped,
-)
+from thresher.sharded.job import Made, Part, Plan, Run, make_parts, plan_parts, write_failure
+from thresher.sharded.parts import Stage, Stamp, part_path
+from thresher.sharded.summary import FolderSummary
 from thresher.tables import percent
 
 LONGEST_STEM = 80
 
-
-@dataclass(frozen=True, slots=True)
-class RowChunk:
-    """Rows `start` to `stop` of a source, and the part that they become."""
-
-    start: int
-    stop: int
-    part: Path
-    stamp: Stamp
-
-
-Make = Callable[[ParquetSource, Sequence[RowChunk], int], Iterator[tuple[RowChunk, int]]]
-"""Writes the parts of some pieces of a source, each of at most so many rows, in their order; yields each with
-the number of its pairs."""
+Write = Callable[[ParquetSource, Sequence[Part], int], Iterator[Made]]
+"""Writes some parts of a source, each of at most so many rows, and gives them in their order."""
 
 Progress = Callable[[int, int, int], None]
 """Called with files done, files in all, and pairs so far."""
@@ -60,41 +30,40 @@ class Filled:
     """What a folder holds now.
 
     Attributes:
-        files: Files that were named.
-        rows: Rows of those that could be read.
-        unreadable: File -> why not all of it is here; the next run tries it again.
-        new_pairs: Rows that this run added.
-        seconds: Time of this run.
-        pairs: Rows of all parts.
-        quarantine: Kind of reason -> how many rows have it, most frequent first.
+        summary: Its counts; what are shards there are files here.
+        rows: Rows of the files that could be read.
         missing: Pairs of the shards that no row is about; None where no shards are given.
         unreadable_shards: Shard -> why it gave no pairs.
     """
 
-    files: int
+    summary: FolderSummary
     rows: int
-    unreadable: Mapping[str, str]
-    new_pairs: int
-    seconds: float
-    pairs: int = 0
-    quarantine: Mapping[str, int] = field(default_factory=dict)
     missing: int | None = None
     unreadable_shards: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def quarantined(self) -> int:
-        """Rows of all quarantine tables."""
-        return sum(self.quarantine.values())
-
-    @property
-    def unread(self) -> dict[str, str]:
-        """Files and shards of which something is missing, with the reason."""
-        return {**self.unreadable, **self.unreadable_shards}
+    def told(self) -> FolderSummary:
+        """The counts, with the shards beside the files of which something is missing."""
+        return replace(self.summary, unreadable={**self.summary.unreadable, **self.unreadable_shards})
 
     @property
     def incomplete(self) -> bool:
         """Whether a file, a shard or everything is missing."""
-        return bool(self.unread or not self.pairs)
+        return self.told.incomplete
+
+
+def import_stage(noun: str, differs: Callable[[Mapping[str, str], Mapping[str, str]], str | None]) -> Stage:
+    """The stage that imports what `noun` says."""
+    return Stage(
+        name=f"import-{noun}",
+        done="imported",
+        noun=noun,
+        differs=differs,
+        exclude_remedy="name another folder",
+        sources="files",
+        unread="were not taken, or not whole; the first is",
+        nothing=f"no {noun} were",
+    )
 
 
 def look_at_all(
@@ -119,13 +88,13 @@ def fill_row_chunks(
     folder: Path,
     paths: Sequence[str],
     looked_at: tuple[Sequence[ParquetSource], Mapping[int, str]],
-    make: Make,
+    write: Write,
     *,
     stage: Stage,
     made_by: Mapping[str, str],
     rows_a_part: int,
     progress: Progress | None,
-) -> Filled:
+) -> Run:
     """Make the parts that are not there yet; the caller holds the lock of the folder.
 
     A file that cannot be read does not stop the others.
@@ -134,7 +103,7 @@ def fill_row_chunks(
         folder: Where the parts go.
         paths: All files that were named.
         looked_at: What `look_at_all` found, without those that were refused since.
-        make: Writes parts.
+        write: Writes parts.
         stage: Whose folder it is.
         made_by: What the parts depend on, which is written into them.
         rows_a_part: Rows of a file that one part is made of.
@@ -144,49 +113,27 @@ def fill_row_chunks(
         InputError: the folder holds parts of other files, of a file that changed, or made otherwise.
     """
     sources, refused = looked_at
-    unreadable = dict(refused)
-    started = time.perf_counter()
-    work = _plan(folder, paths, sources, unreadable, stage, made_by, rows_a_part)
-    if unreadable or any(work.values()):
-        (folder / stage.summary_file).unlink(missing_ok=True)  # it says that all is done
-    for number, reason in unreadable.items():
-        _refuse_file(folder, number, paths[number], 0, reason, stage)
-    new_pairs = 0
-    for done, source in enumerate(sources):
-        todo = work[source.number]
-        left = list(todo)
-        if not todo:
-            continue
-        try:
-            for piece, pairs in make(source, todo, rows_a_part):
-                left.remove(piece)
-                new_pairs += pairs
-                if progress is not None:
-                    progress(done, len(sources), new_pairs)
-            _check_unchanged(source)
-        except BadFile as error:
-            unreadable[source.number] = str(error)
-            _refuse_file(folder, source.number, source.path, left[0].start // rows_a_part, str(error), stage)
-        _log(folder / stage.log_file, source, new_pairs, time.perf_counter() - started)
-    return Filled(
-        files=len(paths),
-        rows=sum(source.rows for source in sources),
-        unreadable={paths[number]: unreadable[number] for number in sorted(unreadable)},
-        new_pairs=new_pairs,
-        seconds=time.perf_counter() - started,
-    )
 
+    def make(parts: Sequence[Part], run: Run) -> Generator[Made]:
+        of_file: dict[int, list[Part]] = {}
+        for part in parts:
+            of_file.setdefault(_number(part.path), []).append(part)
+        for number, source in enumerate(sources):
+            left = of_file.get(source.number)
+            if not left:
+                continue
+            try:
+                for made in write(source, tuple(left), rows_a_part):
+                    left.remove(made.part)
+                    yield made
+                    if progress is not None:
+                        progress(number, len(sources), run.pairs)
+                _check_unchanged(source)
+            except BadFile as error:
+                yield write_failure(left[0], str(error), stage)
+            run.log("file", file=re.sub(r"[^ -~]", "?", source.path), **run.times())
 
-def counted(filled: Filled, folder: Path) -> Filled:
-    """The same with the counts of the whole folder as it is now."""
-    counts = Counter[str]()
-    for path in list_quarantines(folder):
-        counts.update(counts_by_reason(read_quarantine(path)))
-    return replace(
-        filled,
-        pairs=sum(int(pq.read_metadata(part).num_rows) for part in list_parts(folder)),
-        quarantine=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
-    )
+    return make_parts(_plan(folder, paths, sources, refused, stage, made_by, rows_a_part), make)
 
 
 def check_some_usable(
@@ -214,62 +161,34 @@ def piece_path(folder: Path, number: int, path: str, place: int) -> Path:
     return part_path(folder, number, f"{stem}.{place:05d}")
 
 
-def write_part_of(piece: RowChunk, pairs: pa.Table, rejects: pa.Table, stage: Stage) -> None:
-    """Write what was refused of a piece, then the table of its pairs: a part that exists is finished."""
-    place = quarantine_path(piece.part)
-    if rejects.num_rows:
-        write_quarantine(place, rejects)
-    else:
-        place.unlink(missing_ok=True)
-    write_stamped(piece.part, pairs, piece.stamp, stage)
-
-
 def _plan(
     folder: Path,
     paths: Sequence[str],
     sources: Sequence[ParquetSource],
-    unreadable: Mapping[int, str],
+    refused: Mapping[int, str],
     stage: Stage,
     made_by: Mapping[str, str],
     rows_a_part: int,
-) -> dict[int, list[RowChunk]]:
-    """The pieces of each source that have no part yet."""
-    present = set(list_parts(folder))
-    expected: set[Path] = set()
-    work: dict[int, list[RowChunk]] = {}
-    for source in sources:
-        stamp = Stamp(source.path, source.state, dict(made_by), "")
-        pieces = [
-            RowChunk(
-                start,
-                min(start + rows_a_part, source.rows),
-                piece_path(folder, source.number, source.path, place),
-                stamp,
-            )
-            for place, start in enumerate(range(0, source.rows, rows_a_part))
-        ]
-        for piece in pieces:
-            if piece.part in present:
-                check_stamp(piece.part, read_stamp(piece.part, stage), stamp, stage)
-        expected |= {piece.part for piece in pieces}
-        work[source.number] = [piece for piece in pieces if piece.part not in present]
-    strays = [
-        part
-        for part in sorted(present - expected)
-        if int(part.name[: part.name.index("-")]) not in unreadable
-    ]
-    if strays:
-        raise InputError(
-            f"{strays[0]} is of {read_stamp(strays[0], stage).shard}, which has no such place among the "
-            f"{len(paths)} files of this run; give the files that the folder was made of in their order (new "
-            "ones last), or name another folder"
+) -> Plan:
+    parts = [
+        Part(
+            piece_path(folder, source.number, source.path, place),
+            Stamp(source.path, source.state, dict(made_by), ""),
+            range(start, min(start + rows_a_part, source.rows)),
         )
-    return work
+        for source in sources
+        for place, start in enumerate(range(0, source.rows, rows_a_part))
+    ]
+    return plan_parts(
+        *(folder, parts, stage),
+        sources=paths,
+        absent={piece_path(folder, at, paths[at], 0): (paths[at], why) for at, why in refused.items()},
+        belongs=lambda part: _number(part) in refused,
+    )
 
 
-def _refuse_file(folder: Path, number: int, path: str, place: int, reason: str, stage: Stage) -> None:
-    part = piece_path(folder, number, path, place)
-    write_rejects(part, [Reject(path, "", None, stage.name, reason, 0)])
+def _number(part: Path) -> int:
+    return int(part.name[: part.name.index("-")])
 
 
 def _check_unchanged(source: ParquetSource) -> None:
@@ -281,44 +200,18 @@ def _check_unchanged(source: ParquetSource) -> None:
         )
 
 
-def _log(path: Path, source: ParquetSource, pairs: int, seconds: float) -> None:
-    append_jsonl(
-        path,
-        {
-            "event": "file",
-            "file": re.sub(r"[^ -~]", "?", source.path),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "pairs_so_far": pairs,
-        },
-    )
-
-
-def status_of(filled: Filled, num_pairs: int, noun: str) -> tuple[str, ...]:
-    """A sentence for each thing that a reader should act on.
-
-    Args:
-        filled: What was imported.
-        num_pairs: Pairs of the shards; 0 where none are given.
-        noun: What was imported, in one word.
-    """
-    said: list[str] = []
-    if filled.unreadable:
-        path, reason = next(iter(filled.unreadable.items()))
-        said.append(
-            f"{len(filled.unreadable)} of {filled.files} files were not taken, or not whole; the first is "
-            f"{path} ({reason}); mend them and run again"
-        )
+def import_status(filled: Filled, num_pairs: int) -> tuple[str, ...]:
+    """A sentence for each thing that a reader should act on; `num_pairs` are those of the shards, or 0."""
+    said = list(filled.summary.status)
     if filled.unreadable_shards:
         shard, reason = next(iter(filled.unreadable_shards.items()))
-        said.append(
+        said.insert(
+            1 if filled.summary.unreadable else 0,  # after the files
             f"{len(filled.unreadable_shards)} shards gave no pairs, the first is {shard} ({reason}); mend "
-            "them and import into another folder"
+            "them and import into another folder",
         )
-    absent = sum(filled.quarantine.get(reason, 0) for reason in (NO_SUCH_UID, NO_SUCH_KEY))
-    if not filled.pairs:
-        said.append(f"no {noun} were imported; look at the quarantine for the reasons")
-    elif absent:
+    absent = sum(filled.summary.quarantine.get(reason, 0) for reason in (NO_SUCH_UID, NO_SUCH_KEY))
+    if absent and filled.summary.num_pairs:
         said.append(
             f"{absent:,} of {filled.rows:,} rows ({percent(absent / filled.rows, 1)}) are about pairs that "
             "the shards do not hold; they are in the quarantine, and pools are cut from the others"

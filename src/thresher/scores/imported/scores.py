@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.scores.imported.columns import Column, check, choose, columns_read, judge, scores_of
@@ -34,14 +33,15 @@ from thresher.scores.imported.parquet_files import ParquetSource, find, read_row
 from thresher.scores.imported.row_chunks import (
     Filled,
     Progress,
-    RowChunk,
     check_some_usable,
     fill_row_chunks,
+    import_stage,
+    import_status,
     look_at_all,
-    status_of,
-    write_part_of,
 )
-from thresher.sharded.parts import Stage, list_parts
+from thresher.scores.parts import scores_json
+from thresher.sharded.job import Made, Part, Run, write_made
+from thresher.sharded.parts import list_parts
 
 ROWS_A_PART = 65_536
 
@@ -108,35 +108,32 @@ def import_scores(
         for source in usable:
             check(source, chosen, carry)
         joining = join(usable, folder, uid=uid, key=key, shards=shards, also=carry)
-        filled = fill_row_chunks(
+        run = fill_row_chunks(
             folder,
             paths,
             (usable, refused),
-            ScoreWriter(chosen, tuple(carry), joining, first).make,
+            ScoreWriter(chosen, tuple(carry), joining, first).write,
             stage=IMPORT_SCORES,
             made_by={**{column.name: column.fingerprint for column in chosen}, JOINED: joining.mark},
             rows_a_part=ROWS_A_PART,
             progress=progress,
         )
-        return _finish(folder, filled, chosen, joining, first)
+        return _finish(run, sum(source.rows for source in usable), chosen, joining, first)
 
 
-def _finish(
-    folder: Path, filled: Filled, columns: Sequence[Column], joining: Joining, first: bool
-) -> ScoreImport:
-    names = tuple(column.name for column in columns)
+def _finish(run: Run, rows: int, columns: Sequence[Column], joining: Joining, first: bool) -> ScoreImport:
+    folder, names = run.plan.folder, tuple(column.name for column in columns)
     repeated = repeats(list_parts(folder), names, IMPORT_SCORES)
     if repeated.differing and not first:
         (folder / IMPORT_SCORES.summary_file).unlink(missing_ok=True)
         raise InputError(f"{repeated.example} (rows that disagree so: {repeated.differing}); {REMEDY}")
-    filled = joined(filled, folder, joining, IMPORT_SCORES)
     num_pairs = 0 if joining.pairs is None else len(joining.pairs)
-    write_json(folder / IMPORT_SCORES.summary_file, _content(filled, columns, repeated, num_pairs))
+    filled = joined(run, joining, rows, lambda filled: _content(filled, columns, repeated, num_pairs))
     return ScoreImport(
         filled=filled,
         columns=names,
         repeats=repeated,
-        status=(*status_of(filled, num_pairs, "scores"), *_repeated(repeated)),
+        status=(*import_status(filled, num_pairs), *_repeated(repeated)),
     )
 
 
@@ -154,19 +151,11 @@ def _content(filled: Filled, columns: Sequence[Column], repeated: Repeats, num_p
     imported: dict[str, Any] = {"rows": filled.rows, "rows_of_an_earlier_uid": repeated.rows}
     if filled.missing is not None:
         imported |= {"pairs_in_shards": num_pairs, "pairs_without_a_row": filled.missing}
-    return {
-        "schema": "thresher.scores",
-        "version": 1,
-        "scorers": [
-            {"column": column.name, "name": column.source, "options": {}, "fingerprint": column.fingerprint}
-            for column in columns
-        ],
-        "shards": filled.files,
-        "counts": {"pairs": filled.pairs, "quarantined": filled.quarantined},
-        "quarantine": dict(filled.quarantine),
-        "unreadable": [{"shard": name, "reason": reason} for name, reason in filled.unread.items()],
-        "imported": imported,
-    }
+    scorers = [
+        {"column": column.name, "name": column.source, "options": {}, "fingerprint": column.fingerprint}
+        for column in columns
+    ]
+    return {**scores_json(filled.told, scorers), "imported": imported}
 
 
 def _other_columns(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
@@ -182,13 +171,7 @@ def _other_columns(found: Mapping[str, str], now: Mapping[str, str]) -> str | No
 
 REMEDY = "leave one of them out, or take the first of such rows with --first"
 
-IMPORT_SCORES = Stage(
-    name="import-scores",
-    done="imported",
-    noun="scores",
-    differs=_other_columns,
-    exclude_remedy="name another folder",
-)
+IMPORT_SCORES = import_stage("scores", _other_columns)
 
 
 class ScoreWriter:
@@ -206,31 +189,28 @@ class ScoreWriter:
         self._joining = joining
         self._first = first
 
-    def make(
-        self, source: ParquetSource, pieces: Sequence[RowChunk], rows_a_part: int
-    ) -> Iterator[tuple[RowChunk, int]]:
-        """Write the parts of some pieces of a file, in their order."""
+    def write(self, source: ParquetSource, parts: Sequence[Part], rows_a_part: int) -> Iterator[Made]:
+        """Write some parts of a file, in their order."""
         naming = self._joining.namings[source.number]
         read = columns_read(source, self._columns, self._carry, naming)
-        by_start = {piece.start: piece for piece in pieces}
+        by_start = {part.rows.start: part for part in parts}
         for start, table in read_rows(source.path, read, rows_a_part, frozenset(by_start)):
-            yield by_start[start], self._write(source.path, by_start[start], table, naming)
+            yield self._write(source.path, by_start[start], table, naming)
 
-    def _write(self, path: str, piece: RowChunk, table: pa.Table, naming: Naming) -> int:
+    def _write(self, path: str, part: Part, table: pa.Table, naming: Naming) -> Made:
         verdicts = Verdicts(table.num_rows)
         named = name_rows(table, naming, self._joining.pairs, path, verdicts)
         scores = {column.name: scores_of(table, column) for column in self._columns}
         judge(scores, verdicts)
-        self._check_repeats(path, named, scores, refuse_repeats(named, piece.start, verdicts))
+        self._check_repeats(path, named, scores, refuse_repeats(named, part.rows.start, verdicts))
         kept = pa.array(np.flatnonzero(verdicts.kept))
         made = named.table.take(kept)
         for name, values in scores.items():
             made = made.append_column(name, pa.array(values).take(kept))
         for name in self._carry:
             made = made.append_column(name, table.column(name).take(kept))
-        rejects = verdicts.quarantine(named.table, named.known, path, piece.start, IMPORT_SCORES.name)
-        write_part_of(piece, made, rejects, IMPORT_SCORES)
-        return int(made.num_rows)
+        rejects = verdicts.quarantine(named.table, named.known, path, part.rows.start, IMPORT_SCORES.name)
+        return write_made(part, made, rejects, IMPORT_SCORES)
 
     def _check_repeats(
         self,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thresher.sharded.forms.masking import cover_text, text_free_share
+from thresher.sharded.masking import cover_text, text_free_share
 
 RED, BLUE, WHITE = (200, 30, 30), (20, 40, 180), (255, 255, 255)
 

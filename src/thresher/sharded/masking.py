@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from thresher.data.images.decode import ImageSpec
-from thresher.sharded.forms.text_detection import Corners, TextFinder
+from thresher.sharded.text_detection import Corners, TextFinder
 
 MARGIN, THINNEST_MARGIN = 0.08, 1.0
 RING, THINNEST_RING = 0.25, 2.0

@@ -1,1 +1,0 @@
-"""Forms in which scorers want an image: measured, or with its text covered."""
