@@ -43,7 +43,6 @@ from jest_plans import PARTS, Part, all_cells, first_cells, more_cells
 from jest_report import report_part
 from jest_runs import RESULT_FILE, Cell, make_reference, run_cell
 from jest_worlds import World, plant
-from thresher.executor.process import end_with_parent
 from thresher.models.towers import load_towers
 from thresher.train.journal import LOG_FILE
 from thresher.train.ledger import measure_costs
@@ -137,7 +136,7 @@ def run_cells(world: World, cells: Sequence[Cell], jobs: int, started: float) ->
     if not waiting:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         futures = {pool.submit(run_cell, world, cell): cell for cell in waiting}
         for future in as_completed(futures):
             say = _sentence(futures[future], future.result())
