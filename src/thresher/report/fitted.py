@@ -3,8 +3,9 @@
 import dataclasses
 
 from thresher.budget import format_count
+from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.result import Fit, Laws, LawScore, PoolLaw
+from thresher.planning.laws.result import Laws, LawScore
 from thresher.report.wording import ABSENT, Scale, interval_text, number_text
 from thresher.tables import percent
 

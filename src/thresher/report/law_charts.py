@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Floats, design
 from thresher.planning.laws.predict import predict_designs, utility_curve
 from thresher.planning.laws.profile import HIGH, LOW
-from thresher.planning.laws.result import Fit, Laws
+from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import Run, mix_unique, mix_weights
 from thresher.report.chart import (
     INK,

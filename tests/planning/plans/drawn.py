@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.layout import layout_of
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.result import Fit, Laws, PoolLaw
+from thresher.planning.laws.result import Laws
 from thresher.planning.plans.prediction import Predictor
 
 POOL_SIZE = 12_800_000

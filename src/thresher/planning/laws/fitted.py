@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from thresher.planning.laws.fits import Fit, Interval, PoolLaw
 from thresher.planning.laws.law import Floats, Law
 from thresher.planning.laws.law_weights import LawTrial
 from thresher.planning.laws.layout import pool_values, to_natural
 from thresher.planning.laws.limits import ASSUMED_HALF_LIFE
 from thresher.planning.laws.problem import Problem, TooFewRuns, build_problem, degrees_of_freedom
 from thresher.planning.laws.profile import bootstrap, profile, quantiles
-from thresher.planning.laws.result import Fit, Interval, LawScore, PoolLaw
+from thresher.planning.laws.result import LawScore
 from thresher.planning.laws.solve import Solution, solve
 from thresher.planning.laws.status import pool_status, shared_status
 from thresher.planning.runs.record import Run, mix_pool_samples, mix_unique

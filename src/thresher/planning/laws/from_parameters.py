@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from thresher.errors import InputError
+from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.law import LOGARITHMIC, SIZE, Law, shared_names
 from thresher.planning.laws.layout import layout_of
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.result import Fit, Laws, PoolLaw
+from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import is_loss
 
 _WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0}

@@ -15,11 +15,12 @@ import numpy as np
 
 from thresher.data.files.atomic import write_json
 from thresher.errors import InputError
+from thresher.planning.laws.fits import Fit, Interval, PoolLaw
 from thresher.planning.laws.from_parameters import laws_from_parameters
 from thresher.planning.laws.law import shared_names
 from thresher.planning.laws.limits import check_own
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.result import Check, Fit, Interval, Laws, LawScore, Point, PoolLaw
+from thresher.planning.laws.result import Check, Laws, LawScore, Point
 from thresher.planning.runs.record import run_from_record, run_to_record
 
 SCHEMA = "thresher.laws"

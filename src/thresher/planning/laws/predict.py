@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 
 from thresher.errors import InputError
 from thresher.planning.laws import utility
+from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error, in_mix
 from thresher.planning.laws.layout import Layout, layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.result import Fit, Laws
+from thresher.planning.laws.result import Laws
 
 _UNDRAWN = 100
 """Rows of predictions that laws without draws share."""
