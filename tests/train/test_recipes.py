@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from thresher.errors import InputError
 from thresher.models.device import resolve_device
-from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES, PRECISIONS
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES
+from thresher.settings import PRECISIONS
 from thresher.train.recipe import Recipe
 from thresher.train.settings import Filter, Probe, Train, make_recipe
 

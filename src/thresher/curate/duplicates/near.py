@@ -131,7 +131,7 @@ def group_edges(count: int, edges: Edges) -> tuple[Ints, Ints]:
     Of several kept items that are near it, an item goes for the nearest, then for the best.
 
     >>> chain = Edges(np.array([0, 1]), np.array([1, 2]), np.array([3, 3]))
-    >>> keep_of_edges(3, chain)[0].tolist()  # 2 is near 1, which goes, and not near 0
+    >>> group_edges(3, chain)[0].tolist()  # 2 is near 1, which goes, and not near 0
     [0, 0, 2]
     """
     keeper = np.arange(count)
