@@ -21,7 +21,7 @@ STATEMENTS = (
     "import thresher",
     "import thresher as th; th.fit; th.plan",
     "import thresher as th; [getattr(th, name) for name in th.__all__]",
-    "import thresher.cli, thresher.pipeline.load, thresher.curate.pools.cut, thresher.report.page",
+    "import thresher.cli, thresher.pipeline.config, thresher.curate.pools.cut, thresher.report.page",
 )
 API = STATEMENTS[4]
 HEAVY = ("torch", "open_clip", "scipy", "pyarrow", "pydantic", "plotly", "typer")

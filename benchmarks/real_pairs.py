@@ -26,10 +26,9 @@ import pyarrow.parquet as pq
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs
-from thresher.models.device import resolve_device
-from thresher.pipeline.config import Config
+from thresher.models.towers import resolve_device
+from thresher.pipeline.config import Config, load_config
 from thresher.pipeline.estimate import estimate
-from thresher.pipeline.load import load_config
 from thresher.pipeline.run import Outcome, run
 from thresher.planning.plans.result import BudgetPlan, winner
 from thresher.planning.runs.ledger import read_runs

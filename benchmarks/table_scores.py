@@ -26,7 +26,7 @@ from thresher.data.files.atomic import write_json
 from thresher.scores.combine.combine import combine
 from thresher.scores.embeddings.stored import EMBED, write_vectors
 from thresher.scores.of_embeddings import parse_vector_scorer, score_embeddings
-from thresher.scores.parts import SCORE, score_table
+from thresher.scores.spec import SCORE, score_table
 from thresher.sharded.parts import Stamp, part_path, write_stamped
 
 DIM = 256

@@ -47,8 +47,7 @@ from thresher.data.patterns import expand
 from thresher.errors import InputError
 from thresher.models.flops import training_flops
 from thresher.models.towers import load_towers
-from thresher.pipeline.config import Config
-from thresher.pipeline.load import load_config
+from thresher.pipeline.config import Config, load_config
 from thresher.planning.api import predict
 from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.plans.make_plan import make_plan

@@ -20,7 +20,7 @@ from thresher.pipeline.synthetic import QUALITIES, draw_pairs, write_shards
 from thresher.planning.runs.record import Run
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
-from thresher.train import loop, trace
+from thresher.train import journal, loop
 from thresher.train.probe import trials
 from thresher.train.probe.stage import open_bench, plan_trials, recipe_of
 from thresher.train.probe.trials import Trial, TrialContext, run_trials
@@ -102,7 +102,7 @@ def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:
     assert loop.train.__kwdefaults__ is not None
     loop.train.__kwdefaults__["checkpoint_seconds"] = 0.0
     if moment == "trace":
-        trace.append = counted(trace.append)
+        journal.append_trace = counted(journal.append_trace)
     if moment == "line":
         thresher.planning.runs.ledger.append_jsonl = counted(thresher.planning.runs.ledger.append_jsonl)
     settings = PROBE.model_copy(update={"jobs": jobs})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.killing import wait_for_kill
 from tests.models.small import RESNET
-from thresher.pipeline.load import load_config
+from thresher.pipeline.config import load_config
 from thresher.pipeline.run import Outcome, run
 from thresher.pipeline.synthetic import write_demo_pool
 

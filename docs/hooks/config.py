@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from thresher import settings
-from thresher.pipeline.config import Config, sections
-from thresher.pipeline.template import example_of
+from thresher.pipeline.config import Config, example_of, sections
 from thresher.settings import Section
 
 PAGE = "config.md"

@@ -11,8 +11,7 @@ from tests.cli.conftest import Call
 from thresher.cli import COMMANDS, app, main
 from thresher.cli.guard import manual
 from thresher.curate.subset.write import FORMATS
-from thresher.models.evaluation.metrics import ERRORS
-from thresher.models.evaluation.settings import Evaluate
+from thresher.models.evaluation.settings import ERRORS, Evaluate
 from thresher.planning.laws.registry import LAWS
 from thresher.scores.registry import SCORERS
 from thresher.selection.choices import CRITERIA, LOSSES, METHODS

@@ -17,7 +17,7 @@ from thresher.cli import main
 from thresher.cli.options import expand_options
 from thresher.cli.text import estimate_text
 from thresher.data.files.quarantine import read_quarantine
-from thresher.pipeline.load import load_config
+from thresher.pipeline.config import load_config
 from thresher.planning.laws.laws_file import load_laws
 from thresher.planning.plans.plan_file import load_plan
 from thresher.sharded.parts import list_quarantines

@@ -9,11 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from thresher.budget import Price
 from thresher.errors import InputError
-from thresher.models.evaluation.metrics import ERRORS
-from thresher.models.evaluation.settings import Evaluate
-from thresher.pipeline.config import Config, sections
-from thresher.pipeline.load import load_config, load_training_config
-from thresher.pipeline.template import commented_config
+from thresher.models.evaluation.settings import ERRORS, Evaluate
+from thresher.pipeline.config import Config, commented_config, load_config, load_training_config, sections
 from thresher.planning.settings import Plan
 from thresher.scores.settings import Score, Shards
 from thresher.train.settings import Probe, TrainingConfig

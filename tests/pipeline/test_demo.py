@@ -4,8 +4,8 @@ import pytest
 
 from thresher.errors import InputError
 from thresher.pipeline import demo
+from thresher.pipeline.config import load_config
 from thresher.pipeline.demo import make_demo
-from thresher.pipeline.load import load_config
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from thresher.curate.settings import Cut
 from thresher.errors import InputError
 from thresher.models.evaluation.settings import Evaluate
 from thresher.pipeline.config import Config
-from thresher.pipeline.preflight import check_config, check_probes, expected_sizes
+from thresher.pipeline.estimate import check_config, check_probes, expected_sizes
 from thresher.planning.settings import Fit, Plan
 from thresher.scores.settings import Score, Shards
 from thresher.train.settings import Probe

@@ -6,7 +6,7 @@ import torch
 
 from tests.train.small import RECIPE
 from thresher.models.towers import Towers, load_towers, to_input
-from thresher.train.augment import augment
+from thresher.train.pairs import augment
 
 random = np.random.default_rng(1)
 IMAGES = random.integers(0, 256, size=(64, 32, 32, 3), dtype=np.uint8)

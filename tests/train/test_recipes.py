@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from thresher.errors import InputError
-from thresher.models.device import resolve_device
+from thresher.models.towers import resolve_device
 from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES
 from thresher.settings import PRECISIONS
 from thresher.train.recipe import Recipe

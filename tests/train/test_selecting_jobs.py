@@ -15,8 +15,7 @@ import torch
 from tests.small_pool import uid, write_shards
 from tests.train.test_stage import config_file, make_job
 from thresher.errors import InputError, MissingExtra
-from thresher.models.saved import save_model
-from thresher.models.towers import embed_images, embed_texts, load_towers, to_input
+from thresher.models.towers import embed_images, embed_texts, load_towers, save_model, to_input
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.train import ledger, picks
 from thresher.train import stage as training
@@ -25,7 +24,7 @@ from thresher.train.ledger import cost_sentence
 from thresher.train.loggers import open_loggers
 from thresher.train.picks import picked_pairs
 from thresher.train.recipe import Recipe
-from thresher.train.reference_folder import prepare_reference
+from thresher.train.reference import prepare_reference
 from thresher.train.stage import train_from_config
 
 PATCHED = "thresher-tiny-vit-32"

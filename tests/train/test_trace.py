@@ -1,25 +1,29 @@
 import json
 from pathlib import Path
 
-from thresher.train import trace
+from thresher.train import journal
 
 
 def test_losses_come_back_to_the_last_bit(tmp_path: Path) -> None:
     values = [0.1, 1 / 3, 1e-12]
-    trace.append(tmp_path, 3, values, cooldown=None)
-    assert json.loads((tmp_path / trace.FILE).read_text()) == {"step": 3, "cooldown": None, "loss": values}
+    journal.append_trace(tmp_path, 3, values, cooldown=None)
+    assert json.loads((tmp_path / journal.TRACE_FILE).read_text()) == {
+        "step": 3,
+        "cooldown": None,
+        "loss": values,
+    }
 
 
 def test_a_trace_is_cut_back_to_what_it_was(tmp_path: Path) -> None:
-    trace.truncate(tmp_path / "new", 0)
-    assert trace.length(tmp_path / "new") == 0
-    trace.append(tmp_path, 10, [1.0], cooldown=None)
-    length, before = trace.length(tmp_path), (tmp_path / trace.FILE).read_bytes()
-    trace.append(tmp_path, 20, [0.5], cooldown=24)
-    assert trace.length(tmp_path) > length
-    trace.truncate(tmp_path, length)
-    assert (tmp_path / trace.FILE).read_bytes() == before
+    journal.truncate(tmp_path / "new", 0)
+    assert journal.length(tmp_path / "new") == 0
+    journal.append_trace(tmp_path, 10, [1.0], cooldown=None)
+    length, before = journal.length(tmp_path), (tmp_path / journal.TRACE_FILE).read_bytes()
+    journal.append_trace(tmp_path, 20, [0.5], cooldown=24)
+    assert journal.length(tmp_path) > length
+    journal.truncate(tmp_path, length)
+    assert (tmp_path / journal.TRACE_FILE).read_bytes() == before
 
 
 def test_there_is_nothing_in_a_trace_that_is_not_there(tmp_path: Path) -> None:
-    assert trace.length(tmp_path) == 0
+    assert journal.length(tmp_path) == 0

@@ -37,8 +37,8 @@ def demo(
         thresher demo
         thresher demo try --seed 1
     """
+    from thresher.pipeline.config import load_config
     from thresher.pipeline.demo import make_demo, summary
-    from thresher.pipeline.load import load_config
     from thresher.pipeline.run import run as walk
 
     with sentences("demo") as progress:

@@ -66,7 +66,7 @@ def evaluate(
         thresher evaluate weights.pt --model ViT-B-32 --data 'eval/{00000..00001}.tar' --json
         thresher evaluate work/train --data flickr.tar --task retrieval
     """
-    from thresher.pipeline.load import load_config
+    from thresher.pipeline.config import load_config
 
     settings = load_config(config) if config is not None else None
     tasks = as_tuple(task) or ("zeroshot",)

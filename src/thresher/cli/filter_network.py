@@ -80,7 +80,7 @@ def filter_network(
     )
     excluded = read_exclude(exclude)
 
-    from thresher.models.device import resolve_device
+    from thresher.models.towers import resolve_device
     from thresher.train.stage import train_network
 
     with sentences("filter-network"):

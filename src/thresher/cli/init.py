@@ -25,7 +25,7 @@ def init(
         thresher init runs/config.toml
     """
     from thresher.data.files.atomic import atomic_path
-    from thresher.pipeline.template import commented_config
+    from thresher.pipeline.config import commented_config
 
     if config.exists() and not force:
         raise InputError(f"{config} exists already; name another file, or replace it with --force")

@@ -1,12 +1,17 @@
-"""Options that several commands share, and how their values become settings."""
+"""Options that several commands share, and how their values become settings.
+
+The price that turns FLOPs or GPU-hours into samples is among them.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
+from thresher.budget import DEVICES, USUAL_MFU, Price, parse_flops
 from thresher.errors import InputError
 from thresher.settings import OneOf, Section
 
@@ -80,6 +85,28 @@ Kind = TypeVar("Kind", bound=Section)
 
 SHARD_OPTIONS = ("--shards", "--data", "--zeroshot", "--retrieval")
 SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
+
+FlopsPerSample = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FLOPS|MODEL",
+        help="Training FLOPs of one sample seen, or an open_clip model to count them on; for budgets in "
+        "FLOPs or GPU-hours.  [default: as the runs tell]",
+    ),
+]
+DeviceFlops = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FLOPS|DEVICE",
+        help=f"Peak FLOP/s of one GPU, or its name ({', '.join(DEVICES)}); for GPU-hours.",
+    ),
+]
+Mfu = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help=f"Share of that peak which training reaches.  [default: {USUAL_MFU:g}]"
+    ),
+]
 
 
 def from_key(section: type[Section], key: str, metavar: str, **bounds: Any) -> Any:
@@ -164,8 +191,7 @@ def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Con
     Raises:
         InputError: the file cannot be used, or both it and the command line name an exclude list.
     """
-    from thresher.pipeline.config import Config
-    from thresher.pipeline.load import load_config
+    from thresher.pipeline.config import Config, load_config
 
     config = with_options(load_config(path), path, device=device, exclude=exclude)
     assert isinstance(config, Config)
@@ -247,3 +273,27 @@ def _expand(arguments: Sequence[str]) -> Iterator[str]:
         if argument == option:
             values = 0
         yield argument
+
+
+def price_of(
+    flops_per_sample: str | None, device_flops: str | None, mfu: float | None, config: "Config | None" = None
+) -> Price:
+    """The price in the config's section [plan], with every option that was given in place of its key."""
+    price = config.plan.price if config is not None else Price()
+    if flops_per_sample is not None:
+        price = replace(price, flops_per_sample=flops_of(flops_per_sample, training=True))
+    if device_flops is not None:
+        price = replace(price, device_flops=device_flops)
+    return price if mfu is None else replace(price, mfu=mfu)
+
+
+def flops_of(text: str, *, training: bool) -> float:
+    """FLOPs as a number, or counted on a pass of the model of that name."""
+    if text[:1].isdigit():
+        return parse_flops(text)
+    from thresher.models.flops import forward_flops, training_flops
+    from thresher.models.towers import context_length, load_towers
+
+    towers = load_towers(text)
+    num_tokens = context_length(towers)
+    return training_flops(towers, num_tokens) if training else forward_flops(towers, num_tokens)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thresher.cli.options import Json
-from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, flops_of, price_of
+from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, flops_of, price_of
 from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 

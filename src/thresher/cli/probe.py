@@ -9,9 +9,12 @@ import typer
 
 from thresher.cli.options import (
     Device,
+    DeviceFlops,
     Exclude,
+    FlopsPerSample,
     Json,
     LabelKey,
+    Mfu,
     Retrieval,
     Template,
     Zeroshot,
@@ -20,8 +23,8 @@ from thresher.cli.options import (
     from_key,
     one_exclude_list,
     override,
+    price_of,
 )
-from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, price_of
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
@@ -144,7 +147,7 @@ def probe(
     from thresher.budget import parse_budget
     from thresher.data.exclude import read_exclude
     from thresher.data.patterns import expand
-    from thresher.pipeline.load import load_config
+    from thresher.pipeline.config import load_config
 
     settings = load_config(config) if config is not None else None
     price = price_of(flops_per_sample, device_flops, mfu, settings)

@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli.options import Exclude, Executor, Json, RayAddress
-from thresher.cli.price import DeviceFlops, FlopsPerSample, Mfu, price_of
+from thresher.cli.options import (
+    DeviceFlops,
+    Exclude,
+    Executor,
+    FlopsPerSample,
+    Json,
+    Mfu,
+    RayAddress,
+    price_of,
+)
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json, warn
 

@@ -50,7 +50,7 @@ def train(
         thresher train config.toml --select joint --reference reference --filter-ratio 0.9 --out joint
         torchrun --nproc-per-node 8 -m thresher.cli train config.toml
     """
-    from thresher.pipeline.load import load_training_config
+    from thresher.pipeline.config import load_training_config
 
     settings = with_options(load_training_config(config), config, device=device, exclude=exclude)
     if settings.train is not None:

@@ -31,8 +31,7 @@ def open_model(
         raise InputError(f"batch_size is {batch_size}; give at least 1")
     try:
         from thresher.models.attention import skip_padding
-        from thresher.models.device import resolve_device
-        from thresher.models.towers import load_towers, resolve_precision
+        from thresher.models.towers import load_towers, resolve_device, resolve_precision
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "open_clip"):
             raise

@@ -1,9 +1,12 @@
 """Two-tower models from open_clip, with what is needed to feed them.
 
 Shapes: B images or captions, H x W pixels, T tokens, D embedding dimensions.
+
+A model may be saved as the folder that stock open_clip loads as `local-dir:FOLDER`.
 """
 
 import difflib
+import json
 import logging
 import math
 import pickle
@@ -20,6 +23,7 @@ import torch
 from open_clip.factory import load_state_dict
 
 from thresher.data.digests import hasher
+from thresher.data.files.atomic import atomic_path
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
@@ -34,6 +38,9 @@ _CANNOT_LOAD = (
     *(AssertionError, pickle.UnpicklingError),
 )
 """What torch and open_clip raise for weights that are damaged, of another model, or no weights at all."""
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,3 +247,44 @@ def embed_texts(
 def _unit(features: torch.Tensor) -> npt.NDArray[np.float32]:
     unit: npt.NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
     return unit
+
+
+def resolve_device(name: str) -> str:
+    """`cpu` or `cuda[:n]`; `auto` takes a GPU when there is one.
+
+    Raises:
+        InputError: there is no such device, or not here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise InputError(f"device {name!r} is unknown; take auto, cpu, cuda or cuda:0")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {name!r}: torch sees no CUDA device here; take cpu")
+    return name
+
+
+def save_model(towers: Towers, folder: Path, *, sigmoid: bool, samples_seen: int) -> None:
+    """Write weights and configuration as open_clip keeps them.
+
+    Args:
+        towers: the model.
+        folder: made where it is absent.
+        sigmoid: whether the model has the bias of the sigmoid loss.
+        samples_seen: kept in the checkpoint.
+    """
+    state = {key: value.cpu().contiguous() for key, value in towers.model.state_dict().items()}
+    content = {"epoch": 1, "name": towers.name, "samples_seen": samples_seen, "state_dict": state}
+    # An open file, since torch writes a file's name, here a temporary one, into the file.
+    with atomic_path(folder / WEIGHTS_FILE) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+    preprocess = {
+        "size": towers.spec.size,
+        "mean": list(towers.mean),
+        "std": list(towers.std),
+        "interpolation": towers.spec.interpolation,
+        "resize_mode": towers.spec.resize,
+    }
+    config = {"model_cfg": model_config(towers.name, sigmoid=sigmoid), "preprocess_cfg": preprocess}
+    with atomic_path(folder / CONFIG_FILE) as temporary:
+        temporary.write_text(json.dumps(config, indent=1) + "\n")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from thresher.curate.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
 from thresher.errors import InputError
-from thresher.models.evaluation.metrics import ERRORS
+from thresher.models.evaluation.settings import ERRORS
 from thresher.planning.laws.laws_file import load_laws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan

@@ -11,9 +11,17 @@ import pyarrow.parquet as pq
 from thresher.data.files.lock import folder_lock
 from thresher.scores.embeddings.stored import EMBED, open_embeddings
 from thresher.scores.normsim import normsim
-from thresher.scores.parts import SCORE, score_table, scores_json
 from thresher.scores.s_clip_loss import s_clip_loss
-from thresher.scores.spec import ScorerSpec, arguments, check_columns, entries, parse_spec
+from thresher.scores.spec import (
+    SCORE,
+    ScorerSpec,
+    arguments,
+    check_columns,
+    entries,
+    parse_spec,
+    score_table,
+    scores_json,
+)
 from thresher.scores.vectors import Step, VectorScorer, VectorScorerFactory, clip_of_embeddings
 from thresher.sharded.job import Made, Part, Plan, Run, make_parts, plan_parts, sum_up, write_made
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, list_parts, read_stamp, rejects_of

@@ -11,9 +11,8 @@ import pyarrow as pa
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.executor.run import check_executor
-from thresher.scores.parts import SCORE, score_table, scores_json
 from thresher.scores.registry import SCORERS, open_scorers
-from thresher.scores.spec import ScorerSpec, check_columns, entries
+from thresher.scores.spec import SCORE, ScorerSpec, check_columns, entries, score_table, scores_json
 from thresher.sharded.job import Part
 from thresher.sharded.parts import ROW_COLUMNS
 from thresher.sharded.scorer import Row

@@ -18,8 +18,7 @@ from thresher.data.files.quarantine import write_quarantine
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
 from thresher.models.flops import training_flops
-from thresher.models.saved import save_model
-from thresher.models.towers import Towers, load_towers
+from thresher.models.towers import Towers, load_towers, save_model
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
 from thresher.train.distributed import barrier, device_of, is_first_rank, main_first, ranks_from_environment
@@ -27,7 +26,7 @@ from thresher.train.loggers import open_loggers
 from thresher.train.loop import clear, train
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
-from thresher.train.reference_folder import reference_mark
+from thresher.train.reference import reference_mark
 
 RESULT_FILE = "result.json"
 JOB_FILE = "job.json"

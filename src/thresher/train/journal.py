@@ -3,7 +3,9 @@
 All but the log are cut back to the checkpoint when a run resumes, so that they hold every step once.
 """
 
+import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ import torch
 from thresher.data.files.atomic import append_jsonl
 from thresher.errors import InputError
 from thresher.selection.embeddings import Embeddings
-from thresher.train import ledger, picks, telemetry, trace
+from thresher.train import ledger, picks, telemetry
 from thresher.train.chooser import Chooser, ChosenBatch
 from thresher.train.ledger import Costs
 from thresher.train.loggers import Outlet
@@ -25,6 +27,8 @@ from thresher.train.pairs import Batch
 from thresher.train.schedule import Branch
 from thresher.train.state import State
 
+TRACE_EVERY = 10
+TRACE_FILE = "trace.jsonl"
 LOG_FILE = "train.log.jsonl"
 LOG_SECONDS = 30.0
 
@@ -33,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
-    """Writes what happened since the last line; a line is due every `trace.EVERY` steps.
+    """Writes what happened since the last line; a line is due every `TRACE_EVERY` steps.
 
     Attributes:
         folder: of the run.
@@ -60,16 +64,16 @@ class Journal:
     def files(self) -> list[str]:
         """Files that are cut back when a run resumes."""
         chosen = [picks.FILE, telemetry.FILE] if self.state.telemetry is not None else []
-        return [trace.FILE, ledger.FILE, *chosen]
+        return [TRACE_FILE, ledger.FILE, *chosen]
 
     def lengths(self) -> dict[str, int]:
         """Bytes of each file so far, safely on disk."""
-        return {name: trace.length(self.folder, name) for name in self.files}
+        return {name: length(self.folder, name) for name in self.files}
 
     def cut_back(self, lengths: Mapping[str, int]) -> None:
         """Cut every file back to `lengths`; one that is not among them becomes empty."""
         for name in self.files:
-            trace.truncate(self.folder, lengths.get(name, 0), name)
+            truncate(self.folder, lengths.get(name, 0), name)
 
     def begin(self) -> None:
         """Start the clock of a stretch of steps."""
@@ -93,7 +97,7 @@ class Journal:
     @property
     def is_due(self) -> bool:
         """Whether a line is full."""
-        return len(self.losses) >= trace.EVERY
+        return len(self.losses) >= TRACE_EVERY
 
     def write(self, choice: ChosenBatch, branch: Branch | None) -> None:
         """Write the lines of the steps since the last; `choice` is that of the last step.
@@ -111,7 +115,7 @@ class Journal:
         cooldown = branch.end if branch is not None else None
         line = self._about_choice(choice) if state.telemetry is not None else {}
         if self.chooser.ranks.is_main:
-            trace.append(self.folder, state.step, losses, cooldown=cooldown)
+            append_trace(self.folder, state.step, losses, cooldown=cooldown)
             ledger.append(self.folder, state.step, state.ledger, cooldown=cooldown)
             if line:
                 first = state.step - len(self.picked) + 1
@@ -181,3 +185,27 @@ class Journal:
                 self.folder / LOG_FILE, {"step": self.state.step, "seconds": seconds} | self._speed()
             )
         self.begin()
+
+
+def append_trace(folder: Path, step: int, losses_nats: Sequence[float], *, cooldown: int | None) -> None:
+    """Add the losses of the steps that end with `step`; `cooldown` is the last step of its branch."""
+    line = {"step": step, "cooldown": cooldown, "loss": losses_nats}
+    with (folder / TRACE_FILE).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def length(folder: Path, name: str = TRACE_FILE) -> int:
+    """Bytes of the trace, or of another file that grows with a run, so far, safely on disk."""
+    path = folder / name
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return path.stat().st_size
+
+
+def truncate(folder: Path, num_bytes: int, name: str = TRACE_FILE) -> None:
+    """Cut the trace, or another file that grows with a run, back to its first `num_bytes` bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("ab") as file:
+        file.truncate(num_bytes)

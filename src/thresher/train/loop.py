@@ -16,14 +16,13 @@ from thresher.models.flexi import FlexiForward
 from thresher.models.towers import Towers, autocast, load_towers
 from thresher.train import picks
 from thresher.train import state as checkpoint
-from thresher.train.augment import augment
 from thresher.train.chooser import Chooser
 from thresher.train.distributed import Ranks, barrier, mean, share, wrap
 from thresher.train.journal import Journal
 from thresher.train.ledger import measure_costs, num_low, peak_of
 from thresher.train.loggers import Outlet
 from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
-from thresher.train.pairs import Batch, Pairs
+from thresher.train.pairs import Batch, Pairs, augment
 from thresher.train.recipe import Recipe
 from thresher.train.reference import ReferenceSource, uids_of
 from thresher.train.schedule import Branch, branches, learning_rate, num_candidates

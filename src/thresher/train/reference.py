@@ -1,10 +1,14 @@
 """A reference model's embeddings of the pairs that are trained on.
 
 Shapes: n pairs, B pairs of a batch, D dimensions.
+
+They are computed once and cached in a folder.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,11 +17,16 @@ import pyarrow as pa
 import torch
 
 from thresher.errors import InputError
+from thresher.scores.embeddings.embed import embed_shards
+from thresher.scores.embeddings.stored import EMBED, read_summary
 from thresher.selection.embeddings import Embeddings
+from thresher.train.distributed import is_first_rank
 from thresher.train.pairs import Pairs
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
+
+POLL_SECONDS = 1.0
 
 
 class ReferenceSource(Protocol):
@@ -88,3 +97,60 @@ def uids_of(pairs: Pairs) -> Sequence[str] | pa.ChunkedArray:
     if not len(uids):
         raise InputError("selection and a reference find pairs by their uid; give Pairs their `uids`")
     return uids
+
+
+def prepare_reference(
+    reference: str,
+    shards: Sequence[str],
+    out: Path,
+    *,
+    device: str,
+    exclude: frozenset[str] = frozenset(),
+    workers: int = 2,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Folder with the embeddings of a reference.
+
+    Args:
+        reference: a folder that `thresher embed` wrote, which is taken as it is; or a model, whose
+            embeddings of `shards` are made in `out`: `local-dir:FOLDER`, `hf-hub:...`, or
+            `NAME,pretrained=TAG`.
+        shards: names from `expand`.
+        out: folder for embeddings that are not there yet.
+        device: as in `embed_shards`.
+        exclude: uids that are left out.
+        workers: processes that decode images.
+        progress: is told when a model is embedded; the first of several processes does it.
+
+    Raises:
+        InputError: it is neither, or the model has no weights.
+    """
+    folder = Path(reference)
+    if (folder / EMBED.summary_file).exists():
+        return folder
+    name, _, pretrained = reference.partition(",pretrained=")
+    if folder.is_dir():
+        raise InputError(
+            f"{folder} holds no finished embeddings; run `thresher embed` with --out {folder}, or name a "
+            f"checkpoint folder as local-dir:{folder}"
+        )
+    if ":" not in name and not pretrained:
+        raise InputError(
+            f"reference {reference!r} is no folder, and a model without weights knows nothing; give a folder "
+            f"that `thresher embed` wrote, local-dir:FOLDER, or {name},pretrained=TAG"
+        )
+    if not is_first_rank():
+        while not (out / EMBED.summary_file).exists():  # torchrun ends this process when the first one fails
+            time.sleep(POLL_SECONDS)
+        return out
+    if not (out / EMBED.summary_file).exists():
+        progress(f"reference: embedding {len(shards)} shards by {reference}")
+    return embed_shards(
+        shards, name, out, pretrained=pretrained or None, device=device, exclude=exclude, workers=workers
+    ).whole()
+
+
+def reference_mark(folder: Path) -> list[str]:
+    """What stands for the embeddings in `folder` among the settings of a run."""
+    content = read_summary(folder)
+    return [content["fingerprint"], content["precision"], content["dtype"]]

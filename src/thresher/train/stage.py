@@ -12,17 +12,15 @@ from thresher.curate.subset.npy import read_npy_subset
 from thresher.data.exclude import read_exclude
 from thresher.data.patterns import expand
 from thresher.errors import InputError
-from thresher.models.device import resolve_device
 from thresher.models.evaluation.evaluate import evaluate
-from thresher.models.evaluation.metrics import error_of
 from thresher.models.evaluation.sets import eval_settings, load_tasks, prepare_tasks
-from thresher.models.evaluation.settings import Evaluate
-from thresher.models.towers import Towers, load_towers
+from thresher.models.evaluation.settings import Evaluate, error_of
+from thresher.models.towers import Towers, load_towers, resolve_device
 from thresher.planning.runs.record import is_loss
 from thresher.tables import error_text
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.ledger import cost_sentence
-from thresher.train.reference_folder import prepare_reference
+from thresher.train.reference import prepare_reference
 from thresher.train.settings import Filter, TrainingSettings, make_recipe
 
 __all__ = [

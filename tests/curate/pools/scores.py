@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.small_pool import caption, uid
 from thresher.data.files.atomic import write_json
-from thresher.scores.parts import SCORE, score_table
+from thresher.scores.spec import SCORE, score_table
 from thresher.sharded.parts import Stamp, part_path, write_stamped
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.small_pool import uid
-from thresher.curate.reshard.tarheader import header, headers
+from thresher.curate.reshard.tarcopy import header, headers
 
 
 def test_headers_made_together_are_those_of_the_standard_library() -> None:

@@ -16,7 +16,7 @@ from thresher.models.evaluation.evaluate import (
     retrieval,
     zero_shot,
 )
-from thresher.models.evaluation.metrics import error_of
+from thresher.models.evaluation.settings import error_of
 from thresher.models.towers import embed_images, embed_texts, load_towers
 
 SEEDS = st.integers(0, 10_000)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.curate.pools.available import state_of, uids_in
 from thresher.curate.pools.edges import (
     Condition,
     check_edges,
@@ -35,7 +34,17 @@ from thresher.curate.pools.record import (
     Pools,
     load_pools,
 )
-from thresher.curate.pools.rows import ABSENT, CONDITION, DUPLICATE, EXCLUDED, IN, NO_SCORE, RowStore
+from thresher.curate.pools.rows import (
+    ABSENT,
+    CONDITION,
+    DUPLICATE,
+    EXCLUDED,
+    IN,
+    NO_SCORE,
+    RowStore,
+    state_of,
+    uids_in,
+)
 from thresher.data.digests import digest
 from thresher.data.files.atomic import table_writer, write_json
 from thresher.data.files.lock import folder_lock

@@ -3,11 +3,13 @@
 What a row is depends on rows far from it (a uid that stood before), so rows are told twice: first by uid,
 bucket by bucket, then in order. Some 40 bytes a row lie on disk meanwhile; what is in memory does not grow
 with the rows.
+
+A pair exists if its uid was found in the shards, whatever a metadata table lists.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +19,10 @@ import numpy.typing as npt
 
 from thresher.curate.pools.keys import Keys
 from thresher.data.files.spill import Spill, bucket_bits
+from thresher.data.shard_index import index_shards
+from thresher.data.uids import uid_words
+from thresher.errors import InputError
+from thresher.sharded.parts import shard_state
 
 IN, EXCLUDED, DUPLICATE, NO_SCORE, ABSENT, CONDITION = range(6)
 """Fates: may get into a pool, or why not. `CONDITION` + i: the i-th condition does not hold."""
@@ -163,3 +169,36 @@ def repeats(
     same[1:] = (high[order[1:]] == high[order[:-1]]) & (low[order[1:]] == low[order[:-1]])
     starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(order))))
     return order[same], order[starts[same]]
+
+
+def uids_in(
+    shards: Sequence[str],
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 0,
+) -> Iterator[npt.NDArray[np.uint64]]:
+    """The uids of each shard's pairs (words, uint64 [n, 2]); pairs that the index refuses are not there.
+
+    With `cache`, a folder, a shard that has not changed is not read again. The others are read by so many
+    processes (0: this one).
+    """
+    found = index_shards(shards, cache, workers, columns=["uid"])
+    for done, (_, indexed) in enumerate(found, start=1):
+        yield uid_words(indexed.pairs.column("uid"))
+        if progress is not None:
+            progress(done, len(shards))
+
+
+def state_of(shards: Sequence[str]) -> list[str]:
+    """The shards with what changes when they do.
+
+    Raises:
+        InputError: a shard cannot be looked at.
+    """
+    try:
+        return [f"{shard} {shard_state(shard)}" for shard in shards]
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or 'a shard'} cannot be read ({error.strerror or error}); check the path"
+        ) from error

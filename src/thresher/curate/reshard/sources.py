@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.curate.reshard.tarheader import Ints, Names, TarPlan
+from thresher.curate.reshard.tarcopy import Ints, Names, TarPlan
 from thresher.data.shard_index import index_shards, kept_pairs, mark_of
 from thresher.data.uids import DIGITS, UidRows, uid_bytes
 from thresher.errors import InputError

@@ -3,6 +3,10 @@
 Some hundred pairs are put together in memory at a time. Where members lie in a source as they will lie in
 the output (a pair, or neighbours), they are read at once with the headers and the padding between them, over
 which the new ones are then written.
+
+A plan lists members with plain headers and the places of their bytes. Headers have no owner and no time, so
+that the same pairs give the same bytes everywhere. A plan is small and stands alone, so that a process that
+has no index can write the tar.
 """
 
 import os
@@ -15,16 +19,6 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from thresher.curate.reshard.tarheader import (
-    BLOCK,
-    MOST_BYTES,
-    MOST_LETTERS,
-    Ints,
-    Names,
-    TarPlan,
-    header,
-    headers,
-)
 from thresher.data.files.atomic import atomic_path
 from thresher.data.files.location import Handles, is_remote, read_ranges
 from thresher.errors import InputError
@@ -40,6 +34,45 @@ _MEMBERS_AT_ONCE = 768
 _BYTES_AT_ONCE = 16 * 2**20
 _TABLE_IMAGE = 2**18  # bytes that an image in a table is taken to have, before it is read
 _WRITE_BEHIND = 8 * 2**20
+
+BLOCK = tarfile.BLOCKSIZE
+
+MOST_LETTERS = 100
+"""Bytes of a name in a header of one block; what is longer takes further blocks."""
+
+MOST_BYTES = 8**11
+"""From this size on a member has its size in another form."""
+
+_SIZE = slice(124, 135)
+_CHECKSUM = slice(148, 154)
+
+Ints = npt.NDArray[np.int64]
+Names = npt.NDArray[np.bytes_]
+
+
+@dataclass(frozen=True, slots=True)
+class TarPlan:
+    """The members of one tar in order, each with an entry in the five arrays.
+
+    `file` is a place in `files`, and `offset` and `length` the bytes there (length -1: the image in row
+    `offset` of a table); or -1 for a member whose content is `made[offset]`. `pair` is a place in `stems`,
+    the names up to the dot, and `ext` one in `exts`.
+    """
+
+    stems: Names
+    exts: tuple[str, ...]
+    files: tuple[str, ...]
+    made: tuple[bytes, ...]
+    pair: Ints
+    ext: Ints
+    file: Ints
+    offset: Ints
+    length: Ints
+
+    def names(self, members: slice) -> Names:
+        """Names of some members as they stand in the tar."""
+        ends = np.array([f".{ext}".encode("utf-8", "surrogateescape") for ext in self.exts], dtype=np.bytes_)
+        return np.strings.add(self.stems[self.pair[members]], ends[self.ext[members]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +243,41 @@ def _padded(length: Ints) -> Ints:
 def _end(position: int) -> bytes:
     """The end mark after `position` bytes: two empty blocks, and more up to a full record."""
     return bytes(2 * BLOCK + -(position + 2 * BLOCK) % RECORD)
+
+
+def header(name: bytes, size: int) -> bytes:
+    """The header of one member, as the standard library makes it: a block, more for a long name."""
+    info = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
+    info.size = size
+    info.mode = 0o644
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def headers(names: npt.NDArray[np.bytes_], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """What `header` gives for members whose names and sizes are short: uint8 [members, 512]."""
+    letters = names.astype(f"S{MOST_LETTERS}").view(np.uint8).reshape(-1, MOST_LETTERS)
+    digits = _octal(sizes, 11)
+    blocks = np.empty((len(names), BLOCK), dtype=np.uint8)
+    blocks[:] = _TEMPLATE
+    blocks[:, :MOST_LETTERS] = letters
+    blocks[:, _SIZE] = digits
+    sums = _TEMPLATE_SUM + letters.sum(axis=1, dtype=np.int64) + digits.sum(axis=1, dtype=np.int64)
+    blocks[:, _CHECKSUM] = _octal(sums, 6)
+    return blocks
+
+
+def _octal(numbers: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.uint8]:
+    shifts = np.arange(3 * (digits - 1), -1, -3)
+    return ((numbers[:, None] >> shifts & 7) + ord("0")).astype(np.uint8)
+
+
+def _template() -> npt.NDArray[np.uint8]:
+    """A header with name, size and the digits of the checksum set to zero bytes."""
+    block = np.frombuffer(header(b"", 0), dtype=np.uint8).copy()
+    block[_SIZE] = 0
+    block[_CHECKSUM] = 0
+    return block
+
+
+_TEMPLATE = _template()
+_TEMPLATE_SUM = int(_TEMPLATE.sum()) + 7 * ord(" ")  # the checksum itself counts as spaces

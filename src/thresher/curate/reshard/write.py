@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.curate.reshard.sources import Sources
-from thresher.curate.reshard.tarcopy import TarTask, num_bytes
-from thresher.curate.reshard.tarheader import TarPlan
+from thresher.curate.reshard.tarcopy import TarPlan, TarTask, num_bytes
 from thresher.data.files.atomic import write_json
 from thresher.data.files.location import content_mark, is_remote, join, names_in, read_small, size_of
 from thresher.errors import InputError

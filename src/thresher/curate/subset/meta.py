@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from thresher.curate.pools.available import state_of
+from thresher.curate.pools.rows import state_of
 from thresher.curate.subset.training_commands import training_commands
 from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import write_json

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.curate.pools.available import state_of
+from thresher.curate.pools.rows import state_of
 from thresher.curate.reshard.sources import Sources
 from thresher.curate.reshard.write import lay_out, open_writers, write_shards
 from thresher.curate.subset.meta import META_FILE, Draws, claim_subset, describe

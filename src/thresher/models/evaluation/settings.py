@@ -1,14 +1,33 @@
-"""The section [evaluate] of a config."""
+"""The section [evaluate] of a config, and the error that its metric becomes: what laws are fitted to."""
 
+from collections.abc import Callable
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from thresher.models.evaluation.metrics import ERRORS
+from thresher.errors import InputError
 from thresher.settings import OneOf, Pattern, Section
 
 _TASKS_OF = {"zeroshot_error": ("zeroshot",), "average_error": ("zeroshot", "retrieval")}
 """Evaluation sets that a metric needs; the others need retrieval."""
+
+
+def _recall_error(metrics: dict[str, float]) -> float:
+    import numpy as np
+
+    return 1 - float(np.mean([value for name, value in metrics.items() if "_R@" in name]))
+
+
+ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
+    "zeroshot_error": lambda m: 1 - m["zeroshot_acc1"],
+    "retrieval_error": lambda m: 1 - (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2,
+    "recall_error": _recall_error,
+    "mrr_error": lambda m: 1 - m["retrieval_mrr"],
+    "retrieval_loss": lambda m: m["retrieval_loss"],
+    "average_error": lambda m: (
+        1 - (m["zeroshot_acc1"] + (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2) / 2
+    ),
+}
 
 
 class Evaluate(Section):
@@ -51,3 +70,17 @@ class Evaluate(Section):
         if plain := [template for template in self.templates if "{}" not in template]:
             raise ValueError(f"template {plain[0]!r} has no {{}} for the class name")
         return self
+
+
+def error_of(metric: str, metrics: dict[str, float]) -> float:
+    """The error that laws are fitted to, from what was measured.
+
+    Raises:
+        InputError: the metric is unknown, or its task was not among those evaluated.
+    """
+    if metric not in ERRORS:
+        raise InputError(f"metric {metric!r} is unknown; take one of {', '.join(ERRORS)}")
+    try:
+        return ERRORS[metric](metrics)
+    except KeyError as missing:
+        raise InputError(f"metric {metric!r} needs {missing}, which no evaluation set gives") from missing

@@ -23,7 +23,7 @@ from thresher.scores.combine.joined import Joined, join
 from thresher.scores.combine.labels import Labels, read_labels
 from thresher.scores.combine.learned import LearnedModel, learn, load_model, save_model
 from thresher.scores.combine.rank_shares import columns_of, rank_shares
-from thresher.scores.parts import SCORE, scores_json
+from thresher.scores.spec import SCORE, scores_json
 from thresher.sharded.job import Made, Part, Run, make_parts, plan_anew, sum_up, write_made
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, list_parts, read_stamp, rejects_of
 from thresher.sharded.summary import count_folder

@@ -39,7 +39,7 @@ from thresher.scores.imported.row_chunks import (
     import_status,
     look_at_all,
 )
-from thresher.scores.parts import scores_json
+from thresher.scores.spec import scores_json
 from thresher.sharded.job import Made, Part, Run, write_made
 from thresher.sharded.parts import list_parts
 

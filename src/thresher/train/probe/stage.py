@@ -8,10 +8,9 @@ from thresher.curate.pools.record import Pools, load_pools
 from thresher.data.digests import hasher
 from thresher.data.files.quarantine import write_quarantine
 from thresher.errors import InputError
-from thresher.models.device import resolve_device
 from thresher.models.evaluation.sets import eval_settings, prepare_tasks, tasks_digest
 from thresher.models.evaluation.settings import Evaluate
-from thresher.models.towers import load_towers
+from thresher.models.towers import load_towers, resolve_device
 from thresher.planning.runs.record import Run
 from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.distributed import is_first_rank

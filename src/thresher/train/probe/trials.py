@@ -26,8 +26,8 @@ from thresher.errors import InputError
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
 from thresher.executor.worker import worker_number
 from thresher.models.evaluation.evaluate import evaluate
-from thresher.models.evaluation.metrics import error_of
 from thresher.models.evaluation.sets import load_tasks, smallest_error
+from thresher.models.evaluation.settings import error_of
 from thresher.models.towers import Towers
 from thresher.planning.runs.ledger import append_runs
 from thresher.planning.runs.record import Run, is_loss
