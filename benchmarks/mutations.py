@@ -1,6 +1,7 @@
 """Small faults planted in the core, and whether the fast tests notice them.
 
-    python benchmarks/mutations.py [--sample 240] [--seed 0] [--module NAME] [--survivors-only] [--times FILE]
+    python benchmarks/mutations.py [--sample 160] [--seed 0] [--module NAME ...] [--survivors-only]
+                                   [--times FILE]
 
 Faults are made by rule, at every place of `MODULES` where a rule applies:
 
@@ -19,7 +20,7 @@ fewest imports, as many tests as take `BUDGET` seconds without a fault. A fault 
 noticed. Faults that change nothing a caller can see are in `EQUIVALENT` with the reason, and are not run. The
 exit status is 1 where any other survives.
 
-`--module` takes part of a module's name. `--times` keeps the seconds of the tests between calls. Expect 20
+`--module` takes parts of names. `--times` keeps the seconds of the tests between calls. Expect 20
 minutes on one quiet core.
 """
 
@@ -151,16 +152,16 @@ def main() -> None:
     """Test the faults and print which were noticed; see the text of this file."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--sample", type=int, default=240, help="faults to draw, besides those once missed")
+    parser.add_argument("--sample", type=int, default=160, help="faults to draw, besides those once missed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--module", default="", help="part of the name of the modules to test")
+    parser.add_argument("--module", nargs="*", default=[""], help="parts of the names of modules to test")
     parser.add_argument("--survivors-only", action="store_true", help="print what was not noticed alone")
     parser.add_argument("--times", type=Path, help="JSON file for the seconds of the tests")
     arguments = parser.parse_args()
     started = time.monotonic()
     found = [mutation for module in MODULES for mutation in candidates(module, path_of(module).read_bytes())]
     chosen = [*promises(), *sample(found, arguments.sample, arguments.seed)]
-    chosen = [mutation for mutation in chosen if arguments.module in mutation.module]
+    chosen = [mutation for mutation in chosen if any(part in mutation.module for part in arguments.module)]
     gone = EQUIVALENT.keys() - {mutation.key for mutation in found}
     for key in sorted(gone):
         print(f"no longer in the source: {key}")
@@ -169,6 +170,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tests = Tests(copy_of_tree(Path(folder)), arguments.times)
         tests.measure({mutation.module for mutation in chosen})
+        print(f"tests measured after {time.monotonic() - started:.0f} s", flush=True)
         outcomes = []
         for mutation in chosen:
             outcomes.append("equivalent" if mutation.key in EQUIVALENT else tests.outcome(mutation))
@@ -339,7 +341,7 @@ def copy_of_tree(folder: Path) -> Path:
     return folder
 
 
-def test_files(module: str, root: Path) -> list[str]:
+def files_for(module: str, root: Path) -> list[str]:
     """Where the tests of a module are: its own file first, then by imports between and by folder."""
     source = f"src/thresher/{module.replace('.', '/')}.py"
     mirror = Path("tests", *module.split("."))
@@ -404,14 +406,16 @@ class Tests:
 
     def measure(self, modules: Iterable[str]) -> None:
         """Run the tests of these modules without a fault; what fails then tells nothing later."""
-        files = {path for module in modules for path in test_files(module, self.root)}
+        files = {path for module in modules for path in files_for(module, self.root)}
         files -= self.seconds.keys()
         if not files:
             return
         result = self.root / "seconds.json"
         _forked(self.root, sorted(files), {"seconds": result}, patience=3600.0)
         if not result.exists():
-            raise ValueError(f"the tests do not run without a fault: {(self.root / 'output.txt').read_text()}")
+            raise ValueError(
+                f"the tests do not run without a fault: {(self.root / 'output.txt').read_text()}"
+            )
         found = json.loads(result.read_text())
         for path in files:
             self.seconds[path] = {test: took for test, took in found.items() if test.startswith(f"{path}::")}
@@ -421,7 +425,7 @@ class Tests:
     def chosen(self, module: str) -> list[str]:
         """The tests that tell about a module, within the time for one fault."""
         chosen, total = [], 0.0
-        for path in test_files(module, self.root):
+        for path in files_for(module, self.root):
             for test, took in self.seconds[path].items():
                 if took <= LONGEST and total + took <= BUDGET:
                     chosen.append(test)
@@ -502,12 +506,25 @@ def _forked(root: Path, files: Sequence[str], plugin: Mapping[str, Any], *, pati
             os.chdir(root)
             sys.path[:0] = [str(root / "src"), str(root)]
             os.environ["PYTHONPATH"] = str(root / "src")
-            options = ["-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert", "plain"]
+            options = [
+                "-q",
+                "-m",
+                "not slow",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:xdist",
+                "--assert",
+                "plain",
+            ]
             if "chosen" in plugin:
                 options += ["-x", "--tb", "no"]
-            status = int(pytest.main([*options, *files], plugins=[Plugin(**plugin)]))
+                status = _first_failure([[*options, path] for path in files], plugin["chosen"])
+            else:
+                status = int(pytest.main([*options, *files], plugins=[Plugin(**plugin)]))
         except BaseException:
             traceback.print_exc(file=sys.stdout)
+            raise
         finally:
             sys.stdout.flush()
             os._exit(status)
@@ -519,6 +536,15 @@ def _forked(root: Path, files: Sequence[str], plugin: Mapping[str, Any], *, pati
     _end_group(child)
     os.waitpid(child, 0)
     return None
+
+
+def _first_failure(calls: Iterable[list[str]], chosen: Sequence[str]) -> int:
+    """Exit status of the first call of pytest that fails, file by file: most faults need no second file."""
+    for call in calls:
+        status = int(pytest.main(call, plugins=[Plugin(chosen)]))
+        if status != 0:
+            return status
+    return 0
 
 
 def _end_group(leader: int) -> None:

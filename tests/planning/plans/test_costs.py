@@ -47,6 +47,12 @@ def test_costs_are_shares_of_the_budgets() -> None:
     )
 
 
+def test_the_sentence_of_a_single_budget_names_its_share_once() -> None:
+    spent = Costs(scoring_flops=1e16, probing_flops=3e16, flops_per_sample=1e10)
+    sentence = make_plan(LAWS, BUDGETS[:1], spent=spent).payback.sentence
+    assert sentence.count("12% of 32M") == 1
+
+
 def test_they_have_paid_back_where_everything_needs_that_many_samples_more() -> None:
     plan = make_plan(LAWS, BUDGETS, spent=Costs(probing_flops=2e18, flops_per_sample=1e10))
     paid = plan.payback
