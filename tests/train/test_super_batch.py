@@ -38,3 +38,8 @@ def test_the_ratio_reaches_its_end_at_the_last_selected_step() -> None:
 def test_a_rising_ratio_ends_with_the_largest_super_batch() -> None:
     recipe = dataclasses.replace(RECIPE, filter_ratio=0.5, filter_ratio_end=0.8)
     assert num_candidates(recipe, 99, END) == most_candidates(recipe) == 160
+
+
+def test_a_ratio_whose_end_lies_beyond_the_run_moves_to_the_end_of_the_run() -> None:
+    recipe = dataclasses.replace(RECIPE, filter_ratio_end=0.5, select_to=10 * END)
+    assert filter_ratio(recipe, END - 32, END) == pytest.approx(0.5)

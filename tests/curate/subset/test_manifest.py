@@ -57,6 +57,11 @@ def test_broken_repeats_add_up_and_depend_on_the_uid_alone(pools: Pools, tmp_pat
     )
 
 
+def test_which_pairs_get_one_repeat_more_is_the_same_on_every_machine() -> None:
+    words = uid_words(pa.array([uid(n) for n in range(16)]))
+    assert whole_repeats(words, 2.5).tolist() == [3, 3, 2, 3, 2, 2, 3, 2, 2, 3, 3, 3, 2, 2, 3, 2]
+
+
 def test_a_pass_is_never_longer_than_the_budget(pools: Pools) -> None:
     table = manifest(pools, {"0-25%": 1 - 1e-6, "50-100%": 1e-6}, samples_seen=35).table().to_pydict()
     assert sum(table["repeats"]) == 35

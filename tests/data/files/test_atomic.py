@@ -96,6 +96,14 @@ def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path
         assert names(tmp_path) == [living.name]
 
 
+def test_a_process_looks_for_leftovers_in_a_folder_once(tmp_path, monkeypatch):
+    looked, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: looked.append(folder) or iterdir(folder))
+    for number in range(3):
+        write_json(tmp_path / f"{number}.json", number)
+    assert looked == [tmp_path]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc, which tells ended processes")
 def test_the_leftovers_of_a_process_that_ended_and_was_not_asked_how_go(tmp_path):
     code = (

@@ -22,6 +22,19 @@ def test_the_longest_runs_of_each_pool_and_mix_are_held_out():
     assert shorter == [*runs[:2], *runs[3:5], seeds[1], *mix]  # two lengths of the mix: none is spared
 
 
+def test_a_mix_is_held_out_in_whatever_order_its_pools_are_named():
+    first, second, third = (planted_run(TWO_POOLS, [0.5, 0.5], length) for length in LENGTHS[:3])
+    turned = replace(second, weights=dict(reversed(second.weights.items())))
+    assert hold_out([first, turned, third]) == ([first, turned], [third])
+
+
+def test_lengths_within_a_tenth_of_each_other_count_as_one():
+    runs = [planted_run(TWO_POOLS, [1.0, 0.0], length) for length in (10_000_000, 11_000_000, 50_000_000)]
+    assert hold_out(runs) == (runs, [])
+    between = planted_run(TWO_POOLS, [1.0, 0.0], 12_000_000)
+    assert hold_out([*runs, between]) == ([*runs[:2], between], runs[2:])
+
+
 def test_a_law_is_judged_by_runs_that_it_has_not_seen():
     runs = planted_runs(TWO_POOLS, lengths=LENGTHS)
     longest = [run for run in runs if run.samples_seen == max(LENGTHS)]

@@ -58,6 +58,14 @@ def test_seeds_of_a_setting_count_as_one_run():
     assert stacked(repeated, seeds)["first"] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_a_mix_is_one_setting_in_whatever_order_its_pools_are_named():
+    single = sized_runs()[0]
+    mix = replace(single, pool=None, weights={"a": 0.5, "b": 0.5}, unique_samples={"a": 10, "b": 20})
+    turned = replace(mix, weights={"b": 0.5, "a": 0.5}, unique_samples={"b": 20, "a": 10})
+    ratios = {"first": np.array([1.0, 1.2, 1.2]), "second": np.array([1.2, 1.0, 1.0])}
+    assert stacked(ratios, [single, mix, turned])["first"] == pytest.approx(0.5, abs=1e-3)
+
+
 def test_a_table_of_many_models_is_planned_with_the_laws_that_predict_more_repetition_best():
     laws = fit(sized_runs(noise=1e-3), num_draws=0)
     scores = {score.law: score for score in laws.comparison}
