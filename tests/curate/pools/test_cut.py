@@ -163,6 +163,13 @@ def test_a_score_that_is_no_number_is_refused_with_its_row(tmp_path: Path, bad: 
     assert not (tmp_path / "p/pools.json").exists()
 
 
+def test_a_cut_that_fails_leaves_no_earlier_pools_that_say_all_is_done(tmp_path: Path) -> None:
+    cut(write_scores(tmp_path / "s", [[0.5, 0.1]]), by="clip", edges=(1.0,), out=tmp_path / "p")
+    with pytest.raises(InputError):
+        cut(write_scores(tmp_path / "t", [[0.5, math.nan]]), by="clip", edges=(0.5, 1), out=tmp_path / "p")
+    assert not (tmp_path / "p/pools.json").exists()
+
+
 def test_a_nan_of_a_quarantined_pair_is_dropped(tmp_path: Path) -> None:
     scores = write_scores(tmp_path / "s", [[0.5], [0.1, math.nan, 0.3]])
     reject = Reject("in/00001.tar", "000000002", uid(2), "score", "no face", 0)

@@ -14,7 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from thresher.data.files.atomic import append_jsonl, atomic_path, remove_leftovers, write_json, write_table
+from thresher.data.files.atomic import (
+    append_jsonl,
+    atomic_path,
+    remove_leftovers,
+    table_writer,
+    write_json,
+    write_table,
+)
 from thresher.errors import InputError
 
 
@@ -153,6 +160,17 @@ def test_a_table_has_the_same_bytes_however_it_was_chunked(tmp_path):
     write_table(tmp_path / "one.parquet", table)
     write_table(tmp_path / "two.parquet", pa.concat_tables([table.slice(0, 7), table.slice(7)]))
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("rows", [0, 7, 20, 23])
+def test_a_table_written_piece_by_piece_has_the_bytes_of_the_whole_one(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr("thresher.data.files.atomic.ROW_GROUP_ROWS", 10)
+    table = pa.table({"uid": [f"{row:032x}" for row in range(rows)], "score": np.arange(float(rows))})
+    write_table(tmp_path / "whole.parquet", table)
+    with table_writer(tmp_path / "pieces.parquet", table.schema) as add:
+        for start in range(0, rows, 6):
+            add(table.slice(start, 6))
+    assert (tmp_path / "pieces.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
 def test_a_torn_last_line_goes_and_a_whole_one_without_its_end_stays(tmp_path):

@@ -1,0 +1,76 @@
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.small_pool import write_shards
+from thresher.errors import InputError
+from thresher.sharded.parts import Stage, part_path, write_stamped
+from thresher.sharded.resume import Work, plan_work, shard_state, why_changed
+
+STAGE = Stage(
+    name="score",
+    done="scored",
+    noun="scores",
+    differs=lambda made, now: None if made == now else "was made by another scorer",
+    exclude_remedy="name another folder",
+)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> list[str]:
+    return [str(path) for path in write_shards(tmp_path / "in", (2, 3))]
+
+
+def planned(folder: Path, shards: list[str], *, scorer: str = "a", exclude: str = "") -> Work:
+    return plan_work(folder, shards, {"clip": scorer}, exclude, STAGE)
+
+
+def finish(work: Work) -> None:
+    """Write the part of the first shard that is still to be done."""
+    job = work.jobs[0]
+    job.part.parent.mkdir(parents=True, exist_ok=True)
+    write_stamped(job.part, pa.table({"clip": [0.5]}), job.stamp, STAGE)
+
+
+def test_a_shard_with_a_part_is_done(tmp_path: Path, shards: list[str]) -> None:
+    work = planned(tmp_path, shards)
+    assert [job.stamp.shard for job in work.jobs] == shards
+    finish(work)
+    assert [job.part for job in planned(tmp_path, shards).jobs] == [part_path(tmp_path, 1, shards[1])]
+
+
+def test_a_part_that_was_made_of_something_else_is_refused(tmp_path: Path, shards: list[str]) -> None:
+    finish(planned(tmp_path, shards))
+    with pytest.raises(InputError, match="was made by another scorer"):
+        planned(tmp_path, shards, scorer="b")
+    with pytest.raises(InputError, match="was scored with another exclude list; name another folder"):
+        planned(tmp_path, shards, exclude="0123")
+    os.utime(shards[0], ns=(0, 0))
+    with pytest.raises(InputError, match="changed since it was scored"):
+        planned(tmp_path, shards)
+
+
+def test_a_part_of_no_shard_of_the_run_is_refused(tmp_path: Path, shards: list[str]) -> None:
+    finish(planned(tmp_path, shards))
+    with pytest.raises(InputError, match="has no such place among the 1 shards of this run"):
+        planned(tmp_path, shards[1:])
+
+
+def test_a_shard_that_cannot_be_looked_at_is_absent_and_the_others_are_planned(
+    tmp_path: Path, shards: list[str]
+) -> None:
+    gone = str(tmp_path / "gone.tar")
+    work = planned(tmp_path, [shards[0], gone, shards[1]])
+    assert [job.stamp.shard for job in work.jobs] == shards
+    assert work.absent == {part_path(tmp_path, 1, gone): (gone, "cannot be read: No such file or directory")}
+
+
+def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path: Path, shards: list[str]) -> None:
+    stamp = planned(tmp_path, shards).jobs[0].stamp
+    assert why_changed(stamp) is None
+    os.utime(shards[0], ns=(0, 0))
+    assert f"are {shard_state(shards[0])}); run again" in str(why_changed(stamp))
+    Path(shards[0]).unlink()
+    assert why_changed(stamp) == "was taken away while it was read: No such file or directory"
