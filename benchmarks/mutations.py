@@ -20,8 +20,8 @@ fewest imports, as many tests as take `BUDGET` seconds without a fault. A fault 
 noticed. Faults that change nothing a caller can see are in `EQUIVALENT` with the reason, and are not run. The
 exit status is 1 where any other survives.
 
-`--module` takes parts of names. `--times` keeps the seconds of the tests between calls. Expect 20
-minutes on one quiet core.
+`--module` takes parts of names. `--times` keeps the seconds of the tests between calls. A fault takes 2 to
+10 seconds of a core.
 """
 
 import argparse
