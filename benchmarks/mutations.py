@@ -54,17 +54,20 @@ MODULES = (
     *(
         f"planning.laws.{name}"
         for name in (
-            *("law", "mix", "utility", "effective", "integrals", "problem", "solve", "law_weights"),
-            *("stacking", "fit", "predict"),
+            *("law", "mix", "utility", "baselines", "integrals", "problem", "solve", "law_weights"),
+            *("fit", "predict"),
         )
     ),
     *(
         f"planning.plans.{name}"
-        for name in ("one_budget", "make_plan", "costs", "crossovers", "discrepancy", "next_run")
+        for name in ("one_budget", "make_plan", "costs", "frontier", "discrepancy", "next_run")
     ),
-    *(f"selection.{name}" for name in ("joint", "pairwise", "criteria", "noise", "select", "keys")),
+    *(
+        f"selection.{name}"
+        for name in ("joint", "pairwise", "choices", "criteria", "noise", "sub_batch", "keys")
+    ),
     *("curate.subset.manifest", "curate.pools.cut", "curate.pools.keys"),
-    *("data.files.atomic", "data.files.lock", "sharded.resume"),
+    *("data.files.atomic", "data.files.lock", "sharded.job"),
     *("train.picks", "train.schedule", "pipeline.estimate"),
 )
 HEAVY = (

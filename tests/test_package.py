@@ -23,7 +23,7 @@ PLANNING = [
         "errors",
     ),
     *(
-        "pipeline.load",
+        "pipeline.config",
         "planning.api",
         "planning.laws.fit",
         "planning.plans.make_plan",

@@ -16,7 +16,7 @@ from tests.train.several_processes import SAMPLES, job_of, pairs_of, recipe_of, 
 from tests.train.small import BATCH, run
 from thresher.models.towers import load_towers
 from thresher.selection.choices import LOSSES
-from thresher.train import picks, trace
+from thresher.train import journal, picks
 from thresher.train.distributed import SINGLE, Ranks, is_first_rank, ranks_from_environment, share
 from thresher.train.job import RESULT_FILE, run_job
 
@@ -31,7 +31,7 @@ def torchrun(*arguments: str) -> None:
 
 
 def losses(folder: Path) -> list[float]:
-    lines = [json.loads(line) for line in (folder / trace.FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / journal.TRACE_FILE).read_text().splitlines()]
     return [loss for line in lines for loss in line["loss"]]
 
 

@@ -14,7 +14,7 @@ from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import load_towers
 from thresher.selection.keys import uid_keys
-from thresher.train import ledger, telemetry, trace
+from thresher.train import journal, ledger, telemetry
 from thresher.train.chooser import Chooser
 from thresher.train.distributed import SINGLE
 from thresher.train.ledger import measure_costs
@@ -124,7 +124,7 @@ def test_no_low_resolution_training_is_warned_of(
 def test_uniform_batches_can_be_trained_at_two_resolutions(pairs: Pairs, tmp_path: Path) -> None:
     run(tmp_path, pairs, 2 * BATCH, recipe=dataclasses.replace(FLEXI, select="uniform"))
     assert last_line(tmp_path, ledger.FILE)["flops"]["score"] == 0
-    assert len(last_line(tmp_path, trace.FILE)["loss"]) > 0
+    assert len(last_line(tmp_path, journal.TRACE_FILE)["loss"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.models.small import TINY, VIT
 from tests.train.small import BATCH, RECIPE, Stop, flat_pairs, measure, run, stopping
 from thresher.errors import InputError
 from thresher.models.towers import Towers, load_towers
-from thresher.train import ledger, loop, trace
+from thresher.train import journal, ledger, loop
 from thresher.train.distributed import Ranks
 from thresher.train.journal import LOG_FILE
 from thresher.train.loop import STATE_FILE, Measurement, clear, make_optimizer
@@ -31,11 +31,11 @@ def whole(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes
     """Trace and measurements of a run that nothing stopped and that wrote no checkpoint in the trunk."""
     folder = tmp_path_factory.mktemp("whole")
     measured = run(folder, pairs, *POINTS)
-    return (folder / trace.FILE).read_bytes(), measured
+    return (folder / journal.TRACE_FILE).read_bytes(), measured
 
 
 def losses(folder: Path, *, cooldown: int | None = None) -> dict[int, list[float]]:
-    lines = [json.loads(line) for line in (folder / trace.FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / journal.TRACE_FILE).read_text().splitlines()]
     return {line["step"]: line["loss"] for line in lines if line["cooldown"] == cooldown}
 
 
@@ -54,7 +54,7 @@ def test_every_point_is_measured_at_its_number_of_samples(whole: tuple[bytes, li
 def test_the_trace_holds_every_step_of_trunk_and_branches_once(
     whole: tuple[bytes, list[Measurement]], tmp_path: Path
 ) -> None:
-    (tmp_path / trace.FILE).write_bytes(whole[0])
+    (tmp_path / journal.TRACE_FILE).write_bytes(whole[0])
     assert sum(map(len, losses(tmp_path).values())) == 32  # the trunk, up to the start of the last branch
     assert sum(map(len, losses(tmp_path, cooldown=20).values())) == 4
     assert sum(map(len, losses(tmp_path, cooldown=40).values())) == 8
@@ -69,7 +69,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 def test_nothing_but_trace_ledger_and_log_is_left(pairs: Pairs, tmp_path: Path) -> None:
     run(tmp_path, pairs, 12 * BATCH, checkpoint_seconds=0)
     clear(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {trace.FILE, ledger.FILE, LOG_FILE}
+    assert {path.name for path in tmp_path.iterdir()} == {journal.TRACE_FILE, ledger.FILE, LOG_FILE}
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -87,7 +87,7 @@ def test_a_run_stopped_while_it_measures_goes_on_exactly(
     with pytest.raises(Stop):
         run(tmp_path, pairs, *POINTS, evaluate=measure_or_stop, checkpoint_seconds=0)
     measured = run(tmp_path, pairs, *POINTS, evaluate=measure_or_stop, checkpoint_seconds=0)
-    assert ((tmp_path / trace.FILE).read_bytes(), measured) == whole
+    assert ((tmp_path / journal.TRACE_FILE).read_bytes(), measured) == whole
     assert len(calls) == 3  # a point that was measured is not measured again
 
 
@@ -98,7 +98,7 @@ def test_a_run_stopped_between_batches_goes_on_exactly(
     with pytest.raises(Stop):
         run(tmp_path, stopping(pairs, at, stop), *POINTS, checkpoint_seconds=0)
     measured = run(tmp_path, pairs, *POINTS, checkpoint_seconds=0)
-    assert ((tmp_path / trace.FILE).read_bytes(), measured) == whole
+    assert ((tmp_path / journal.TRACE_FILE).read_bytes(), measured) == whole
 
 
 def test_a_run_stopped_again_and_again_goes_on_exactly(
@@ -108,7 +108,7 @@ def test_a_run_stopped_again_and_again_goes_on_exactly(
         with pytest.raises(Stop):
             run(tmp_path, stopping(pairs, at, stop), *POINTS, checkpoint_seconds=0)
     measured = run(tmp_path, pairs, *POINTS)
-    assert ((tmp_path / trace.FILE).read_bytes(), measured) == whole
+    assert ((tmp_path / journal.TRACE_FILE).read_bytes(), measured) == whole
 
 
 def test_a_run_whose_result_got_lost_goes_on_from_its_last_checkpoint(
@@ -117,10 +117,10 @@ def test_a_run_whose_result_got_lost_goes_on_from_its_last_checkpoint(
     """Also in the last cool-down, which may be long."""
     recipe = dataclasses.replace(RECIPE, cooldown=0.5)
     first = run(tmp_path, pairs, 40 * BATCH, recipe=recipe, checkpoint_seconds=0)
-    before = (tmp_path / trace.FILE).read_bytes()
+    before = (tmp_path / journal.TRACE_FILE).read_bytes()
     few = stopping(pairs, 17, stop)
     assert run(tmp_path, few, 40 * BATCH, recipe=recipe, checkpoint_seconds=0) == first
-    assert (tmp_path / trace.FILE).read_bytes() == before
+    assert (tmp_path / journal.TRACE_FILE).read_bytes() == before
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_exactly(
     kill_when_ready("tests.train.killed", tmp_path, 40)
     assert (tmp_path / STATE_FILE).exists()
     measured = run(tmp_path, pairs, *POINTS)
-    assert ((tmp_path / trace.FILE).read_bytes(), measured) == whole
+    assert ((tmp_path / journal.TRACE_FILE).read_bytes(), measured) == whole
 
 
 def test_a_branch_leaves_no_mark_on_the_trunk(
@@ -158,7 +158,7 @@ def test_the_seed_decides_the_whole_run(
     pairs: Pairs, whole: tuple[bytes, list[Measurement]], tmp_path: Path
 ) -> None:
     assert run(tmp_path / "again", pairs, *POINTS) == whole[1]
-    assert (tmp_path / "again" / trace.FILE).read_bytes() == whole[0]
+    assert (tmp_path / "again" / journal.TRACE_FILE).read_bytes() == whole[0]
 
 
 @pytest.mark.parametrize("loss", ["siglip", "clip"])
@@ -210,7 +210,7 @@ def test_a_run_stopped_while_it_measures_trains_no_step_again(
 
     with pytest.raises(Stop):
         run(tmp_path, pairs, *POINTS, evaluate=stop_measuring, checkpoint_seconds=0)
-    before = (tmp_path / trace.FILE).read_bytes()
+    before = (tmp_path / journal.TRACE_FILE).read_bytes()
     few = stopping(pairs, 1, stop)
     calls = []
 
@@ -221,7 +221,7 @@ def test_a_run_stopped_while_it_measures_trains_no_step_again(
     with pytest.raises(Stop):  # at the first batch after the measurement
         run(tmp_path, few, *POINTS, evaluate=measure_once, checkpoint_seconds=0)
     assert calls == [whole[1][0].metrics]
-    assert (tmp_path / trace.FILE).read_bytes() == before
+    assert (tmp_path / journal.TRACE_FILE).read_bytes() == before
 
 
 def draw_random_numbers(patch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def random_whole(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> tupl
     with pytest.MonkeyPatch.context() as patch:
         draw_random_numbers(patch)
         measured = run(folder, pairs, *POINTS)
-    return (folder / trace.FILE).read_bytes(), measured
+    return (folder / journal.TRACE_FILE).read_bytes(), measured
 
 
 @pytest.mark.parametrize("at", [12, 19, 45])
@@ -252,4 +252,4 @@ def test_a_model_that_draws_random_numbers_goes_on_exactly(
         run(tmp_path, stopping(pairs, at, stop), *POINTS, checkpoint_seconds=0)
     torch.rand(3)
     measured = run(tmp_path, pairs, *POINTS)
-    assert ((tmp_path / trace.FILE).read_bytes(), measured) == random_whole
+    assert ((tmp_path / journal.TRACE_FILE).read_bytes(), measured) == random_whole

@@ -27,7 +27,7 @@ from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
 from thresher.selection.sub_batch import select
 from thresher.train import chooser as choice
-from thresher.train import ledger, picks, telemetry, trace
+from thresher.train import journal, ledger, picks, telemetry
 from thresher.train.chooser import selection_dtype
 from thresher.train.loop import STATE_FILE, Measurement
 from thresher.train.pairs import Pairs
@@ -48,7 +48,7 @@ def reference(pairs: Pairs) -> InMemory:
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """All that a run leaves but its checkpoint and its speed."""
-    names = (trace.FILE, ledger.FILE, telemetry.FILE, picks.FILE, telemetry.MATRIX_FILE)
+    names = (journal.TRACE_FILE, ledger.FILE, telemetry.FILE, picks.FILE, telemetry.MATRIX_FILE)
     return {name: (folder / name).read_bytes() for name in names}
 
 
@@ -122,7 +122,7 @@ def test_scoring_leaves_dropout_and_batch_norm_alone(tmp_path: Path) -> None:
         patch.setattr("thresher.train.chooser.Chooser.choose", _all_of_them)
         run(tmp_path / "scored", pairs, 6 * BATCH, recipe=recipe, reference=reference)
     run(tmp_path / "plain", pairs, 6 * BATCH)
-    traces = [(tmp_path / name / trace.FILE).read_bytes() for name in ("scored", "plain")]
+    traces = [(tmp_path / name / journal.TRACE_FILE).read_bytes() for name in ("scored", "plain")]
     assert traces[0] == traces[1]
 
 
@@ -338,7 +338,7 @@ def test_the_reference_can_steer_the_loss_and_a_stopped_run_goes_on(
         )
     again = run(tmp_path / "stopped", pairs, 20 * BATCH, recipe=recipe, reference=reference)
     assert again == measured
-    traces = [(tmp_path / name / trace.FILE).read_bytes() for name in ("whole", "stopped")]
+    traces = [(tmp_path / name / journal.TRACE_FILE).read_bytes() for name in ("whole", "stopped")]
     assert traces[0] == traces[1]
 
 
@@ -350,7 +350,7 @@ def test_the_graph_of_the_scores_gives_the_gradients_of_another_pass(
         recipe = dataclasses.replace(JOINT, reuse_scoring=reuse)
         run(tmp_path / str(reuse), pairs, 5 * BATCH, recipe=recipe, reference=reference)
     again, reused = (
-        [loss for line in lines(tmp_path / name, trace.FILE) for loss in line["loss"]]
+        [loss for line in lines(tmp_path / name, journal.TRACE_FILE) for loss in line["loss"]]
         for name in ("False", "True")
     )
     assert reused == pytest.approx(again, rel=1e-3)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.small_pool import write_shards
 from thresher.errors import InputError
-from thresher.sharded.parts import Stage, part_path, write_stamped
-from thresher.sharded.resume import Work, plan_work, shard_state, why_changed
+from thresher.sharded.job import Plan, plan_shards
+from thresher.sharded.parts import Stage, part_path, shard_state, why_changed, write_stamped
 
 STAGE = Stage(
     name="score",
@@ -23,22 +23,22 @@ def shards(tmp_path: Path) -> list[str]:
     return [str(path) for path in write_shards(tmp_path / "in", (2, 3))]
 
 
-def planned(folder: Path, shards: list[str], *, scorer: str = "a", exclude: str = "") -> Work:
-    return plan_work(folder, shards, {"clip": scorer}, exclude, STAGE)
+def planned(folder: Path, shards: list[str], *, scorer: str = "a", exclude: str = "") -> Plan:
+    return plan_shards(folder, shards, {"clip": scorer}, exclude, STAGE)
 
 
-def finish(work: Work) -> None:
+def finish(work: Plan) -> None:
     """Write the part of the first shard that is still to be done."""
-    job = work.jobs[0]
-    job.part.parent.mkdir(parents=True, exist_ok=True)
-    write_stamped(job.part, pa.table({"clip": [0.5]}), job.stamp, STAGE)
+    part = work.parts[0]
+    part.path.parent.mkdir(parents=True, exist_ok=True)
+    write_stamped(part.path, pa.table({"clip": [0.5]}), part.stamp, STAGE)
 
 
 def test_a_shard_with_a_part_is_done(tmp_path: Path, shards: list[str]) -> None:
     work = planned(tmp_path, shards)
-    assert [job.stamp.shard for job in work.jobs] == shards
+    assert [part.stamp.shard for part in work.parts] == shards
     finish(work)
-    assert [job.part for job in planned(tmp_path, shards).jobs] == [part_path(tmp_path, 1, shards[1])]
+    assert [part.path for part in planned(tmp_path, shards).parts] == [part_path(tmp_path, 1, shards[1])]
 
 
 def test_a_part_that_was_made_of_something_else_is_refused(tmp_path: Path, shards: list[str]) -> None:
@@ -63,12 +63,12 @@ def test_a_shard_that_cannot_be_looked_at_is_absent_and_the_others_are_planned(
 ) -> None:
     gone = str(tmp_path / "gone.tar")
     work = planned(tmp_path, [shards[0], gone, shards[1]])
-    assert [job.stamp.shard for job in work.jobs] == shards
+    assert [part.stamp.shard for part in work.parts] == shards
     assert work.absent == {part_path(tmp_path, 1, gone): (gone, "cannot be read: No such file or directory")}
 
 
 def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path: Path, shards: list[str]) -> None:
-    stamp = planned(tmp_path, shards).jobs[0].stamp
+    stamp = planned(tmp_path, shards).parts[0].stamp
     assert why_changed(stamp) is None
     os.utime(shards[0], ns=(0, 0))
     assert f"are {shard_state(shards[0])}); run again" in str(why_changed(stamp))
