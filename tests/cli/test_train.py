@@ -117,7 +117,7 @@ def test_train_leaves_a_checkpoint_that_evaluate_takes(call: Call, small: Simple
     folder = json.loads(done.stdout)["checkpoint"]
     assert folder == str(small.work / "train")
     measured = json.loads(call("evaluate", folder, "--config", small.config, "--json").stdout)
-    assert f"{1 - (measured['image_to_text_R@1'] + measured['text_to_image_R@1']) / 2:.3f}" in done.stderr
+    assert f"{1 - (measured['image_to_text_R@1'] + measured['text_to_image_R@1']) / 2:.1%}" in done.stderr
 
 
 @pytest.mark.slow

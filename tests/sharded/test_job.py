@@ -6,7 +6,7 @@ import pytest
 
 from tests.small_pool import write_shards
 from thresher.errors import InputError
-from thresher.sharded.job import Plan, plan_shards
+from thresher.sharded.job import FolderPlan, plan_shards
 from thresher.sharded.parts import Stage, part_path, shard_state, why_changed, write_stamped
 
 STAGE = Stage(
@@ -23,11 +23,11 @@ def shards(tmp_path: Path) -> list[str]:
     return [str(path) for path in write_shards(tmp_path / "in", (2, 3))]
 
 
-def planned(folder: Path, shards: list[str], *, scorer: str = "a", exclude: str = "") -> Plan:
+def planned(folder: Path, shards: list[str], *, scorer: str = "a", exclude: str = "") -> FolderPlan:
     return plan_shards(folder, shards, {"clip": scorer}, exclude, STAGE)
 
 
-def finish(work: Plan) -> None:
+def finish(work: FolderPlan) -> None:
     """Write the part of the first shard that is still to be done."""
     part = work.parts[0]
     part.path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from thresher.planning.plans.mixes import read_pool_sizes
 from thresher.planning.plans.next_run import CandidateRun, candidate_runs
 from thresher.planning.plans.next_run import suggest as suggest_among
 from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.prediction import Prediction, band
+from thresher.planning.plans.prediction import Prediction, error_interval
 from thresher.planning.plans.suggestions import Suggestions
 from thresher.planning.runs.record import Run, is_loss
 
@@ -117,7 +117,7 @@ def predict(
     spread_S = error_S
     if with_noise:
         spread_S = error_S + draw_noise(laws)
-    low, high = band(spread_S[:, None])
+    low, high = error_interval(spread_S[:, None])
     mix = {name: float(weight) for name, weight in zip(names, weights_P, strict=True) if weight > 0}
     return Prediction(
         metric=laws.metric,

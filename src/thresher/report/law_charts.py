@@ -14,6 +14,7 @@ from thresher.planning.laws.law import Floats, design
 from thresher.planning.laws.predict import predict_designs, utility_curve
 from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.laws.result import Laws
+from thresher.planning.plans.prediction import error_interval
 from thresher.planning.runs.record import Run, mix_unique, mix_weights
 from thresher.report.chart import (
     INK,
@@ -246,7 +247,7 @@ def _summed_up(error_SN: Floats, *, has_draws: bool) -> Predicted:
     mean_N = error_SN.mean(0)
     if not has_draws:
         return Predicted(mean=mean_N, low=None, high=None)
-    low_N, high_N = np.quantile(error_SN, (LOW, HIGH), axis=0)
+    low_N, high_N = error_interval(error_SN)
     return Predicted(mean=mean_N, low=low_N, high=high_N)
 
 

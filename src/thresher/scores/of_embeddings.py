@@ -23,7 +23,7 @@ from thresher.scores.spec import (
     scores_json,
 )
 from thresher.scores.vectors import Step, VectorScorer, VectorScorerFactory, clip_of_embeddings
-from thresher.sharded.job import Made, Part, Plan, Run, make_parts, plan_parts, sum_up, write_made
+from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_parts, sum_up, write_made
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, list_parts, read_stamp, rejects_of
 from thresher.sharded.summary import FolderSummary
 
@@ -97,7 +97,7 @@ def score_embeddings(
         plan = _plan(embeddings.folder, sources, scores, fingerprints)
         num_pairs = sum(len(part.rows) for part in plan.parts)
 
-        def make(parts: Sequence[Part], run: Run) -> Generator[Made]:
+        def make(parts: Sequence[Part], run: FolderRun) -> Generator[Made]:
             done = 0
 
             def step(pairs: int) -> None:
@@ -127,7 +127,7 @@ def _unnamed(bare: Sequence[str]) -> list[str]:
     ]
 
 
-def _plan(folder: Path, sources: Sequence[Path], scores: Path, fingerprints: dict[str, str]) -> Plan:
+def _plan(folder: Path, sources: Sequence[Path], scores: Path, fingerprints: dict[str, str]) -> FolderPlan:
     """A part for each part of the embeddings, called like it, with the places of its pairs."""
     parts, start = [], 0
     for source in sources:

@@ -49,7 +49,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class FolderPlan:
     """What a run has to do.
 
     Attributes:
@@ -85,10 +85,10 @@ class Made:
     again: bool = False
 
 
-class Run:
+class FolderRun:
     """The parts of one run as they get made, with what there is to tell about it."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: FolderPlan) -> None:
         self.plan = plan
         self.done = 0
         self.kept = 0
@@ -130,7 +130,7 @@ class Run:
         return {"time": now, "seconds": round(self.seconds, 3), "pairs_so_far": self.pairs}
 
 
-Make = Callable[[Sequence[Part], Run], Generator[Made]]
+Make = Callable[[Sequence[Part], FolderRun], Generator[Made]]
 """Writes parts, and gives each once it is written."""
 
 
@@ -143,7 +143,7 @@ def plan_parts(
     absent: Mapping[Path, tuple[str, str]] | None = None,
     belongs: Callable[[Path], bool] = lambda _: False,
     stray: str | None = None,
-) -> Plan:
+) -> FolderPlan:
     """Compare the folder with the parts that it should have.
 
     Args:
@@ -169,7 +169,7 @@ def plan_parts(
         if part.path in present:
             check_stamp(part.path, read_stamp(part.path, stage), part.stamp, stage)
     due = [part for part in parts if part.path not in present]
-    return Plan(folder=folder, stage=stage, sources=sources, parts=due, absent=absent)
+    return FolderPlan(folder=folder, stage=stage, sources=sources, parts=due, absent=absent)
 
 
 def _place_of(stray: Path, stage: Stage, num_sources: int) -> str:
@@ -182,7 +182,7 @@ def _place_of(stray: Path, stage: Stage, num_sources: int) -> str:
 
 def plan_shards(
     folder: Path, shards: Sequence[str], made_by: Mapping[str, str], exclude: str, stage: Stage
-) -> Plan:
+) -> FolderPlan:
     """Compare the folder with shards, one part each; `exclude` is the digest of the exclude list.
 
     Raises:
@@ -200,21 +200,23 @@ def plan_shards(
     return plan_parts(folder, parts, stage, sources=shards, absent=absent)
 
 
-def plan_anew(folder: Path, parts: Sequence[Part], stage: Stage) -> Plan:
+def plan_anew(folder: Path, parts: Sequence[Part], stage: Stage) -> FolderPlan:
     """Make all the parts, whatever is there; what is not among them has to go."""
     paths = {part.path for part in parts}
     strays = [path for path in (*list_parts(folder), *list_quarantines(folder)) if path not in paths]
     sources = [part.stamp.shard for part in parts]
-    return Plan(folder=folder, stage=stage, sources=sources, parts=parts, strays=strays)
+    return FolderPlan(folder=folder, stage=stage, sources=sources, parts=parts, strays=strays)
 
 
-def make_parts(plan: Plan, make: Make, after: Callable[[Run, Made], None] = lambda _, __: None) -> Run:
+def make_parts(
+    plan: FolderPlan, make: Make, after: Callable[[FolderRun, Made], None] = lambda _, __: None
+) -> FolderRun:
     """Make the parts that are not there yet; the caller holds the lock of the folder.
 
     One that fails does not stop the others, and the next run tries it again. `after` is called with each that
     is through; those that were lost on the way are tried again at the end.
     """
-    run = Run(plan)
+    run = FolderRun(plan)
     if plan.parts or plan.absent:
         (plan.folder / plan.stage.summary_file).unlink(missing_ok=True)  # it says that all is done
     for path in plan.strays:
@@ -276,7 +278,7 @@ def write_shard(
     return Made(part, 0, len(rejects), failure)
 
 
-def sum_up(run: Run, describe: Callable[[FolderSummary], dict[str, Any]]) -> FolderSummary:
+def sum_up(run: FolderRun, describe: Callable[[FolderSummary], dict[str, Any]]) -> FolderSummary:
     """Count the folder and write what `describe` says of it to its summary file."""
     plan = run.plan
     num_pairs, num_quarantined, reasons = count_folder(plan.folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.executor.local import WorkerPool
-from thresher.sharded.job import Made, Part, Run, make_parts, plan_shards, sum_up
+from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_shards, sum_up
 from thresher.sharded.parts import digest_of
 from thresher.sharded.remote import RemoteStage
 from thresher.sharded.shard import OpenScorers, ShardWork, keep, shards_through
@@ -65,12 +65,12 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
             made_by, about = making.made_by, making.about
         plan = plan_shards(folder, shards, made_by, digest_of(work.exclude), work.stage)
 
-        def look(run: Run, open_pairs: int = 0) -> None:
+        def look(run: FolderRun, open_pairs: int = 0) -> None:
             if job.progress is not None:
                 pairs = run.pairs + open_pairs
                 job.progress(Progress(run.done, len(plan.parts), pairs, run.seconds))
 
-        def make(parts: Sequence[Part], run: Run) -> Generator[Made]:
+        def make(parts: Sequence[Part], run: FolderRun) -> Generator[Made]:
             if not run.done:
                 look(run)
             if afar is None:
@@ -78,7 +78,7 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
             run.deaths = afar.deaths
             return afar.made(parts, made_by)
 
-        def after(run: Run, made: Made) -> None:
+        def after(run: FolderRun, made: Made) -> None:
             look(run)
             shard = made.part.stamp.shard
             run.log("shard", shard=shard, pairs=made.pairs, rejects=made.rejects, **_times(run))
@@ -89,12 +89,16 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
     return sum_up(run, lambda summary: job.describe(summary, about, made_by))
 
 
-def _times(run: Run) -> dict[str, object]:
+def _times(run: FolderRun) -> dict[str, object]:
     return {**run.times(), "pairs_per_second": round(run.pairs / run.seconds, 2)}
 
 
 def _made_here(
-    parts: Sequence[Part], making: OpenScorers, work: ShardWork, run: Run, look: Callable[[Run, int], None]
+    parts: Sequence[Part],
+    making: OpenScorers,
+    work: ShardWork,
+    run: FolderRun,
+    look: Callable[[FolderRun, int], None],
 ) -> Generator[Made]:
     """Each shard once its part is written; the pairs of the one under way are told after each batch."""
     pool = WorkerPool(work.decode, workers=work.workers)

@@ -15,7 +15,7 @@ from thresher.data.shards import read_pairs
 from thresher.data.uids import uid_bytes
 from thresher.executor.local import TaskFailed, WorkerPool
 from thresher.executor.run import run_shards
-from thresher.sharded.job import Made, Part, Run, make_parts, plan_shards, write_shard
+from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_shards, write_shard
 from thresher.sharded.parts import Stage, digest_of, list_parts
 from thresher.sharded.remote import RemotePart, receive, remote_part
 
@@ -108,7 +108,7 @@ def hash_folder(
     plan = plan_shards(folder, shards, {"hashes": VERSION}, digest_of(exclude), HASHES)
     settings = HashSettings(exclude, need_caption, workers)
 
-    def after(run: Run, _: Made) -> None:
+    def after(run: FolderRun, _: Made) -> None:
         if progress is not None:
             progress(run.done, len(plan.parts), run.pairs)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.plans.mixes import Mixes, mix_name, mix_weights
-from thresher.planning.plans.prediction import Predictor, band, errors, mean_errors, with_few_draws
+from thresher.planning.plans.prediction import Predictor, error_interval, errors, mean_errors, with_few_draws
 from thresher.planning.plans.result import Crossover, FrontierPoint, Policy
 
 REACH = 2.0
@@ -94,7 +94,7 @@ def with_free_weights(
 
 def frontier_of(seen: Survey) -> tuple[FrontierPoint, ...]:
     """The best mix at each budget, with its band."""
-    low_G, high_G = band(seen.error_GS.T)
+    low_G, high_G = error_interval(seen.error_GS.T)
     return tuple(
         FrontierPoint(
             samples_seen=int(samples_seen),

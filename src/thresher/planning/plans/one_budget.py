@@ -9,7 +9,7 @@ import numpy as np
 
 from thresher.planning.laws.law import Floats
 from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_pools, mix_weights, with_weights
-from thresher.planning.plans.prediction import Predictor, band, errors
+from thresher.planning.plans.prediction import Predictor, error_interval, errors
 from thresher.planning.plans.result import (
     SURE,
     BudgetPlan,
@@ -164,7 +164,7 @@ def _weighting(setting: PlanInputs, mixes: Mixes, samples_seen: int, error_SC: F
         return None
     choice = choose(error_SC, tolerance=setting.tolerance)
     field = _Field(mixes=mixes, samples_seen=samples_seen, error_SC=error_SC, choice=choice)
-    low, high = band(gain_S[:, None])
+    low, high = error_interval(gain_S[:, None])
     return Weighting(
         candidate=_candidates(field, [len(mixes.weights_CP) - 1])[0],
         gain=float(gain_S.mean()),
@@ -175,7 +175,7 @@ def _weighting(setting: PlanInputs, mixes: Mixes, samples_seen: int, error_SC: F
 
 def _candidates(field: _Field, places: list[int]) -> list[Candidate]:
     mixes, samples_seen = field.mixes, field.samples_seen
-    low_N, high_N = band(field.error_SC[:, places])
+    low_N, high_N = error_interval(field.error_SC[:, places])
     found = []
     for place, low, high in zip(places, low_N, high_N, strict=True):
         weights = mix_weights(mixes, place)

@@ -68,8 +68,8 @@ def mean_errors(predictor: Predictor, samples_seen: ArrayLike, weights_NP: Float
     return np.asarray(errors(predictor, samples_seen, weights_NP).mean(0))
 
 
-def band(error_SN: Floats) -> tuple[Floats, Floats]:
-    """5% and 95% quantiles over the draws, [N] each."""
+def error_interval(error_SN: Floats) -> tuple[Floats, Floats]:
+    """The interval of each error: 5% and 95% quantiles over the draws, [N] each."""
     low_N, high_N = np.quantile(error_SN, (LOW, HIGH), axis=0)
     return low_N, high_N
 

@@ -24,7 +24,7 @@ from thresher.scores.combine.labels import Labels, read_labels
 from thresher.scores.combine.learned import LearnedModel, learn, load_model, save_model
 from thresher.scores.combine.rank_shares import columns_of, rank_shares
 from thresher.scores.spec import SCORE, scores_json
-from thresher.sharded.job import Made, Part, Run, make_parts, plan_anew, sum_up, write_made
+from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_anew, sum_up, write_made
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, list_parts, read_stamp, rejects_of
 from thresher.sharded.summary import count_folder
 
@@ -234,7 +234,7 @@ def _outcome(folder: Path, joined: Joined, method: str, name: str, given: Learne
 
 def write_parts(
     folder: Path, joined: Joined, scores_n: npt.NDArray[np.float64], name: str, made_of: str
-) -> Run:
+) -> FolderRun:
     """The rows that have a score, in parts as those of the first folder; the others go to the quarantine."""
     parts = []
     for number, source in enumerate(joined.parts):
@@ -242,7 +242,7 @@ def write_parts(
         rows = range(int(joined.starts[number]), int(joined.starts[number + 1]))
         parts.append(Part(folder / PARTS_FOLDER / source.name, stamp, rows))
 
-    def make(parts: Sequence[Part], _: Run) -> Generator[Made]:
+    def make(parts: Sequence[Part], _: FolderRun) -> Generator[Made]:
         for source, part in zip(joined.parts, parts, strict=True):
             rows = slice(part.rows.start, part.rows.stop)
             table = pq.read_table(source, columns=list(ROW_COLUMNS), partitioning=None)

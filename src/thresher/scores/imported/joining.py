@@ -20,7 +20,7 @@ from thresher.scores.imported.pair_ids import Naming, naming_of
 from thresher.scores.imported.parquet_files import ParquetSource
 from thresher.scores.imported.row_chunks import Filled
 from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of, write_missing_pairs
-from thresher.sharded.job import Run, sum_up
+from thresher.sharded.job import FolderRun, sum_up
 from thresher.sharded.parts import Stage, list_parts, read_stamp
 from thresher.sharded.summary import FolderSummary
 
@@ -72,7 +72,9 @@ def join(
     return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, [uid, key, *also]))
 
 
-def joined(run: Run, joining: Joining, rows: int, describe: Callable[[Filled], dict[str, Any]]) -> Filled:
+def joined(
+    run: FolderRun, joining: Joining, rows: int, describe: Callable[[Filled], dict[str, Any]]
+) -> Filled:
     """What a folder holds that was filled from so many rows, which is written to its summary file.
 
     Pairs of the shards that no row is about go to the quarantine.

@@ -11,7 +11,7 @@ from pathlib import Path
 from thresher.errors import InputError
 from thresher.scores.imported.pair_ids import NO_SUCH_KEY, NO_SUCH_UID
 from thresher.scores.imported.parquet_files import BadFile, ParquetSource, look_at, state_of
-from thresher.sharded.job import Made, Part, Plan, Run, make_parts, plan_parts, write_failure
+from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_parts, write_failure
 from thresher.sharded.parts import Stage, Stamp, part_path
 from thresher.sharded.summary import FolderSummary
 from thresher.tables import percent
@@ -94,7 +94,7 @@ def fill_row_chunks(
     made_by: Mapping[str, str],
     rows_a_part: int,
     progress: Progress | None,
-) -> Run:
+) -> FolderRun:
     """Make the parts that are not there yet; the caller holds the lock of the folder.
 
     A file that cannot be read does not stop the others.
@@ -114,7 +114,7 @@ def fill_row_chunks(
     """
     sources, refused = looked_at
 
-    def make(parts: Sequence[Part], run: Run) -> Generator[Made]:
+    def make(parts: Sequence[Part], run: FolderRun) -> Generator[Made]:
         of_file: dict[int, list[Part]] = {}
         for part in parts:
             of_file.setdefault(_number(part.path), []).append(part)
@@ -169,7 +169,7 @@ def _plan(
     stage: Stage,
     made_by: Mapping[str, str],
     rows_a_part: int,
-) -> Plan:
+) -> FolderPlan:
     parts = [
         Part(
             piece_path(folder, source.number, source.path, place),

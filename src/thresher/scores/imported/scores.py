@@ -40,7 +40,7 @@ from thresher.scores.imported.row_chunks import (
     look_at_all,
 )
 from thresher.scores.spec import scores_json
-from thresher.sharded.job import Made, Part, Run, write_made
+from thresher.sharded.job import FolderRun, Made, Part, write_made
 from thresher.sharded.parts import list_parts
 
 ROWS_A_PART = 65_536
@@ -121,7 +121,9 @@ def import_scores(
         return _finish(run, sum(source.rows for source in usable), chosen, joining, first)
 
 
-def _finish(run: Run, rows: int, columns: Sequence[Column], joining: Joining, first: bool) -> ScoreImport:
+def _finish(
+    run: FolderRun, rows: int, columns: Sequence[Column], joining: Joining, first: bool
+) -> ScoreImport:
     folder, names = run.plan.folder, tuple(column.name for column in columns)
     repeated = repeats(list_parts(folder), names, IMPORT_SCORES)
     if repeated.differing and not first:
