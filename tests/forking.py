@@ -29,13 +29,16 @@ def start(
     stdout: Connection | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> BaseProcess:
-    """Run `python -m module arguments`, which may say something into a pipe."""
+    """Run `python -m module arguments`, which may say something into a pipe.
+
+    It gets the variables of this process as they are now; the server has those of its start.
+    """
     with pytest.MonkeyPatch.context() as patch:  # for the server, which starts here the first time
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(HEAVY)
         words = [module, *map(str, arguments)]
-        process = context.Process(target=_run, args=(words, stdout, dict(environment or {})))
+        process = context.Process(target=_run, args=(words, stdout, {**os.environ, **(environment or {})}))
         process.start()
     return process
 
