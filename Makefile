@@ -8,7 +8,7 @@ PIP_FLAGS ?=
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO  ?= demo
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/golden_%.py,$(sort $(wildcard benchmarks/*.py)))
 
 # Tests and checks never reach for a model on the network.
 export HF_HUB_OFFLINE := 1

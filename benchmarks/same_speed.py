@@ -1,6 +1,6 @@
 """Is the tree as fast as a commit? For changes that move or merge code.
 
-    python benchmarks/same_speed.py --base COMMIT [--pairs 10] [--threads 1] [--only NAME ...]
+    python benchmarks/same_speed.py [--base COMMIT] [--pairs 10] [--threads 1] [--only NAME ...]
 
 Runs the source of COMMIT and that of this tree in turn, each in processes of its own: importing the command
 line, `score` with the tiny model, `subset` to shards, joint selection, and a fit. Prints for each the median
@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--base", required=True, metavar="COMMIT", help="commit to compare with")
+    parser.add_argument("--base", default="HEAD", metavar="COMMIT", help="commit to compare with")
     parser.add_argument("--pairs", type=int, default=10, help="pairs of runs of each")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument(
