@@ -163,10 +163,7 @@ def selection() -> None:
     """Pairs that `select` takes from a super-batch of a loop of one's own."""
     import torch
 
-    from thresher.selection.criteria import CRITERIA
-    from thresher.selection.embeddings import Embeddings
-    from thresher.selection.keys import uid_keys
-    from thresher.selection.sub_batch import METHODS, select
+    from thresher.selection import CRITERIA, METHODS, Embeddings, select, uid_keys
 
     draw = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(2, 2, 48, 12, generator=draw), dim=3)
