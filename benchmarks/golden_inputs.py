@@ -35,11 +35,11 @@ def write_inputs(folder: Path) -> None:
     first = 0
     for shard, size in enumerate(POOL_SIZES):
         pairs = [plain(number) for number in range(first, first + size)]
-        _write_tar(folder / f"pool/{shard:05d}.tar", [*pairs, *(odd_pairs() if shard == 1 else ())])
+        write_tar(folder / f"pool/{shard:05d}.tar", [*pairs, *(odd_pairs() if shard == 1 else ())])
         first += size
-    _write_tar(folder / "curated/00000.tar", [plain(number) for number in range(1000, 1064)])
-    _write_tar(folder / "test/00000.tar", [plain(number) for number in range(2000, 2048)])
-    _write_tar(folder / "lettered/00000.tar", [*(plain(number) for number in range(3100, 3104)), *lettered()])
+    write_tar(folder / "curated/00000.tar", [plain(number) for number in range(1000, 1064)])
+    write_tar(folder / "test/00000.tar", [plain(number) for number in range(2000, 2048)])
+    write_tar(folder / "lettered/00000.tar", [*(plain(number) for number in range(3100, 3104)), *lettered()])
     _write_damaged(folder / "damaged")
     _write_files(folder / "files")
     _write_metadata(folder / "metadata")
@@ -58,7 +58,7 @@ def write_demo(folder: Path) -> None:
     """Write a small pool where `thresher demo` looks for the one that it has drawn."""
     numbers = [number for number in range(5000, 5120) if number % 7]
     for name, chosen in (("pool", numbers[:70]), ("curated", numbers[70:]), ("test", range(2000, 2030))):
-        _write_tar(folder / name / "00000.tar", [plain(number) for number in chosen])
+        write_tar(folder / name / "00000.tar", [plain(number) for number in chosen])
     planted = {uid(number): "wrong" if number % 5 == 4 else "clean" for number in numbers[:70]}
     (folder / "planted.json").write_text(json.dumps(planted))
     set_times(folder)
@@ -160,7 +160,8 @@ def _encoded(picture: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
     return stream.getvalue()
 
 
-def _write_tar(path: Path, pairs: Iterable[Pair]) -> None:
+def write_tar(path: Path, pairs: Iterable[Pair]) -> None:
+    """Write the members of the pairs, in their order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for key, members in pairs:
@@ -173,7 +174,7 @@ def _write_tar(path: Path, pairs: Iterable[Pair]) -> None:
 def _write_damaged(folder: Path) -> None:
     """Shards that cannot be read, or not to their end, beside one that can."""
     for name in ("00000", "cut"):
-        _write_tar(folder / f"{name}.tar", [plain(number) for number in range(3000, 3010)])
+        write_tar(folder / f"{name}.tar", [plain(number) for number in range(3000, 3010)])
     whole = (folder / "cut.tar").read_bytes()
     (folder / "cut.tar").write_bytes(whole[: len(whole) // 2 + 100])
     (folder / "empty.tar").write_bytes(b"")

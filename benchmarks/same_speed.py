@@ -9,7 +9,6 @@ and the median seconds. Whole processes are timed for the first three, the calls
 """
 
 import argparse
-import io
 import json
 import math
 import os
@@ -116,7 +115,9 @@ def _prepared(scratch: Path, base: Path, threads: int) -> dict[str, Callable[[Pa
     for shard in range(8):
         size = NUM_PAIRS // 8
         numbers = range(shard * size, (shard + 1) * size)
-        _write_tar(pool / f"{shard:05d}.tar", [golden_inputs.plain(number) for number in numbers])
+        golden_inputs.write_tar(
+            pool / f"{shard:05d}.tar", [golden_inputs.plain(number) for number in numbers]
+        )
     golden_inputs.write_inputs(scratch / "in")
     (scratch / "laws.json").write_text(json.dumps(LAWS))
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -156,16 +157,6 @@ def _prepared(scratch: Path, base: Path, threads: int) -> dict[str, Callable[[Pa
         "select": lambda source, _: float(python(source, "-c", SELECT)[1]),
         "fit": lambda source, _: float(python(source, "-c", FIT, scratch / "in" / "runs.jsonl")[1]),
     }
-
-
-def _write_tar(path: Path, pairs: list[golden_inputs.Pair]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, members in pairs:
-            for ending, content in members.items():
-                info = tarfile.TarInfo(f"{key}.{ending}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
 
 
 def _interval(ratios: list[float]) -> tuple[float, float]:

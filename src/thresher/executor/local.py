@@ -112,7 +112,7 @@ class WorkerPool:
         """
         if self._inline is not None:
             for task in tasks:
-                yield task, result_of(call(self._inline, task))
+                yield task, self._result(task)
             return
         held: deque[tuple[Task, Future[Any]]] = deque()
         try:

@@ -5,7 +5,6 @@ by the shard's number and name; what was refused of the shard stands beside it i
 `NNNNN-STEM.quarantine.parquet`, written first. So a part that exists is a finished shard.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_table
 from thresher.data.files.location import filesystem, fingerprint, is_remote
 from thresher.data.files.quarantine import SCHEMA as QUARANTINE
@@ -213,14 +213,14 @@ def shard_state(shard: str, *, fresh: bool = False) -> str:
     if kind_of(shard) != "folder":
         return fingerprint(shard)
     files = fingerprint_folder(shard).encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(files, digest_size=8).hexdigest()
+    return hasher(files, size=8).hexdigest()
 
 
 def digest_of(uids: frozenset[str]) -> str:
     """Sixteen hexadecimal digits that stand for a set of uids; empty for the empty set."""
     if not uids:
         return ""
-    return hashlib.blake2b("\n".join(sorted(uids)).encode(), digest_size=8).hexdigest()
+    return hasher("\n".join(sorted(uids)).encode(), size=8).hexdigest()
 
 
 def _numbered(folder: str | os.PathLike[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """How a model is trained: everything but the data, the length and the seed."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from thresher.data.digests import hasher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class Recipe:
     def label(self) -> str:
         """Short text that differs when any setting differs; written into the ledger."""
         settings = json.dumps(self.settings(), sort_keys=True).encode()
-        digest = hashlib.blake2b(settings, digest_size=4).hexdigest()
+        digest = hasher(settings, size=4).hexdigest()
         return f"{self.model} {self.loss} b{self.batch_size} lr{self.lr:g} wd{self.weight_decay:g} {digest}"
 
 
