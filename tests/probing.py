@@ -31,7 +31,7 @@ trials.WORKER = "tests.probing:trial_worker"
 
 PROBE = Probe(
     model=RESNET,
-    samples=(160, 320),
+    samples=(80, 160),
     fractions=(1.0, 0.5),
     batch_size=16,
     jobs=1,

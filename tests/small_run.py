@@ -22,7 +22,7 @@ paths = ["pool"]
 [filter]
 shards = ["curated"]
 model = "{RESNET}"
-samples_seen = 240
+samples_seen = 96
 batch_size = 16
 [score]
 scorers = ["clip", "caption"]
@@ -32,7 +32,7 @@ by = "clip"
 edges = [0.4, 1.0]
 [probe]
 model = "{RESNET}"
-samples = [80, 160, 240]
+samples = [48, 96, 144]
 fractions = [1.0, 0.5]
 batch_size = 16
 jobs = 1
@@ -43,7 +43,7 @@ zeroshot = ["test"]
 [fit]
 bootstrap = 10
 [plan]
-budgets = [240, 480]
+budgets = [144, 288]
 [train]
 model = "{RESNET}"
 batch_size = 16

@@ -76,7 +76,7 @@ def test_the_ledger_holds_probes_checks_and_verification(outcome: Outcome) -> No
     assert roles[:15] == ["fit"] * 6 + ["check"] * 3 + ["fit"] * 6
     assert set(roles[15:]) == {"verify"}
     ordered = measured_order(outcome.runs, outcome.plan)
-    assert list(ordered) == [240, 480]
+    assert list(ordered) == [144, 288]
     assert all(runs == sorted(runs, key=lambda run: run.error) for runs in ordered.values())
 
 
@@ -188,7 +188,7 @@ def test_two_walks_in_one_folder_at_a_time_are_refused(tmp_path: Path) -> None:
 
 
 def test_too_few_probes_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    config = make_inputs(tmp_path, CONFIG.replace("samples = [80, 160, 240]", "samples = [80]"))
+    config = make_inputs(tmp_path, CONFIG.replace("samples = [48, 96, 144]", "samples = [80]"))
     with pytest.raises(InputError, match="plans 4 runs for 2 pools, too few"):
         walk(config)
     assert not (tmp_path / "work" / "filter").exists()

@@ -15,4 +15,4 @@ if __name__ == "__main__":
         run(Path(folder), stopped, 12 * BATCH, 24 * BATCH, **given)
     else:
         stopped = stopping(flat_pairs(), int(number), wait_for_kill)
-        run(Path(folder), stopped, 20 * BATCH, 40 * BATCH, checkpoint_seconds=0)
+        run(Path(folder), stopped, 10 * BATCH, 20 * BATCH, checkpoint_seconds=0)

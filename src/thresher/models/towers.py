@@ -6,6 +6,7 @@ A model may be saved as the folder that stock open_clip loads as `local-dir:FOLD
 """
 
 import difflib
+import functools
 import json
 import logging
 import math
@@ -97,7 +98,7 @@ def load_towers(
         model = open_clip.create_model(
             name, pretrained=pretrained, device=device, **_start(name, pretrained, sigmoid=sigmoid)
         )
-        tokenizer = open_clip.get_tokenizer(name)
+        tokenizer = _tokenizer(name) if folder is None else open_clip.get_tokenizer(name)
     except _CANNOT_LOAD as error:
         given = f" with weights {pretrained!r}" if pretrained else ""
         raise InputError(f"model {name!r}{given} cannot be loaded: {_reason(error)}") from error
@@ -119,6 +120,13 @@ def load_towers(
         device=torch.device(device),
         fingerprint=_fingerprint(model, spec, mean, std, tokenizer),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(name: str) -> Callable[[Sequence[str]], torch.Tensor]:
+    """The tokenizer of a registry name, made once: reading its vocabulary takes longer than a small model."""
+    tokenizer: Callable[[Sequence[str]], torch.Tensor] = open_clip.get_tokenizer(name)
+    return tokenizer
 
 
 def _not_random_weights(record: logging.LogRecord) -> bool:

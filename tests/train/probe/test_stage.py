@@ -158,7 +158,7 @@ def test_probing_fills_the_ledger(source: Path, tmp_path: Path, monkeypatch: pyt
         progress=said.append,
     )
     assert runs == read_runs(tmp_path / "runs.jsonl")
-    assert [run.samples_seen for run in runs] == [160, 320] * 2
+    assert [run.samples_seen for run in runs] == [80, 160] * 2
     assert len(said) == 2
 
 

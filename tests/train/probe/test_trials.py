@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.forking import run_to_end
 from tests.killing import kill_when_ready
 from tests.probing import PROBE, make_source, open_small_bench, probe, shards
 from tests.small_pool import contents
@@ -69,7 +68,7 @@ def test_a_line_says_how_many_pairs_there_were_and_what_it_cost(source: Path, fi
     assert [run.pool_samples for run in runs[::2]] == [80, 120, {best: 80, worst: 120}, 80, 120]
     assert runs[4].weights == {best: 0.4, worst: 0.6}
     assert {run.recipe for run in runs} == {bench.recipe.label}
-    assert all(run.flops / run.samples_seen == runs[0].flops / 160 for run in runs)
+    assert all(run.flops / run.samples_seen == runs[0].flops / 80 for run in runs)
     assert all(run.error == 1 - run.metrics["zeroshot_acc1"] for run in runs)
     assert all("text_to_image_R@5" in run.metrics for run in runs)
 
@@ -147,7 +146,7 @@ def test_a_result_is_told_as_soon_as_it_is_there(source: Path, finished: Path) -
     probe(source, finished, progress=told.append)
     assert len(told) == 5
     assert told[0].startswith("fit-0-40-f1-s0-")
-    assert told[0].endswith("after 320 samples")
+    assert told[0].endswith("after 160 samples")
 
 
 def test_a_pool_smaller_than_a_batch_is_refused_before_anything_is_trained(
@@ -199,34 +198,28 @@ def test_threads_are_those_of_the_bench_while_it_trains_and_the_old_ones_after(
 
 
 @pytest.mark.slow
-def test_two_at_a_time_give_the_same_bytes(source: Path, finished: Path, tmp_path: Path) -> None:
-    """With as many threads each: the number of threads changes the order of sums."""
-    run_to_end("tests.probing", "end", 0, 2, source, tmp_path)
-    assert ledger(tmp_path) == ledger(finished)
-    bench, trials, _ = open_small_bench(source, finished)
-    for trial in trials:
-        folder = bench.folder / trial.name
-        assert contents(tmp_path / folder.relative_to(finished)) == contents(folder)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("moment", "number", "jobs"), [("trace", 9, 1), ("line", 3, 1), ("progress", 1, 2)])
+@pytest.mark.parametrize(("moment", "number", "jobs"), [("trace", 4, 1), ("line", 3, 1), ("progress", 3, 2)])
 def test_killed_probes_go_on_and_end_with_the_same_bytes(
     source: Path, finished: Path, tmp_path: Path, moment: str, number: int, jobs: int
 ) -> None:
+    """Also where three of five were made by processes, two at a time, with as many threads each."""
     kill_when_ready("tests.probing", moment, number, jobs, source, tmp_path)
     before = read_runs(tmp_path / "runs.jsonl") if (tmp_path / "runs.jsonl").exists() else []
     assert len(before) < 10
     probe(source, tmp_path)
     assert ledger(tmp_path) == ledger(finished)
     assert not list(tmp_path.rglob("*.tmp"))
+    bench, trials, _ = open_small_bench(source, finished)
+    for trial in trials:
+        folder = bench.folder / trial.name
+        assert contents(tmp_path / folder.relative_to(finished)) == contents(folder)
 
 
 def test_results_are_stable_json(finished: Path) -> None:
     for path in finished.rglob(RESULT_FILE):
         content = json.loads(path.read_text())
         assert (content["schema"], content["version"]) == ("thresher.trial", 1)
-        assert [m["samples_seen"] for m in content["measured"]] == [160, 320]
+        assert [m["samples_seen"] for m in content["measured"]] == [80, 160]
 
 
 def test_a_pair_whose_image_does_not_decode_is_in_no_pool(source: Path, tmp_path: Path) -> None:
