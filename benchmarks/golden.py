@@ -10,8 +10,9 @@ DIR/tree; `--reuse` then takes DIR/base as it is, if it is of the same commit an
 leaves out what takes longest.
 
 Two files that are not equal to the byte are the same if they hold the same but for what `DROPPED` and
-`PATTERNS` name (times and speeds), `DIGESTS` (hexadecimal digests of settings), and what `RENAMED` says was
-renamed on purpose. Loaded tensors are compared, not the archives that hold them.
+`PATTERNS` name (times and speeds), `DIGESTS` (hexadecimal digests of settings), and what was changed on
+purpose: `RENAMED`, `RECORDS`, `WORDS` and `NUMBER` say what. Loaded tensors are compared, not the archives
+that hold them.
 """
 
 import argparse
@@ -35,11 +36,38 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCER = ("golden_producer.py", "golden_calls.py", "golden_inputs.py")
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "trials/pools.json": "trials/made-of.json",
+    "thresher.trials": "thresher.made-of",
+    "'V100': 125000000000000.0}": (  # one table of devices, where there were two
+        "'V100': 125000000000000.0, 'H100 PCIe': 756000000000000.0, 'H100 NVL': 835000000000000.0, "
+        "'B200': 2250000000000000.0, 'A10': 125000000000000.0, 'L40S': 362000000000000.0, "
+        "'L4': 121000000000000.0, 'RTX 4090': 165000000000000.0, 'RTX 3090': 71000000000000.0}"
+    ),
+}
 """Keys, messages and file names that were changed on purpose: text of the base -> text of the tree."""
+
+RECORDS = ("job.json", "result.json", "made-of.json", "meta.json", "scores.json")
+"""Files that say what a folder is made of. They name the settings now, where there was a digest of them: keys
+may have come, and only those of `GONE` may have gone."""
+
+GONE = ("version", "made_of", "fingerprint")
+
+WORDS = ("said/help.out", "init.toml")
+"""Texts that were written anew: every option and key of the base has to be there still."""
+
+WORD = re.compile(r"(?<!\S)--[a-z-]+|^#?[a-z_]+(?= = )|^\[[a-z]+\]", re.M)
+
+NUMBER = re.compile(
+    r'(?:&[lg]t;\s?|(?<![a-z"])[<>]\s?)?\d[\d,]*(?:\.\d+)?(?:e[+−-]?\d+)?(?:[kMB]\b|%| points)?'
+)
+"""Numbers in sentences and tables are written by one rule now (0.833 is 83.3%, a chance of 0.9996 is >99%):
+two that differ by what the coarser one is rounded to are the same, and so are columns of other widths."""
 
 DROPPED = ("time", "seconds", "waited_seconds", "samples_per_second", "pairs_per_second", "mfu")
 """JSON keys whose value is a time or a speed."""
+
+UNITS = {"%": 0.01, " points": 0.01, "k": 1e3, "M": 1e6, "B": 1e9}
 
 DIGESTS = (
     *("made_of", "tasks", "pools", "pairs", "shards", "settings_digest", "state", "exclude", "joined by"),
@@ -47,6 +75,11 @@ DIGESTS = (
 )
 """Keys of JSON, and of the metadata of tables, whose value, where it is hexadecimal, is a digest of settings
 or the state of a file. Fingerprints of models, scores and subsets are none: they stand for content."""
+
+DIGEST_PLACES = re.compile(
+    r"\.scorers\.(combined|kept|near|normsim)$|\.scorers\[\d+\]\.fingerprint$|^\.uids$"
+)
+"""Further places of digests: of what scores of scores were made of."""
 
 HEXADECIMAL = re.compile("[0-9a-f-]{6,}")
 
@@ -61,8 +94,8 @@ PATTERNS = (
 IN_PATHS = re.compile(r"(?<=[-/])[0-9a-f]{12,}(?=[./]|$)")
 """Digests in the names of files and folders."""
 
-UNORDERED = ("said/stages-probe-two.err",)
-"""Files whose lines come as several processes finish."""
+UNORDERED = ("said/stages-probe-two.err", "said/selection.out")
+"""Files whose lines come as several processes finish, or in the order of a list of names."""
 
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED"), "1"),
@@ -156,7 +189,7 @@ def compare(base: Path, tree: Path, *, show_all: bool) -> int:
         elif old[name].read_bytes() == new[name].read_bytes():
             state, difference = "equal", ""
         else:
-            difference = first_difference(old[name], new[name], ordered=name not in UNORDERED)
+            difference = first_difference(name, old[name], new[name])
             state = "differs" if difference else "the same"
         counts[state] += 1
         if show_all or state == "differs":
@@ -166,23 +199,89 @@ def compare(base: Path, tree: Path, *, show_all: bool) -> int:
 
 
 def files_of(folder: Path, renamed: dict[str, str]) -> dict[str, Path]:
-    """Every file of a folder but the hidden ones (locks), by its path without digests."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != ".")
-    return {IN_PATHS.sub("~", rename(path.relative_to(folder).as_posix(), renamed)): path for path in paths}
+    """Every file of a folder but the hidden ones (locks), by its path without digests.
+
+    Those that differ in their digests alone are numbered by size and content.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name[0] != ".":
+            name = IN_PATHS.sub("~", rename(path.relative_to(folder).as_posix(), renamed))
+            found.setdefault(name, []).append(path)
+    files = {}
+    for name, paths in found.items():
+        ordered = sorted(paths, key=lambda path: (path.stat().st_size, path.read_bytes()))
+        files |= {f"{name} {place}" if len(paths) > 1 else name: path for place, path in enumerate(ordered)}
+    return files
 
 
-def first_difference(base: Path, tree: Path, *, ordered: bool = True) -> str:
+def first_difference(name: str, base: Path, tree: Path) -> str:
     """Where two files differ first, and how; empty where they are the same."""
-    views = view(base, RENAMED), view(tree, {})
-    if not ordered:
-        views = tuple(iter(sorted(("a line", text) for _, text in found)) for found in views)
-    for old, new in zip_longest(*views, fillvalue=("end of file", "")):
-        if old != new:
-            same = _num_alike(old[1], new[1]) if old[0] == new[0] else 0
-            was, now = (text[max(0, same - SHOWN // 2) :][:SHOWN] for text in (old[1], new[1]))
-            place = old[0] if old[0] == new[0] else f"{old[0]} / {new[0]}"
-            return f"{place}: {was!r} -> {now!r}"
+    if name in WORDS:
+        gone = set(WORD.findall(base.read_text())) - set(WORD.findall(tree.read_text()))
+        return f"gone: {', '.join(sorted(gone))}" if gone else ""
+    old, new = list(view(base, RENAMED)), list(view(tree, {}))
+    if name in UNORDERED:
+        old, new = sorted(("a line", text) for _, text in old), sorted(("a line", text) for _, text in new)
+    if Path(name).name in RECORDS:
+        old = [
+            (place, text)
+            for place, text in old
+            if place.rpartition(".")[2] not in GONE and "keys" not in text
+        ]
+        places = {place for place, _ in old}
+        new = [(place, text) for place, text in new if place in places and "keys" not in text]
+    for was, now in zip_longest(old, new, fillvalue=("end of file", "")):
+        if was[0] != now[0] or not alike(was[1], now[1]):
+            same = _num_alike(was[1], now[1]) if was[0] == now[0] else 0
+            first, second = (text[max(0, same - SHOWN // 2) :][:SHOWN] for text in (was[1], now[1]))
+            place = was[0] if was[0] == now[0] else f"{was[0]} / {now[0]}"
+            return f"{place}: {first!r} -> {second!r}"
     return ""
+
+
+def alike(old: str, new: str) -> bool:
+    """Whether two texts are the same but for how they write their numbers; a number alone is not written.
+
+    >>> alike("error 0.833, chance 100%", "error 83.3%,  chance >99%"), alike("error 0.833", "error 83.4%")
+    (True, False)
+    """
+    if old == new or _is_value(old):
+        return old == new
+    words = [" ".join(NUMBER.sub("~", text).replace("-", "").split()) for text in (old, new)]
+    numbers = [NUMBER.findall(text) for text in (old, new)]
+    if words[0] != words[1] or len(numbers[0]) != len(numbers[1]):
+        return False
+    return all(map(_same_number, *numbers))
+
+
+def _is_value(text: str) -> bool:
+    """Whether it is a number alone, as JSON holds it: then every digit counts."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_number(old: str, new: str) -> bool:
+    if old == new:
+        return True
+    (first, step), (second, other) = _value(old), _value(new)
+    if new.startswith((">", "&gt;")):
+        return first >= second
+    if new.startswith(("<", "&lt;")):
+        return first <= second
+    return abs(first - second) <= 0.5001 * max(step, other)
+
+
+def _value(text: str) -> tuple[float, float]:
+    """A number and the step of its last digit."""
+    scale = next((value for unit, value in UNITS.items() if text.endswith(unit)), 1.0)
+    digits = re.sub(r"[^\d.e+−-]", "", re.sub(r"[kMB%]| points|&.t;", "", text))
+    mantissa, _, power = digits.replace("−", "-").partition("e")
+    scale *= 10.0 ** int(power or 0)
+    return float(mantissa) * scale, 10.0 ** -len(mantissa.partition(".")[2]) * scale
 
 
 def _num_alike(one: str, other: str) -> int:
@@ -236,7 +335,7 @@ def _view_text(text: str, separator: str = "\n") -> Places:
 
 
 def _view_json(value: Any, place: str, key: str = "") -> Places:
-    if key in DROPPED or (key in DIGESTS and isinstance(value, str) and HEXADECIMAL.fullmatch(value)):
+    if key in DROPPED or (isinstance(value, str) and _is_digest(place, key, value)):
         yield place, "~"
     elif isinstance(value, dict):
         yield place, f"{len(value)} keys"
@@ -248,6 +347,10 @@ def _view_json(value: Any, place: str, key: str = "") -> Places:
             yield from _view_json(item, f"{place}[{number}]")
     else:
         yield place, _plain(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _is_digest(place: str, key: str, value: str) -> bool:
+    return bool(DIGEST_PLACES.search(place) or (key in DIGESTS and HEXADECIMAL.fullmatch(value)))
 
 
 def _plain(text: str) -> str:
