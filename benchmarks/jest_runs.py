@@ -21,7 +21,8 @@ from thresher.data.patterns import expand
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks
 from thresher.models.flops import forward_flops
-from thresher.models.towers import load_towers, save_model
+from thresher.models.saved import save_model
+from thresher.models.towers import load_towers
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 from thresher.train import picks

@@ -33,7 +33,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from thresher.data.images.decode import ImageSpec, decode
-from thresher.models.towers import Towers, load_towers, save_model, to_input
+from thresher.models.saved import save_model
+from thresher.models.towers import Towers, load_towers, to_input
 from thresher.pipeline.scenes import Scene, draw_scene, render
 from thresher.scores.combine.rank_shares import auc
 from thresher.scores.registry import parse_scorer

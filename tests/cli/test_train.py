@@ -52,7 +52,8 @@ def small(tmp_path_factory: pytest.TempPathFactory, call: Call) -> SimpleNamespa
 @pytest.fixture(scope="module")
 def checkpoint(small: SimpleNamespace) -> Path:
     """A folder with an untrained model."""
-    from thresher.models.towers import load_towers, save_model
+    from thresher.models.saved import save_model
+    from thresher.models.towers import load_towers
 
     save_model(load_towers("thresher-tiny-32"), small.root / "untrained", sigmoid=True, samples_seen=0)
     return small.root / "untrained"

@@ -20,7 +20,8 @@ from thresher.models.flexi import (
     shrink_patches,
 )
 from thresher.models.flops import forward_flops
-from thresher.models.towers import Towers, load_towers, save_model
+from thresher.models.saved import save_model
+from thresher.models.towers import Towers, load_towers
 
 VIT = "thresher-tiny-vit-32"
 LOW = 8

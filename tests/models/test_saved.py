@@ -7,16 +7,8 @@ import pytest
 import torch
 
 from tests.models.small import TINY, VIT
-from thresher.models.towers import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    Towers,
-    embed_images,
-    embed_texts,
-    load_towers,
-    save_model,
-    to_input,
-)
+from thresher.models.saved import CONFIG_FILE, WEIGHTS_FILE, save_model
+from thresher.models.towers import Towers, embed_images, embed_texts, load_towers, to_input
 
 CAPTIONS = ["a red house", "a dog on a bridge", "two birds"]
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)

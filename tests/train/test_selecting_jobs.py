@@ -15,7 +15,8 @@ import torch
 from tests.small_pool import uid, write_shards
 from tests.train.test_stage import config_file, make_job
 from thresher.errors import InputError, MissingExtra
-from thresher.models.towers import embed_images, embed_texts, load_towers, save_model, to_input
+from thresher.models.saved import save_model
+from thresher.models.towers import embed_images, embed_texts, load_towers, to_input
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.train import ledger, picks
 from thresher.train import stage as training

@@ -18,7 +18,8 @@ from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import EvalSettings, load_tasks, prepare_tasks, tasks_digest
-from thresher.models.towers import WEIGHTS_FILE, embed_images, load_towers
+from thresher.models.saved import WEIGHTS_FILE
+from thresher.models.towers import embed_images, load_towers
 from thresher.pipeline.config import Config, load_config, load_training_config
 from thresher.pipeline.synthetic import draw_pairs
 from thresher.pipeline.synthetic import write_shards as write_scenes

@@ -7,7 +7,6 @@ A model may be saved as the folder that stock open_clip loads as `local-dir:FOLD
 
 import difflib
 import functools
-import json
 import logging
 import math
 import pickle
@@ -24,7 +23,6 @@ import torch
 from open_clip.factory import load_state_dict
 
 from thresher.data.digests import hasher
-from thresher.data.files.atomic import atomic_path
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
@@ -39,9 +37,6 @@ _CANNOT_LOAD = (
     *(AssertionError, pickle.UnpicklingError),
 )
 """What torch and open_clip raise for weights that are damaged, of another model, or no weights at all."""
-
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,29 +265,3 @@ def resolve_device(name: str) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {name!r}: torch sees no CUDA device here; take cpu")
     return name
-
-
-def save_model(towers: Towers, folder: Path, *, sigmoid: bool, samples_seen: int) -> None:
-    """Write weights and configuration as open_clip keeps them.
-
-    Args:
-        towers: the model.
-        folder: made where it is absent.
-        sigmoid: whether the model has the bias of the sigmoid loss.
-        samples_seen: kept in the checkpoint.
-    """
-    state = {key: value.cpu().contiguous() for key, value in towers.model.state_dict().items()}
-    content = {"epoch": 1, "name": towers.name, "samples_seen": samples_seen, "state_dict": state}
-    # An open file, since torch writes a file's name, here a temporary one, into the file.
-    with atomic_path(folder / WEIGHTS_FILE) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
-    preprocess = {
-        "size": towers.spec.size,
-        "mean": list(towers.mean),
-        "std": list(towers.std),
-        "interpolation": towers.spec.interpolation,
-        "resize_mode": towers.spec.resize,
-    }
-    config = {"model_cfg": model_config(towers.name, sigmoid=sigmoid), "preprocess_cfg": preprocess}
-    with atomic_path(folder / CONFIG_FILE) as temporary:
-        temporary.write_text(json.dumps(config, indent=1) + "\n")

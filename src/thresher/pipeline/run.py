@@ -17,7 +17,8 @@ from thresher.data.files.quarantine import merge_quarantine
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
 from thresher.models.evaluation.settings import Evaluate
-from thresher.models.towers import WEIGHTS_FILE, resolve_device
+from thresher.models.saved import WEIGHTS_FILE
+from thresher.models.towers import resolve_device
 from thresher.pipeline.config import Config
 from thresher.pipeline.estimate import check_config, check_probes
 from thresher.pipeline.verify import run_verification

@@ -18,7 +18,8 @@ from thresher.data.files.quarantine import write_quarantine
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
 from thresher.models.flops import training_flops
-from thresher.models.towers import Towers, load_towers, save_model
+from thresher.models.saved import save_model
+from thresher.models.towers import Towers, load_towers
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
 from thresher.train.distributed import barrier, device_of, is_first_rank, main_first, ranks_from_environment

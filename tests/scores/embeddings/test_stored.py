@@ -82,7 +82,8 @@ def test_another_model_is_refused(embedded: SimpleNamespace) -> None:
 
 def test_another_preprocessing_is_another_fingerprint(embedded: SimpleNamespace, tmp_path: Path) -> None:
     """The same weights behind images that are squashed in place of cut."""
-    from thresher.models.towers import CONFIG_FILE, load_towers, save_model
+    from thresher.models.saved import CONFIG_FILE, save_model
+    from thresher.models.towers import load_towers
 
     save_model(load_towers(MODEL, seed=0), tmp_path / "model", sigmoid=False, samples_seen=0)
     config = json.loads((tmp_path / "model" / CONFIG_FILE).read_text())
