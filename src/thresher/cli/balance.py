@@ -3,42 +3,34 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json
 from thresher.tables import percent
 
-Size = Annotated[str, typer.Option(metavar="SAMPLES", help="Draws in the subset, such as 128M; met exactly.")]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")]
-Format = Annotated[str, typer.Option(metavar="npy|parquet", help="npy (as DataComp reads it) or parquet.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Seed of the draws.")]
+Size = Annotated[str, option("SAMPLES", "Draws in the subset, such as 128M; met exactly.")]
+Out = Annotated[Path, option("DIR", "Folder for the subset.")]
+Format = Annotated[str, option("npy|parquet", "npy (as DataComp reads it) or parquet.")]
+Seed = Annotated[int, option("NUMBER", "Seed of the draws.", min=0)]
 
 
 def balance(
-    embeddings: Annotated[
-        Path, typer.Argument(metavar="EMBEDDINGS", help="Folder that `thresher embed` wrote.")
-    ],
+    embeddings: Annotated[Path, argument("EMBEDDINGS", "Folder that `thresher embed` wrote.")],
     size: Size,
     out: Out,
-    levels: Annotated[int, typer.Option(min=1, metavar="LEVELS", help="Levels of clusters.")] = 3,
+    levels: Annotated[int, option("LEVELS", "Levels of clusters.", min=1)] = 3,
     clusters: Annotated[
         str | None,
-        typer.Option(
-            metavar="K,K,...",
-            help="Clusters of each level, finest first, such as 4000,2000,1000; left out, 4 sqrt(pairs) on "
+        option(
+            "K,K,...",
+            "Clusters of each level, finest first, such as 4000,2000,1000; left out, 4 sqrt(pairs) on "
             "the first and half as many on each above.",
         ),
     ] = None,
-    vectors: Annotated[str, typer.Option(metavar="image|text", help="Vectors to cluster by.")] = "image",
-    repeats: Annotated[int, typer.Option(min=1, metavar="TIMES", help="Most draws of one pair.")] = 1,
-    resamples: Annotated[
-        int, typer.Option(min=0, metavar="TIMES", help="Times that each level is resampled.")
-    ] = 3,
-    iterations: Annotated[
-        int, typer.Option(min=1, metavar="PASSES", help="Most passes of each k-means.")
-    ] = 10,
+    vectors: Annotated[str, option("image|text", "Vectors to cluster by.")] = "image",
+    repeats: Annotated[int, option("TIMES", "Most draws of one pair.", min=1)] = 1,
+    resamples: Annotated[int, option("TIMES", "Times that each level is resampled.", min=0)] = 3,
+    iterations: Annotated[int, option("PASSES", "Most passes of each k-means.", min=1)] = 10,
     format: Format = "npy",
     seed: Seed = 0,
     as_json: Json = False,

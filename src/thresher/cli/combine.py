@@ -4,9 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.text import show, show_json, warn
 from thresher.tables import columns as in_columns
 
@@ -16,39 +14,32 @@ if TYPE_CHECKING:
 
 
 def combine(
-    scores: Annotated[
-        list[Path],
-        typer.Argument(metavar="SCORES", help="Scores folders; the rows of the first are kept."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="COMBINED", help="Folder for the combined scores.")],
+    scores: Annotated[list[Path], argument("SCORES", "Scores folders; the rows of the first are kept.")],
+    out: Annotated[Path, option("COMBINED", "Folder for the combined scores.")],
     columns: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMNS", help="Columns to combine: clip,dfn.  [default: those of --model]"),
+        str | None, option("COLUMNS", "Columns to combine: clip,dfn.  [default: those of --model]")
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            metavar="METHOD",
-            help="rank (mean share of pairs below), product, or learned.  [default: learned with --labels or "
+        option(
+            "METHOD",
+            "rank (mean share of pairs below), product, or learned.  [default: learned with --labels or "
             "--model, else rank]",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(
-            metavar="LABELS",
-            help="Labelled pairs to learn from, TSV, CSV or Parquet: uid, label (1 or 0, match or no-match) "
+        option(
+            "LABELS",
+            "Labelled pairs to learn from, TSV, CSV or Parquet: uid, label (1 or 0, match or no-match) "
             "and perhaps group, what pairs share, such as the image.",
         ),
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL.json", help="Apply what was learned before, in place of --labels."),
+        Path | None, option("MODEL.json", "Apply what was learned before, in place of --labels.")
     ] = None,
-    name: Annotated[str, typer.Option(metavar="COLUMN", help="Column of the combined score.")] = "combined",
-    l2: Annotated[
-        float, typer.Option(min=0, metavar="PENALTY", help="Penalty on large weights of what is learned.")
-    ] = 1.0,
+    name: Annotated[str, option("COLUMN", "Column of the combined score.")] = "combined",
+    l2: Annotated[float, option("PENALTY", "Penalty on large weights of what is learned.", min=0)] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Combine several score columns into one.

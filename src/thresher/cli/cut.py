@@ -4,55 +4,43 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Exclude, Json, as_tuple, numbers
+from thresher.cli.options import Exclude, Json, argument, as_tuple, numbers, option
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json, warn
 from thresher.tables import columns, number
 
 
 def cut(
-    scores: Annotated[
-        Path, typer.Argument(metavar="SCORES", help="Folder that `thresher score` has filled.")
-    ],
-    by: Annotated[
-        str,
-        typer.Option(metavar="COLUMN", help="Column to rank by, higher is better; or the name of a scorer."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="POOLS", help="Folder for the pools.")],
+    scores: Annotated[Path, argument("SCORES", "Folder that `thresher score` has filled.")],
+    by: Annotated[str, option("COLUMN", "Column to rank by, higher is better; or the name of a scorer.")],
+    out: Annotated[Path, option("POOLS", "Folder for the pools.")],
     edges: Annotated[
         str | None,
-        typer.Option(
-            metavar="SHARES",
-            help="Where to cut, as rising shares of the pairs: 0.1,0.2 makes the pools 0-10% and 10-20%.",
+        option(
+            "SHARES", "Where to cut, as rising shares of the pairs: 0.1,0.2 makes the pools 0-10% and 10-20%."
         ),
     ] = None,
     thresholds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCORES", help="Lowest score of each pool, falling, in place of --edges: 0.30,0.28."
-        ),
+        str | None, option("SCORES", "Lowest score of each pool, falling, in place of --edges: 0.30,0.28.")
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COLUMN>=NUMBER",
-            help="Cut only the pairs that meet this, such as 'basic>=1' (also <=, > and <; in quotes); "
+        option(
+            "COLUMN>=NUMBER",
+            "Cut only the pairs that meet this, such as 'basic>=1' (also <=, > and <; in quotes); "
             "repeat it for several columns.",
         ),
     ] = None,
     shards: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="SHARDS",
-            help="Cut only the pairs that are in these shards, where the scores come from metadata that "
+        option(
+            "SHARDS",
+            "Cut only the pairs that are in these shards, where the scores come from metadata that "
             "names more; says how many are not there.",
         ),
     ] = None,
     index: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
+        Path | None, option("DIR", "Folder that keeps the index of the shards for the next time.")
     ] = None,
     exclude: Exclude = None,
     as_json: Json = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Exclude, Executor, Json, RayAddress, Shards, Workers, as_tuple
+from thresher.cli.options import Exclude, Executor, Json, RayAddress, Shards, Workers, as_tuple, option
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json, warn
 
@@ -23,47 +23,39 @@ WORDS = {
 
 def dedup(
     shards: Shards,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the lists and the hashes.")],
+    out: Annotated[Path, option("DIR", "Folder for the lists and the hashes.")],
     scores: Annotated[
         Path | None,
-        typer.Option(
-            metavar="SCORES",
-            help="Scores that say which of a group stays; goes with --by. Without them the image of the most "
+        option(
+            "SCORES",
+            "Scores that say which of a group stays; goes with --by. Without them the image of the most "
             "pixels stays.",
         ),
     ] = None,
     by: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column of the scores, higher is better; or name of a scorer."),
+        str | None, option("COLUMN", "Column of the scores, higher is better; or name of a scorer.")
     ] = None,
     embeddings: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="EMBEDDINGS", help="Folder of `thresher embed`; finds semantic duplicates as well."
-        ),
+        Path | None, option("EMBEDDINGS", "Folder of `thresher embed`; finds semantic duplicates as well.")
     ] = None,
     exclude_near: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="EVALSHARDS",
-            help="Images that models will be evaluated on; every pair near one of them is dropped. May be "
+        option(
+            "EVALSHARDS",
+            "Images that models will be evaluated on; every pair near one of them is dropped. May be "
             "repeated.",
         ),
     ] = None,
     exclude_near_embeddings: Annotated[
         Path | None,
-        typer.Option(
-            metavar="EMBEDDINGS",
-            help="Embeddings of evaluation images, by the model of --embeddings; every pair near one of "
+        option(
+            "EMBEDDINGS",
+            "Embeddings of evaluation images, by the model of --embeddings; every pair near one of "
             "them is dropped.",
         ),
     ] = None,
-    distance: Annotated[
-        int, typer.Option(metavar="BITS", help="Largest distance of perceptual hashes, 0 to 4 of 64 bits.")
-    ] = 4,
-    similarity: Annotated[
-        float, typer.Option(metavar="COSINE", help="Smallest cosine of semantic duplicates.")
-    ] = 0.95,
+    distance: Annotated[int, option("BITS", "Largest distance of perceptual hashes, 0 to 4 of 64 bits.")] = 4,
+    similarity: Annotated[float, option("COSINE", "Smallest cosine of semantic duplicates.")] = 0.95,
     workers: Workers = 2,
     executor: Executor = "local",
     ray_address: RayAddress = None,

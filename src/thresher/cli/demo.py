@@ -3,21 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import sentences
 from thresher.cli.run import _record
 from thresher.cli.text import show, show_json
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder for the pool and all results.")
-    ] = Path("demo"),
+    folder: Annotated[Path, argument("DIR", "Folder for the pool and all results.")] = Path("demo"),
     seed: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Seed of the pool; a pool of another seed in DIR is refused."),
+        int, option("N", "Seed of the pool; a pool of another seed in DIR is refused.", min=0)
     ] = 0,
     as_json: Json = False,
 ) -> None:

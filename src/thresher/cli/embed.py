@@ -7,35 +7,28 @@ from typing import Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers
+from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers, option
 from thresher.cli.progress import bar
 from thresher.cli.text import folder_record, folder_text, rate_of, show, show_json, warn
 
 
 def embed(
     shards: Shards,
-    model: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="An open_clip model, or local-dir:FOLDER of a checkpoint folder."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="EMBEDDINGS", help="Folder for the embeddings.")],
+    model: Annotated[str, option("NAME", "An open_clip model, or local-dir:FOLDER of a checkpoint folder.")],
+    out: Annotated[Path, option("EMBEDDINGS", "Folder for the embeddings.")],
     pretrained: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TAG|FILE", help="Weights of a named model: a tag of open_clip, or a checkpoint."
-        ),
+        str | None, option("TAG|FILE", "Weights of a named model: a tag of open_clip, or a checkpoint.")
     ] = None,
     dtype: Annotated[
-        str,
-        typer.Option(metavar="fp16|int8", help="Form of the stored vectors; int8 takes half the space."),
+        str, option("fp16|int8", "Form of the stored vectors; int8 takes half the space.")
     ] = "fp16",
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, metavar="PAIRS", help="Pairs a forward pass.")] = 64,
+    batch_size: Annotated[int, option("PAIRS", "Pairs a forward pass.", min=1)] = 64,
     precision: Annotated[
         str,
-        typer.Option(
-            metavar="auto|fp32|bf16",
-            help="Precision of the forward pass; auto takes bf16 where the hardware multiplies it.",
+        option(
+            "auto|fp32|bf16",
+            "Precision of the forward pass; auto takes bf16 where the hardware multiplies it.",
         ),
     ] = "auto",
     workers: Workers = 2,

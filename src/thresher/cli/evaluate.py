@@ -4,9 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.options import Device, Json, LabelKey, Template, as_tuple, evaluation
+from thresher.cli.options import Device, Json, LabelKey, Template, argument, as_tuple, evaluation, option
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
 from thresher.tables import columns, error_text
@@ -17,36 +15,29 @@ if TYPE_CHECKING:
 
 def evaluate(
     checkpoint: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CHECKPOINT", help="Folder with open_clip_config.json, or a file of weights with --model."
-        ),
+        Path, argument("CHECKPOINT", "Folder with open_clip_config.json, or a file of weights with --model.")
     ],
     data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SHARDS", help="Shards to measure on; repeat it for several."),
+        list[str] | None, option("SHARDS", "Shards to measure on; repeat it for several.")
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TASK",
-            help="What the shards are for: zeroshot (labelled images) or retrieval (images with captions); "
+        option(
+            "TASK",
+            "What the shards are for: zeroshot (labelled images) or retrieval (images with captions); "
             "repeat it for both.  [default: zeroshot]",
         ),
     ] = None,
     label_key: LabelKey = None,
     template: Template = None,
     config: Annotated[
-        Path | None,
-        typer.Option(metavar="CONFIG.toml", help="Measure by its section [evaluate]; options override it."),
+        Path | None, option("CONFIG.toml", "Measure by its section [evaluate]; options override it.")
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="open_clip model of a CHECKPOINT that is a file of weights."),
+        str | None, option("NAME", "open_clip model of a CHECKPOINT that is a file of weights.")
     ] = None,
     work: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder that keeps the decoded images for the next time."),
+        Path | None, option("DIR", "Folder that keeps the decoded images for the next time.")
     ] = None,
     device: Device = None,
     as_json: Json = False,

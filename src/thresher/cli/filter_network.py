@@ -3,46 +3,30 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Device, Exclude, Json
+from thresher.cli.options import Device, Exclude, Json, argument, flag, option
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
 
 
 def filter_network(
     curated: Annotated[
-        list[str],
-        typer.Argument(metavar="CURATED", help="Shards of pairs known to be good; patterns in quotes."),
+        list[str], argument("CURATED", "Shards of pairs known to be good; patterns in quotes.")
     ],
-    out: Annotated[Path, typer.Option(metavar="NETWORK", help="Folder for the network.")],
-    samples_seen: Annotated[
-        str, typer.Option(metavar="SAMPLES", help="Samples seen in training, repeats counted.")
-    ],
+    out: Annotated[Path, option("NETWORK", "Folder for the network.")],
+    samples_seen: Annotated[str, option("SAMPLES", "Samples seen in training, repeats counted.")],
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Model: an open_clip name, or local-dir:PATH to start from.  [default: ViT-S-32]",
-        ),
+        option("NAME", "Model: an open_clip name, or local-dir:PATH to start from.  [default: ViT-S-32]"),
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, metavar="PAIRS", help="Pairs a step.  [default: 256]")
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(metavar="RATE", help="Peak learning rate.  [default: 0.001]")
-    ] = None,
+    batch_size: Annotated[int | None, option("PAIRS", "Pairs a step.  [default: 256]", min=2)] = None,
+    lr: Annotated[float | None, option("RATE", "Peak learning rate.  [default: 0.001]")] = None,
     flip: Annotated[
-        bool | None,
-        typer.Option("--flip", help="Mirror half of the images (captions must not name sides)."),
+        bool | None, flag("--flip", "Mirror half of the images (captions must not name sides).")
     ] = None,
     crop: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="PIXELS", help="Largest random shift of an image.  [default: 0]"),
+        int | None, option("PIXELS", "Largest random shift of an image.  [default: 0]", min=0)
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Seed of weights and order.  [default: 0]")
-    ] = None,
+    seed: Annotated[int | None, option("N", "Seed of weights and order.  [default: 0]", min=0)] = None,
     device: Device = None,
     exclude: Exclude = None,
     as_json: Json = False,

@@ -3,72 +3,53 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from thresher.cli.options import Json, as_tuple, assignments
+from thresher.cli.options import Json, argument, as_tuple, assignments, option
 from thresher.cli.text import show, show_json, warn
 
 
 def fit(
-    runs: Annotated[
-        Path,
-        typer.Argument(metavar="RUNS", help="Finished runs: a .jsonl or .csv file, a row a measurement."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="LAWS.json", help="File for the laws.")],
+    runs: Annotated[Path, argument("RUNS", "Finished runs: a .jsonl or .csv file, a row a measurement.")],
+    out: Annotated[Path, option("LAWS.json", "File for the laws.")],
     law: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="auto (weigh the laws by how well they predict the longest runs), utility, harmful, "
+        option(
+            "NAME",
+            "auto (weigh the laws by how well they predict the longest runs), utility, harmful, "
             "effective-data, data-constrained, saturating, bounded or power.",
         ),
     ] = "auto",
     pools: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="POOLS", help="Folder of the pools; their order, best first, is the laws' order."
-        ),
+        Path | None, option("POOLS", "Folder of the pools; their order, best first, is the laws' order.")
     ] = None,
     metric: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Fit the runs of this metric; needed where RUNS hold several."),
+        str | None, option("NAME", "Fit the runs of this metric; needed where RUNS hold several.")
     ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Fit the runs of this training recipe; likewise.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Fit the runs of this model; likewise.")
-    ] = None,
+    recipe: Annotated[str | None, option("NAME", "Fit the runs of this training recipe; likewise.")] = None,
+    model: Annotated[str | None, option("NAME", "Fit the runs of this model; likewise.")] = None,
     fix: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=NUMBER", help="Hold a shared parameter, such as d; repeat it for several."
-        ),
+        list[str] | None, option("NAME=NUMBER", "Hold a shared parameter, such as d; repeat it for several.")
     ] = None,
     own: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Give every pool its own d or A, near the shared one, where curves level off or meet at "
+        option(
+            "NAME",
+            "Give every pool its own d or A, near the shared one, where curves level off or meet at "
             "different errors; repeat it for both.",
         ),
     ] = None,
     bootstrap: Annotated[
-        int,
-        typer.Option(min=0, metavar="FITS", help="Refits that the intervals come from; 0 leaves them out."),
+        int, option("FITS", "Refits that the intervals come from; 0 leaves them out.", min=0)
     ] = 200,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, option("N", "Seed of the bootstrap.", min=0)] = 0,
     intervals: Annotated[
         str,
-        typer.Option(
-            metavar="KIND",
-            help="bootstrap (from the refits) or profile (likelihood: how far a parameter can move before "
+        option(
+            "KIND",
+            "bootstrap (from the refits) or profile (likelihood: how far a parameter can move before "
             "the others cannot make up for it).",
         ),
     ] = "bootstrap",
-    error_column: Annotated[
-        str, typer.Option(metavar="NAME", help="Column or key of RUNS that holds the error.")
-    ] = "error",
+    error_column: Annotated[str, option("NAME", "Column or key of RUNS that holds the error.")] = "error",
     as_json: Json = False,
 ) -> None:
     """Fit laws to runs: how fast each pool wears out.

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json, as_tuple
+from thresher.cli.options import Json, argument, as_tuple, flag, option
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
 
@@ -14,111 +12,73 @@ PATTERN_OF_ALL = "*"
 
 
 def import_(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCES", help="Folders of runs (open_clip, datacomp), or files."),
-    ],
-    format: Annotated[
-        str, typer.Option(metavar="FORMAT", help="open_clip, datacomp, wandb or table (CSV, JSONL).")
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="RUNS.jsonl", help="Ledger to write; runs that it lacks are added to it.")
-    ],
+    sources: Annotated[list[Path], argument("SOURCES", "Folders of runs (open_clip, datacomp), or files.")],
+    format: Annotated[str, option("FORMAT", "open_clip, datacomp, wandb or table (CSV, JSONL).")],
+    out: Annotated[Path, option("RUNS.jsonl", "Ledger to write; runs that it lacks are added to it.")],
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="What becomes the error: a loss as val_loss, an accuracy as 1-acc1 (100-acc1 in per cent); "
+        option(
+            "NAME",
+            "What becomes the error: a loss as val_loss, an accuracy as 1-acc1 (100-acc1 in per cent); "
             "datacomp: a task, average-18 or average-38. Repeat it for the first that a row has.  [default: "
             "open_clip and datacomp: ImageNet zero-shot]",
         ),
     ] = None,
     metric_name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Name of the error in the ledger.  [default: acc1_error for 1-acc1]"
-        ),
+        str | None, option("NAME", "Name of the error in the ledger.  [default: acc1_error for 1-acc1]")
     ] = None,
     pool: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[RUN=]NAME", help="Pool of all runs, or of those with that name (* and ? work)."
-        ),
+        list[str] | None, option("[RUN=]NAME", "Pool of all runs, or of those with that name (* and ? work).")
     ] = None,
     unique: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[POOL=]SAMPLES", help="Distinct samples that runs on the pool drew from."),
+        list[str] | None, option("[POOL=]SAMPLES", "Distinct samples that runs on the pool drew from.")
     ] = None,
     pool_samples: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[POOL=]SAMPLES", help="Size of the whole pool, where runs used a part of it."),
+        list[str] | None, option("[POOL=]SAMPLES", "Size of the whole pool, where runs used a part of it.")
     ] = None,
     samples_seen: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[RUN=]SAMPLES", help="Samples that the runs have seen, repeats counted."),
+        list[str] | None, option("[RUN=]SAMPLES", "Samples that the runs have seen, repeats counted.")
     ] = None,
     samples_per_epoch: Annotated[
-        str | None,
-        typer.Option(metavar="SAMPLES", help="Samples in an epoch, where the source counts epochs only."),
+        str | None, option("SAMPLES", "Samples in an epoch, where the source counts epochs only.")
     ] = None,
     samples_per_step: Annotated[
-        str | None,
-        typer.Option(metavar="SAMPLES", help="Samples in a step (the global batch), where it counts steps."),
+        str | None, option("SAMPLES", "Samples in a step (the global batch), where it counts steps.")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="[RUN=]NAME", help="Model of the runs.")] = None,
+    model: Annotated[list[str] | None, option("[RUN=]NAME", "Model of the runs.")] = None,
     params: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[MODEL=]NUMBER", help="Parameters of the model, such as ViT-B-32=151M."),
+        list[str] | None, option("[MODEL=]NUMBER", "Parameters of the model, such as ViT-B-32=151M.")
     ] = None,
-    recipe: Annotated[
-        list[str] | None, typer.Option(metavar="[RUN=]NAME", help="Label of the training recipe.")
-    ] = None,
-    seed: Annotated[list[str] | None, typer.Option(metavar="[RUN=]N", help="Seed of the runs.")] = None,
+    recipe: Annotated[list[str] | None, option("[RUN=]NAME", "Label of the training recipe.")] = None,
+    seed: Annotated[list[str] | None, option("[RUN=]N", "Seed of the runs.")] = None,
     role: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[RUN=]ROLE", help="fit, check (tests the fit) or verify (a final training)."),
+        list[str] | None, option("[RUN=]ROLE", "fit, check (tests the fit) or verify (a final training).")
     ] = None,
     final: Annotated[
         bool | None,
-        typer.Option(
-            "--final/--mid-run",
-            help="The learning rate had come down, or not, where the source does not say.",
-        ),
+        flag("--final/--mid-run", "The learning rate had come down, or not, where the source does not say."),
     ] = None,
     replacement: Annotated[
         bool | None,
-        typer.Option(
-            "--replacement/--exact-epochs", help="Samples were drawn with replacement, or in passes."
-        ),
+        flag("--replacement/--exact-epochs", "Samples were drawn with replacement, or in passes."),
     ] = None,
     facts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV", help="Table with the column run and fields of RUNS, such as weights of a mix."
-        ),
+        Path | None, option("CSV", "Table with the column run and fields of RUNS, such as weights of a mix.")
     ] = None,
     column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=COLUMN", help="Column that holds a field, such as samples_seen=tokens."),
+        list[str] | None, option("FIELD=COLUMN", "Column that holds a field, such as samples_seen=tokens.")
     ] = None,
     where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Take these rows of a table only; != leaves rows out."),
+        list[str] | None, option("COLUMN=VALUE", "Take these rows of a table only; != leaves rows out.")
     ] = None,
     average_over: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Average the error of a run over the tasks that this column names."
-        ),
+        str | None, option("COLUMN", "Average the error of a run over the tasks that this column names.")
     ] = None,
     all_points: Annotated[
-        bool, typer.Option("--all-points", help="Every measurement of a run, not only its last.")
+        bool, flag("--all-points", "Every measurement of a run, not only its last.")
     ] = False,
     number_seeds: Annotated[
-        bool,
-        typer.Option(
-            "--number-seeds", help="Runs alike in all but the error are repeats; number their seeds."
-        ),
+        bool, flag("--number-seeds", "Runs alike in all but the error are repeats; number their seeds.")
     ] = False,
     as_json: Json = False,
 ) -> None:

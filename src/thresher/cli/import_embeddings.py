@@ -7,7 +7,7 @@ import typer
 
 from thresher.cli.guard import UNDONE
 from thresher.cli.import_scores import Key, PairShards, Uid, _record, _text
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json, warn
 
@@ -15,37 +15,25 @@ from thresher.cli.text import show, show_json, warn
 def import_embeddings(
     sources: Annotated[
         list[str],
-        typer.Argument(
-            metavar="SOURCES",
-            help="DataComp's metadata (.parquet with .npz beside), or output folders of clip-retrieval.",
+        argument(
+            "SOURCES", "DataComp's metadata (.parquet with .npz beside), or output folders of clip-retrieval."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="EMBEDDINGS", help="Folder for the embeddings.")],
+    out: Annotated[Path, option("EMBEDDINGS", "Folder for the embeddings.")],
     vectors: Annotated[
-        str,
-        typer.Option(
-            metavar="l14|b32|NAME", help="Which of DataComp's vectors; NAME stands for NAME_img and NAME_txt."
-        ),
+        str, option("l14|b32|NAME", "Which of DataComp's vectors; NAME stands for NAME_img and NAME_txt.")
     ] = "l14",
     model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Model that made the vectors.  [default: known for l14 and b32]"),
+        str | None, option("NAME", "Model that made the vectors.  [default: known for l14 and b32]")
     ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="Weights of the model.")] = None,
+    pretrained: Annotated[str | None, option("TAG", "Weights of the model.")] = None,
     dtype: Annotated[
-        str,
-        typer.Option(metavar="fp16|int8", help="Form of the stored vectors; int8 takes half the space."),
+        str, option("fp16|int8", "Form of the stored vectors; int8 takes half the space.")
     ] = "fp16",
     scale: Annotated[
-        float,
-        typer.Option(
-            metavar="FACTOR",
-            help="Factor of the cosines in the model's loss; 100 for OpenAI's and LAION's.",
-        ),
+        float, option("FACTOR", "Factor of the cosines in the model's loss; 100 for OpenAI's and LAION's.")
     ] = 100.0,
-    bias: Annotated[
-        float, typer.Option(metavar="NUMBER", help="What the loss adds to them; 0 but for sigmoid losses.")
-    ] = 0.0,
+    bias: Annotated[float, option("NUMBER", "What the loss adds to them; 0 but for sigmoid losses.")] = 0.0,
     uid: Uid = None,
     key: Key = None,
     shards: PairShards = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Json, as_tuple
+from thresher.cli.options import Json, argument, as_tuple, flag, option
 from thresher.cli.progress import bar
 from thresher.cli.text import quarantine_lines, show, show_json, warn
 from thresher.tables import duration, rate
@@ -14,61 +14,52 @@ from thresher.tables import duration, rate
 if TYPE_CHECKING:
     from thresher.scores.imported.row_chunks import Filled
 
-Uid = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Column of the uids (32 hexadecimal digits).  [default: uid]"),
-]
+Uid = Annotated[str | None, option("COLUMN", "Column of the uids (32 hexadecimal digits).  [default: uid]")]
 Key = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column of keys or image paths, in place of uids; needs --shards.  [default: key or image_path, "
+    option(
+        "COLUMN",
+        "Column of keys or image paths, in place of uids; needs --shards.  [default: key or image_path, "
         "where there is no uid]",
     ),
 ]
 PairShards = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="SHARDS",
-        help="Shards of the pairs: rows about other pairs are left out, and pairs without a row are counted.",
+    option(
+        "SHARDS",
+        "Shards of the pairs: rows about other pairs are left out, and pairs without a row are counted.",
     ),
 ]
 
 
 def import_scores(
     sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCES", help="Parquet files, or folders of them; patterns in quotes."),
+        list[str], argument("SOURCES", "Parquet files, or folders of them; patterns in quotes.")
     ],
-    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    out: Annotated[Path, option("SCORES", "Folder for the scores.")],
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="[NAME=]COLUMN",
-            help="A column of scores, and what to call it. Repeat it.  [default: DataComp's CLIP scores "
+        option(
+            "[NAME=]COLUMN",
+            "A column of scores, and what to call it. Repeat it.  [default: DataComp's CLIP scores "
             "where they are there, else every column of floating-point numbers]",
         ),
     ] = None,
     rule: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="basic|laion",
-            help="A published filter applied to the columns that are there: a column of 1 (kept) and 0.",
+        option(
+            "basic|laion",
+            "A published filter applied to the columns that are there: a column of 1 (kept) and 0.",
         ),
     ] = None,
     carry: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Another column to keep as it is, such as sha256."),
+        list[str] | None, option("COLUMN", "Another column to keep as it is, such as sha256.")
     ] = None,
     uid: Uid = None,
     key: Key = None,
     shards: PairShards = None,
     first: Annotated[
-        bool,
-        typer.Option(
-            "--first",
-            help="Of rows of one uid with other scores take the first; else they are refused.",
-        ),
+        bool, flag("--first", "Of rows of one uid with other scores take the first; else they are refused.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from thresher.cli.options import argument, flag
 from thresher.cli.text import show
 from thresher.errors import InputError
 
 
 def init(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="File to write.")] = Path(
-        "config.toml"
-    ),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    config: Annotated[Path, argument("CONFIG.toml", "File to write.")] = Path("config.toml"),
+    force: Annotated[bool, flag("--force", "Replace a file of that name.")] = False,
 ) -> None:
     """Write a config to start from, with every key explained.
 

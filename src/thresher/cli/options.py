@@ -20,63 +20,59 @@ if TYPE_CHECKING:
     from thresher.pipeline.config import Config
     from thresher.train.settings import TrainingConfig
 
+
+def option(metavar: str, help: str, **bounds: Any) -> Any:
+    """An option: what stands for its value on the command's page, and what it means."""
+    return typer.Option(metavar=metavar, help=help, **bounds)
+
+
+def flag(names: str, help: str) -> Any:
+    """An option without a value."""
+    return typer.Option(names, help=help)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """An argument, as `option`."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
 Shards = Annotated[
-    list[str],
-    typer.Argument(metavar="SHARDS", help="Tar files, folders or tables of pairs; patterns in quotes."),
+    list[str], argument("SHARDS", "Tar files, folders or tables of pairs; patterns in quotes.")
 ]
-Workers = Annotated[
-    int, typer.Option(min=0, metavar="PROCESSES", help="Processes that decode images; 0 uses none.")
-]
+Workers = Annotated[int, option("PROCESSES", "Processes that decode images; 0 uses none.", min=0)]
 Exclude = Annotated[
     Path | None,
-    typer.Option(
-        metavar="UIDS",
-        help="Pairs never to use (opt-outs, unsafe pairs, evaluation images): their uids as text, one a "
+    option(
+        "UIDS",
+        "Pairs never to use (opt-outs, unsafe pairs, evaluation images): their uids as text, one a "
         "line, as .npy (u8,u8) or as a Parquet column uid. Refused beside a config that names a list.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Device = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="auto (a GPU where there is one), cpu, cuda or cuda:N."),
-]
-ConfigFile = Annotated[
-    Path, typer.Argument(metavar="CONFIG.toml", help="Settings; `thresher init` writes them to start from.")
-]
+Json = Annotated[bool, flag("--json", "Print the result as JSON on stdout.")]
+Device = Annotated[str | None, option("NAME", "auto (a GPU where there is one), cpu, cuda or cuda:N.")]
+ConfigFile = Annotated[Path, argument("CONFIG.toml", "Settings; `thresher init` writes them to start from.")]
 
 Value = TypeVar("Value")
 
-Zeroshot = Annotated[
-    list[str] | None,
-    typer.Option(metavar="SHARDS", help="Labelled images for zero-shot accuracy."),
-]
-Retrieval = Annotated[
-    list[str] | None, typer.Option(metavar="SHARDS", help="Images with captions for retrieval recall.")
-]
-LabelKey = Annotated[
-    str | None,
-    typer.Option(metavar="KEY", help="Key of the label in each pair's json.  [default: class]"),
-]
+Zeroshot = Annotated[list[str] | None, option("SHARDS", "Labelled images for zero-shot accuracy.")]
+Retrieval = Annotated[list[str] | None, option("SHARDS", "Images with captions for retrieval recall.")]
+LabelKey = Annotated[str | None, option("KEY", "Key of the label in each pair's json.  [default: class]")]
 Template = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Caption of a class, {} is its name; repeat it for several.  [default: a photo of a {}.]",
-    ),
+    option("TEXT", "Caption of a class, {} is its name; repeat it for several.  [default: a photo of a {}.]"),
 ]
 
 Executor = Annotated[
     str,
-    typer.Option(
-        metavar="local|ray",
-        help="Where the work is done: on this machine, or on a Ray cluster. The files are the same.",
+    option(
+        "local|ray", "Where the work is done: on this machine, or on a Ray cluster. The files are the same."
     ),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="Head of the Ray cluster, or auto for the one of this machine.  [default: RAY_ADDRESS, else a "
+    option(
+        "HOST:PORT",
+        "Head of the Ray cluster, or auto for the one of this machine.  [default: RAY_ADDRESS, else a "
         "Ray that starts here and ends with the run]",
     ),
 ]
@@ -88,24 +84,18 @@ SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
 
 FlopsPerSample = Annotated[
     str | None,
-    typer.Option(
-        metavar="FLOPS|MODEL",
-        help="Training FLOPs of one sample seen, or an open_clip model to count them on; for budgets in "
+    option(
+        "FLOPS|MODEL",
+        "Training FLOPs of one sample seen, or an open_clip model to count them on; for budgets in "
         "FLOPs or GPU-hours.  [default: as the runs tell]",
     ),
 ]
 DeviceFlops = Annotated[
     str | None,
-    typer.Option(
-        metavar="FLOPS|DEVICE",
-        help=f"Peak FLOP/s of one GPU, or its name ({', '.join(DEVICES)}); for GPU-hours.",
-    ),
+    option("FLOPS|DEVICE", f"Peak FLOP/s of one GPU, or its name ({', '.join(DEVICES)}); for GPU-hours."),
 ]
 Mfu = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", help=f"Share of that peak which training reaches.  [default: {USUAL_MFU:g}]"
-    ),
+    float | None, option("SHARE", f"Share of that peak which training reaches.  [default: {USUAL_MFU:g}]")
 ]
 
 
@@ -118,7 +108,7 @@ def from_key(section: type[Section], key: str, metavar: str, **bounds: Any) -> A
             words.append(f"One of {', '.join(kind.names)}.")
     if not field.is_required() and field.default is not None:
         words.append(f" [default: {field.default}]")
-    return typer.Option(metavar=metavar, help=" ".join(words), **bounds)
+    return option(metavar, " ".join(words), **bounds)
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:

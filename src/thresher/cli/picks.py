@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.text import show, show_json
 
 
 def picks(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `thresher train` wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the subset.")],
-    format: Annotated[
-        str, typer.Option(metavar="FORMAT", help="npy (as DataComp reads it) or parquet.")
-    ] = "npy",
+    run: Annotated[Path, argument("RUN", "Folder that `thresher train` wrote.")],
+    out: Annotated[Path, option("DIR", "Folder for the subset.")],
+    format: Annotated[str, option("FORMAT", "npy (as DataComp reads it) or parquet.")] = "npy",
     as_json: Json = False,
 ) -> None:
     """Turn the pairs that a run chose into a subset.

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, flops_of, price_of
+from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, argument, flops_of, option, price_of
 from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
@@ -15,37 +13,37 @@ if TYPE_CHECKING:
 
 
 def plan(
-    laws: Annotated[Path, typer.Argument(metavar="LAWS.json", help="Laws that `thresher fit` wrote.")],
+    laws: Annotated[Path, argument("LAWS.json", "Laws that `thresher fit` wrote.")],
     budget: Annotated[
         list[str],
-        typer.Option(
-            metavar="BUDGET",
-            help="Samples that the real run sees, repeats counted (32M), its FLOPs (1e18FLOPs, '3.2 EFLOPs') "
+        option(
+            "BUDGET",
+            "Samples that the real run sees, repeats counted (32M), its FLOPs (1e18FLOPs, '3.2 EFLOPs') "
             "or its GPU-hours (100gpu-h); repeat it for several.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PLAN.json", help="File for the plan.")],
+    out: Annotated[Path, option("PLAN.json", "File for the plan.")],
     pools: Annotated[
         Path | None,
-        typer.Option(
-            metavar="POOLS",
-            help="Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the runs]",
+        option(
+            "POOLS",
+            "Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the runs]",
         ),
     ] = None,
     weights: Annotated[
         str,
-        typer.Option(
-            metavar="KIND",
-            help="subsets (whole pools, drawn uniformly over their pairs), continuous (free weights) or both "
+        option(
+            "KIND",
+            "subsets (whole pools, drawn uniformly over their pairs), continuous (free weights) or both "
             "(free weights where they add more than the tolerance).",
         ),
     ] = "subsets",
     tolerance: Annotated[
         float | None,
-        typer.Option(
+        option(
+            "ERROR",
+            "Errors closer than this count as equal.  [default: 0.001 (.1 points); 0.005 for a loss]",
             min=0.0,
-            metavar="ERROR",
-            help="Errors closer than this count as equal.  [default: 0.001 (.1 points); 0.005 for a loss]",
         ),
     ] = None,
     flops_per_sample: FlopsPerSample = None,
@@ -53,24 +51,19 @@ def plan(
     mfu: Mfu = None,
     runs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUNS",
-            help="Ledger of all probe runs, for their FLOPs.  [default: the runs of LAWS.json]",
-        ),
+        option("RUNS", "Ledger of all probe runs, for their FLOPs.  [default: the runs of LAWS.json]"),
     ] = None,
     flops_per_pair: Annotated[
         str | None,
-        typer.Option(
-            metavar="FLOPS|MODEL",
-            help="FLOPs of scoring one pair, or the open_clip model that scored it; charged for every pair "
+        option(
+            "FLOPS|MODEL",
+            "FLOPs of scoring one pair, or the open_clip model that scored it; charged for every pair "
             "of POOLS.",
         ),
     ] = None,
     params: Annotated[
         str | None,
-        typer.Option(
-            metavar="COUNT", help="Parameters of the model to plan for (151M), where the laws depend on them."
-        ),
+        option("COUNT", "Parameters of the model to plan for (151M), where the laws depend on them."),
     ] = None,
     as_json: Json = False,
 ) -> None:

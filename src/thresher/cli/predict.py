@@ -5,9 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, price_of
+from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, argument, flag, option, price_of
 from thresher.cli.text import show, show_json, warn
 from thresher.errors import InputError
 
@@ -19,49 +17,45 @@ _FORMS = ("formula", "published")
 
 def predict(
     laws: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LAWS.json", help="Laws that `thresher fit` wrote, or a file with known parameters."
-        ),
+        Path, argument("LAWS.json", "Laws that `thresher fit` wrote, or a file with known parameters.")
     ],
     mix: Annotated[
         list[str],
-        typer.Option(
-            metavar="MIX",
-            help="Pools to draw from, uniformly over their pairs ('0-10% + 10-20%'), or with weights ('0.7 x "
+        option(
+            "MIX",
+            "Pools to draw from, uniformly over their pairs ('0-10% + 10-20%'), or with weights ('0.7 x "
             "0-10% + 0.3 x 10-20%'); repeat it for several.",
         ),
     ],
     budget: Annotated[
         list[str],
-        typer.Option(
-            metavar="BUDGET",
-            help="Samples seen by the run, repeats counted (32M), its FLOPs (1e18FLOPs) or its GPU-hours "
+        option(
+            "BUDGET",
+            "Samples seen by the run, repeats counted (32M), its FLOPs (1e18FLOPs) or its GPU-hours "
             "(100gpu-h); repeat it for several.",
         ),
     ],
     pools: Annotated[
         Path | None,
-        typer.Option(
-            metavar="POOLS",
-            help="Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the laws]",
+        option(
+            "POOLS",
+            "Folder of the pools, or its pools.json, for their sizes.  [default: the sizes in the laws]",
         ),
     ] = None,
     params: Annotated[
-        str | None,
-        typer.Option(metavar="COUNT", help="Parameters of the model (151M), where the laws depend on them."),
+        str | None, option("COUNT", "Parameters of the model (151M), where the laws depend on them.")
     ] = None,
     flops_per_sample: FlopsPerSample = None,
     device_flops: DeviceFlops = None,
     mfu: Mfu = None,
     with_noise: Annotated[
-        bool, typer.Option("--with-noise", help="Add the noise of a single run to the intervals.")
+        bool, flag("--with-noise", "Add the noise of a single run to the intervals.")
     ] = False,
     form: Annotated[
         str,
-        typer.Option(
-            metavar="FORM",
-            help="formula (the irreducible error is added last) or published (it wears off with repeats, as "
+        option(
+            "FORM",
+            "formula (the irreducible error is added last) or published (it wears off with repeats, as "
             "in the code of arXiv 2404.07177; only to compare with its table).",
         ),
     ] = "formula",

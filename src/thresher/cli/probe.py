@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from thresher.cli.options import (
     Device,
     DeviceFlops,
@@ -18,10 +16,13 @@ from thresher.cli.options import (
     Retrieval,
     Template,
     Zeroshot,
+    argument,
     as_tuple,
     evaluation,
+    flag,
     from_key,
     one_exclude_list,
+    option,
     override,
     price_of,
 )
@@ -34,41 +35,40 @@ if TYPE_CHECKING:
     from thresher.budget import Price
     from thresher.pipeline.config import Config
 
-Shards = Annotated[list[str] | None, typer.Option(metavar="SHARDS", help="Where the pairs are.")]
+Shards = Annotated[list[str] | None, option("SHARDS", "Where the pairs are.")]
 
 
 def probe(
-    pools: Annotated[Path, typer.Argument(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
+    pools: Annotated[Path, argument("POOLS", "Folder that `thresher cut` wrote.")],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="RUNS.jsonl", help="Ledger to which finished runs are added; needed to train."),
+        Path | None, option("RUNS.jsonl", "Ledger to which finished runs are added; needed to train.")
     ] = None,
     shards: Shards = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CONFIG.toml",
-            help="Take what no option says from its sections [probe] and [evaluate], the targets from "
+        option(
+            "CONFIG.toml",
+            "Take what no option says from its sections [probe] and [evaluate], the targets from "
             "[plan], shards and exclude list from [shards] (which --exclude may not be given beside).",
         ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="BUDGET",
-            help="Budget of a real run (32M, 1e18FLOPs, 100gpu-h) whose repetition the probes copy; repeat "
+        option(
+            "BUDGET",
+            "Budget of a real run (32M, 1e18FLOPs, 100gpu-h) whose repetition the probes copy; repeat "
             "it for several.",
         ),
     ] = None,
     scale: Annotated[float | None, from_key(Probe, "scale", "SHARE", min=0, max=1)] = None,
     fraction: Annotated[
         list[float] | None,
-        typer.Option(
+        option(
+            "SHARE",
+            "Share of every pool that probes draw from; repeat it for several.  [default: that of "
+            "--scale, where pairs come back as often as at the target, and 1, where they are fresh]",
             min=0,
             max=1,
-            metavar="SHARE",
-            help="Share of every pool that probes draw from; repeat it for several.  [default: that of "
-            "--scale, where pairs come back as often as at the target, and 1, where they are fresh]",
         ),
     ] = None,
     model: Annotated[str | None, from_key(Probe, "model", "NAME")] = None,
@@ -78,41 +78,36 @@ def probe(
     template: Template = None,
     metric: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Error to record: zeroshot_error, retrieval_error, recall_error, mrr_error, retrieval_loss "
+        option(
+            "NAME",
+            "Error to record: zeroshot_error, retrieval_error, recall_error, mrr_error, retrieval_loss "
             "or average_error.  [default: zeroshot_error, or retrieval_error without --zeroshot]",
         ),
     ] = None,
     jobs: Annotated[int | None, from_key(Probe, "jobs", "N", min=1)] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(
-            min=0, metavar="N", help="Seed; repeat it to learn how much runs differ by chance.  [default: 0]"
-        ),
+        option("N", "Seed; repeat it to learn how much runs differ by chance.  [default: 0]", min=0),
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for trials/ (checkpoints, results) and cache/ (decoded images).  [default: that of "
+        option(
+            "DIR",
+            "Folder for trials/ (checkpoints, results) and cache/ (decoded images).  [default: that of "
             "RUNS.jsonl]",
         ),
     ] = None,
     device: Device = None,
     exclude: Exclude = None,
     suggest: Annotated[
-        bool, typer.Option("--suggest", help="Train nothing; rank the runs that could be made next.")
+        bool, flag("--suggest", "Train nothing; rank the runs that could be made next.")
     ] = False,
-    laws: Annotated[
-        Path | None,
-        typer.Option(metavar="LAWS.json", help="Laws of the runs so far, with --suggest."),
-    ] = None,
+    laws: Annotated[Path | None, option("LAWS.json", "Laws of the runs so far, with --suggest.")] = None,
     budget: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="BUDGET",
-            help="Budget to plan for (32M, 1e18FLOPs, 100gpu-h), with --suggest; repeat it for several.  "
+        option(
+            "BUDGET",
+            "Budget to plan for (32M, 1e18FLOPs, 100gpu-h), with --suggest; repeat it for several.  "
             "[default: [plan] of CONFIG]",
         ),
     ] = None,

@@ -3,32 +3,26 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.text import show, show_json
 from thresher.errors import InputError
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Workdir of a run, finished or not.")],
+    folder: Annotated[Path, argument("DIR", "Workdir of a run, finished or not.")],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="REPORT.html", help="Page to write.  [default: report.html in DIR]"),
+        Path | None, option("REPORT.html", "Page to write.  [default: report.html in DIR]")
     ] = None,
     shards: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SHARDS", help="Where the pairs are now, if the shards were moved."),
+        list[str] | None, option("SHARDS", "Where the pairs are now, if the shards were moved.")
     ] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Heading of the page.")] = "Thresher report",
-    gallery: Annotated[int, typer.Option(min=0, metavar="PAIRS", help="Pairs shown of each pool.")] = 12,
+    title: Annotated[str, option("TEXT", "Heading of the page.")] = "Thresher report",
+    gallery: Annotated[int, option("PAIRS", "Pairs shown of each pool.", min=0)] = 12,
     pictures: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the figures as files, too; needs matplotlib."),
+        Path | None, option("FOLDER", "Folder for the figures as files, too; needs matplotlib.")
     ] = None,
     format: Annotated[
-        str | None,
-        typer.Option(metavar="FORMAT", help="Format of --pictures: svg or png.  [default: svg]"),
+        str | None, option("FORMAT", "Format of --pictures: svg or png.  [default: svg]")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import ConfigFile, Device, Exclude, Json, read_config
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, flag, read_config
 from thresher.cli.progress import sentences
 from thresher.cli.text import show, show_json
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def run(
     config: ConfigFile,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what each stage costs in time, disk and FLOPs, and stop."),
+        bool, flag("--dry-run", "Say what each stage costs in time, disk and FLOPs, and stop.")
     ] = False,
     device: Device = None,
     exclude: Exclude = None,

@@ -7,19 +7,19 @@ from typing import Annotated
 import typer
 
 from thresher.cli.guard import UNDONE
-from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers
+from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers, option
 from thresher.cli.progress import bar
 from thresher.cli.text import folder_record, folder_text, rate_of, show, show_json, warn
 
 
 def score(
     shards: Shards,
-    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    out: Annotated[Path, option("SCORES", "Folder for the scores.")],
     scorer: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME[:key=value,...]",
-            help="A scorer with its options: caption; clip with model, pretrained, device, batch_size and "
+        option(
+            "NAME[:key=value,...]",
+            "A scorer with its options: caption; clip with model, pretrained, device, batch_size and "
             "precision; dfn with network; image with feature; basic with language; laion with those of clip "
             "and language; tmars with those of clip, boxes and side; text_free with boxes and side. "
             "as=COLUMN renames its column. Repeat it for more columns.",
@@ -27,8 +27,7 @@ def score(
     ],
     device: Device = None,
     batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="PAIRS", help="Pairs a forward pass.  [default: the scorer's own]"),
+        int | None, option("PAIRS", "Pairs a forward pass.  [default: the scorer's own]", min=1)
     ] = None,
     workers: Workers = 2,
     executor: Executor = "local",

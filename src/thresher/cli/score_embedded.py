@@ -3,24 +3,20 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
 from thresher.cli.text import folder_record, folder_text, show, show_json, warn
 from thresher.tables import rate
 
 
 def score_embedded(
-    embeddings: Annotated[
-        Path, typer.Argument(metavar="EMBEDDINGS", help="Folder that `thresher embed` has filled.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="SCORES", help="Folder for the scores.")],
+    embeddings: Annotated[Path, argument("EMBEDDINGS", "Folder that `thresher embed` has filled.")],
+    out: Annotated[Path, option("SCORES", "Folder for the scores.")],
     scorer: Annotated[
         list[str],
-        typer.Option(
-            metavar="NAME[:key=value,...]",
-            help="A scorer with its options: clip; s-clip-loss with batch, repeats, temperature and seed; "
+        option(
+            "NAME[:key=value,...]",
+            "A scorer with its options: clip; s-clip-loss with batch, repeats, temperature and seed; "
             "normsim with target and p. as=COLUMN renames its column. Repeat it for more columns.",
         ),
     ],

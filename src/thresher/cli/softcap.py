@@ -3,28 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from thresher.cli.balance import Format, Out, Seed, Size
-from thresher.cli.options import Json
+from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
 from thresher.cli.text import show, show_json
 
 
 def softcap(
-    scores: Annotated[Path, typer.Argument(metavar="SCORES", help="Folder that `thresher score` wrote.")],
-    by: Annotated[str, typer.Option(metavar="COLUMN", help="Column of the scores.")],
+    scores: Annotated[Path, argument("SCORES", "Folder that `thresher score` wrote.")],
+    by: Annotated[str, option("COLUMN", "Column of the scores.")],
     size: Size,
     out: Out,
-    penalty: Annotated[
-        float, typer.Option(metavar="SCORE", help="What the score of a drawn pair loses.")
-    ] = 0.15,
-    temperature: Annotated[
-        float, typer.Option(metavar="SCORE", help="Divides the scores; small ones keep to the best.")
-    ] = 1.0,
+    penalty: Annotated[float, option("SCORE", "What the score of a drawn pair loses.")] = 0.15,
+    temperature: Annotated[float, option("SCORE", "Divides the scores; small ones keep to the best.")] = 1.0,
     batch: Annotated[
-        str | None,
-        typer.Option(metavar="SAMPLES", help="Draws a round; left out, so many that there are 1,280."),
+        str | None, option("SAMPLES", "Draws a round; left out, so many that there are 1,280.")
     ] = None,
     format: Format = "npy",
     seed: Seed = 0,

@@ -4,8 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from thresher.cli.options import (
     DeviceFlops,
     Exclude,
@@ -14,6 +12,8 @@ from thresher.cli.options import (
     Json,
     Mfu,
     RayAddress,
+    argument,
+    option,
     price_of,
 )
 from thresher.cli.progress import bar
@@ -21,47 +21,37 @@ from thresher.cli.text import show, show_json, warn
 
 
 def subset(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="Plan that `thresher plan` wrote.")],
+    plan: Annotated[Path, argument("PLAN.json", "Plan that `thresher plan` wrote.")],
     budget: Annotated[
-        str,
-        typer.Option(
-            metavar="BUDGET", help="One of the plan's budgets: its samples seen, FLOPs or GPU-hours."
-        ),
+        str, option("BUDGET", "One of the plan's budgets: its samples seen, FLOPs or GPU-hours.")
     ],
-    pools: Annotated[Path, typer.Option(metavar="POOLS", help="Folder that `thresher cut` wrote.")],
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder for the subset, or its address (s3://bucket/subset).")
-    ],
+    pools: Annotated[Path, option("POOLS", "Folder that `thresher cut` wrote.")],
+    out: Annotated[str, option("DIR", "Folder for the subset, or its address (s3://bucket/subset).")],
     format: Annotated[
         str,
-        typer.Option(
-            metavar="FORMAT",
-            help="npy (uids, as DataComp's resharder reads them), parquet (uid, pool, repeats) or shards "
+        option(
+            "FORMAT",
+            "npy (uids, as DataComp's resharder reads them), parquet (uid, pool, repeats) or shards "
             "(new tar files).",
         ),
     ] = "npy",
     shards: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SHARDS", help="Where the pairs are; needed for --format shards."),
+        list[str] | None, option("SHARDS", "Where the pairs are; needed for --format shards.")
     ] = None,
     candidate: Annotated[
-        str | None,
-        typer.Option(metavar="MIX", help="Another candidate of that budget, such as '0-10% + 10-20%'."),
+        str | None, option("MIX", "Another candidate of that budget, such as '0-10% + 10-20%'.")
     ] = None,
-    pairs_per_shard: Annotated[
-        str, typer.Option(metavar="PAIRS", help="Pairs in each tar file that is written.")
-    ] = "10000",
+    pairs_per_shard: Annotated[str, option("PAIRS", "Pairs in each tar file that is written.")] = "10000",
     index: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder that keeps the index of the shards for the next time."),
+        Path | None, option("DIR", "Folder that keeps the index of the shards for the next time.")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            metavar="PROCESSES",
-            help="Processes that index and write shards; 0 does it one after another here.  [default: 2, "
+        option(
+            "PROCESSES",
+            "Processes that index and write shards; 0 does it one after another here.  [default: 2, "
             "on Ray as many as fit]",
+            min=0,
         ),
     ] = None,
     flops_per_sample: FlopsPerSample = None,

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.options import ConfigFile, Device, Exclude, Json, from_key, override, with_options
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, from_key, option, override, with_options
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import show, show_json
 from thresher.train.settings import Train
@@ -16,8 +14,7 @@ def train(
     device: Device = None,
     exclude: Exclude = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder for the checkpoint.  [default: train in the workdir]"),
+        Path | None, option("DIR", "Folder for the checkpoint.  [default: train in the workdir]")
     ] = None,
     select: Annotated[str | None, from_key(Train, "select", "METHOD")] = None,
     criterion: Annotated[str | None, from_key(Train, "criterion", "NAME")] = None,
