@@ -5,7 +5,7 @@ from typing import Annotated
 
 from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.tables import percent
 
 Size = Annotated[str, option("SAMPLES", "Draws in the subset, such as 128M; met exactly.")]
@@ -65,13 +65,11 @@ def balance(
             seed=seed,
             progress=lambda done, total: step(done, total, "passes over the embeddings"),
         )
-    if as_json:
-        show_json({"folder": str(made.folder), **record_of(made)})
-        return
-    show(f"{made.num_unique:,} of {made.num_pool:,} pairs, {made.num_rows:,} draws, in {made.folder}")
-    for level in made.levels:
-        show(
-            f"{level.clusters:,} clusters: evenness {level.evenness_before:.3f} before, "
-            f"{level.evenness_after:.3f} after; largest {percent(level.largest_before, 1)} before, "
-            f"{percent(level.largest_after, 1)} after"
-        )
+    lines = [f"{made.num_unique:,} of {made.num_pool:,} pairs, {made.num_rows:,} draws, in {made.folder}"]
+    lines += [
+        f"{level.clusters:,} clusters: evenness {level.evenness_before:.3f} before, "
+        f"{level.evenness_after:.3f} after; largest {percent(level.largest_before, 1)} before, "
+        f"{percent(level.largest_after, 1)} after"
+        for level in made.levels
+    ]
+    answer({"folder": str(made.folder), **record_of(made)}, "\n".join(lines), as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from thresher.cli.options import Json, argument, option
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 from thresher.tables import columns as in_columns
 
 if TYPE_CHECKING:
@@ -71,11 +71,7 @@ def combine(
         name=name,
         l2=l2,
     )
-    warn(made.status)
-    if as_json:
-        show_json(_record(made))
-    else:
-        show(_text(made))
+    answer(_record(made), _text(made), as_json, warnings=made.status)
 
 
 def _record(made: "Combination") -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from thresher.cli.options import Exclude, Json, argument, as_tuple, numbers, option
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 from thresher.tables import columns, number
 
 
@@ -82,14 +82,11 @@ def cut(
             workers=2,
             progress=lambda done, total: step(done, total, "shards looked through"),
         )
-    warn(made.missing)
-    if as_json:
-        show_json(json.loads((made.folder / POOLS_FILE).read_bytes()))
-        return
     rows = [
         (pool.name, f"{pool.num_samples:,}", number(pool.score_min), number(pool.score_max))
         for pool in made.pools
     ]
-    show(columns(("pool", "pairs", f"lowest {made.by}", "highest"), rows))
-    for reason, count in made.dropped:
-        show(f"{count:,} pairs in no pool: {reason}")
+    lines = [columns(("pool", "pairs", f"lowest {made.by}", "highest"), rows)]
+    lines += [f"{count:,} pairs in no pool: {reason}" for reason, count in made.dropped]
+    record = json.loads((made.folder / POOLS_FILE).read_bytes())
+    answer(record, "\n".join(lines), as_json, warnings=made.missing)

@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.guard import UNDONE
 from thresher.cli.options import Exclude, Executor, Json, RayAddress, Shards, Workers, as_tuple, option
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 
 if TYPE_CHECKING:
     from thresher.curate.duplicates.dedup import DedupSummary
@@ -102,13 +99,9 @@ def dedup(
             ray_address=ray_address,
             progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
         )
-    warn(summary.status)
-    if as_json:
-        show_json(_record(summary))
-    else:
-        show(_text(summary, bool(evaluation) or exclude_near_embeddings is not None))
-    if summary.unreadable or not summary.num_pairs:
-        raise typer.Exit(UNDONE)
+    text = _text(summary, bool(evaluation) or exclude_near_embeddings is not None)
+    undone = bool(summary.unreadable) or not summary.num_pairs
+    answer(_record(summary), text, as_json, warnings=summary.status, undone=undone)
 
 
 def _record(summary: "DedupSummary") -> dict[str, object]:

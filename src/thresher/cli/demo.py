@@ -6,7 +6,7 @@ from typing import Annotated
 from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import sentences
 from thresher.cli.run import _record
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 
 
 def demo(
@@ -39,7 +39,4 @@ def demo(
     with sentences("demo") as progress:
         config = make_demo(folder, seed=seed, progress=progress)
         outcome = walk(load_config(config), progress=progress)
-    if as_json:
-        show_json(_record(outcome))
-    else:
-        show(summary(outcome, folder))
+    answer(_record(outcome), summary(outcome, folder), as_json)

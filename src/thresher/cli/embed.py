@@ -4,12 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.guard import UNDONE
 from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers, option
 from thresher.cli.progress import bar
-from thresher.cli.text import folder_record, folder_text, rate_of, show, show_json, warn
+from thresher.cli.text import answer, folder_record, folder_text, rate_of
 
 
 def embed(
@@ -80,10 +77,5 @@ def embed(
     if pretrained is None and not model.startswith(("local-dir:", "hf-hub:")):
         random = f"{model} has random weights, and its embeddings mean nothing; give --pretrained"
         summary = replace(summary, status=(*summary.status, random))
-    warn(summary.status)
-    if as_json:
-        show_json(folder_record(out, summary))
-    else:
-        show(folder_text(out, summary, have="embeddings", did="embedded"))
-    if summary.incomplete:
-        raise typer.Exit(UNDONE)
+    text = folder_text(out, summary, have="embeddings", did="embedded")
+    answer(folder_record(out, summary), text, as_json, warnings=summary.status, undone=summary.incomplete)

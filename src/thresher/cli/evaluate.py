@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from thresher.cli.options import Device, Json, LabelKey, Template, argument, as_tuple, evaluation, option
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.errors import InputError
 from thresher.tables import columns, error_text
 
@@ -87,11 +87,8 @@ def evaluate(
             work=work or Path(scratch),
             model=model,
         )
-    if as_json:
-        show_json(metrics)
-    else:
-        rows = [(name, error_text(value, loss=not _is_share(name))) for name, value in metrics.items()]
-        show(columns(("metric", "value"), rows))
+    rows = [(name, error_text(value, loss=not _is_share(name))) for name, value in metrics.items()]
+    answer(metrics, columns(("metric", "value"), rows), as_json)
 
 
 def _is_share(metric: str) -> bool:

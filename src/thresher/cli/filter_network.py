@@ -5,7 +5,7 @@ from typing import Annotated
 
 from thresher.cli.options import Device, Exclude, Json, argument, flag, option
 from thresher.cli.progress import is_first_rank, sentences
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 
 
 def filter_network(
@@ -71,12 +71,9 @@ def filter_network(
         folder = train_network(
             section, out, device=resolve_device(device or "auto"), cache=out / "cache", exclude=excluded
         )
-    if not is_first_rank():
-        return
-    if as_json:
-        show_json({"network": str(folder)})
-    else:
-        show(f"network: {folder}\nto rank pairs by it: thresher score SHARDS --scorer dfn:network={folder}")
+    if is_first_rank():
+        text = f"network: {folder}\nto rank pairs by it: thresher score SHARDS --scorer dfn:network={folder}"
+        answer({"network": str(folder)}, text, as_json)
 
 
 filter_network.__name__ = "filter-network"

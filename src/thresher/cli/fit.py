@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from thresher.cli.options import Json, argument, as_tuple, assignments, option
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 
 
 def fit(
@@ -89,11 +89,8 @@ def fit(
         intervals=intervals,
     )
     save_laws(out, fitted)
-    warn(fitted.warnings)
-    if as_json:
-        show_json(_without_draws(laws_to_record(fitted)))
-    else:
-        show(laws_text(fitted))
+    record = _without_draws(laws_to_record(fitted))
+    answer(record, laws_text(fitted), as_json, warnings=fitted.warnings)
 
 
 def _without_draws(record: dict[str, Any]) -> dict[str, Any]:

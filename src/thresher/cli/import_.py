@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from thresher.cli.options import Json, argument, as_tuple, flag, option
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.errors import InputError
 
 PATTERN_OF_ALL = "*"
@@ -134,10 +134,8 @@ def import_(
         number_seeds=number_seeds,
     )
     num_new = append_runs(out, runs)
-    if as_json:
-        show_json([run_to_record(run) for run in runs])
-    else:
-        show(f"{runs_text(runs)}\n\n{len(runs):,} runs, {num_new:,} of them new in {out}")
+    text = f"{runs_text(runs)}\n\n{len(runs):,} runs, {num_new:,} of them new in {out}"
+    answer([run_to_record(run) for run in runs], text, as_json)
 
 
 import_.__name__ = "import"  # a keyword of Python, and the name of the command

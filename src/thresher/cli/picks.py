@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from thresher.cli.options import Json, argument, option
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 
 
 def picks(
@@ -28,7 +28,5 @@ def picks(
     from thresher.train.picks import export_picks
 
     summary = export_picks(run, out, format=format)
-    if as_json:
-        show_json({"folder": str(summary.folder), "unique": summary.num_unique, "rows": summary.num_rows})
-    else:
-        show(f"{summary.num_unique} pairs, {summary.num_rows} draws, in {summary.folder}")
+    record = {"folder": str(summary.folder), "unique": summary.num_unique, "rows": summary.num_rows}
+    answer(record, f"{summary.num_unique} pairs, {summary.num_rows} draws, in {summary.folder}", as_json)

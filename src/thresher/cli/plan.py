@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, argument, flops_of, option, price_of
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,13 +105,8 @@ def plan(
         tolerance=tolerance,
     )
     save_plan(out, made)
-    if pools is not None:
-        warn(missing_pairs(pools))
-    warn(made.status)
-    if as_json:
-        show_json(plan_to_record(made))
-    else:
-        show(plan_text(made))
+    missing = missing_pairs(pools) if pools is not None else ()
+    answer(plan_to_record(made), plan_text(made), as_json, warnings=(*missing, *made.status))
 
 
 def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: str | None) -> "Costs":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from thresher.cli.options import DeviceFlops, FlopsPerSample, Json, Mfu, argument, flag, option, price_of
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer, warn
 from thresher.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,10 +105,8 @@ def predict(
             predicted.append((text, one))
     if form == "published":
         warn(["d wears off with repeats in these numbers, as in the published code; plan by the formula."])
-    if as_json:
-        show_json([{"mix": text, **asdict(one)} for text, one in predicted])
-    else:
-        show(_table(predicted))
+    record = [{"mix": text, **asdict(one)} for text, one in predicted]
+    answer(record, _table(predicted), as_json)
 
 
 def _table(predicted: Sequence[tuple[str, "Prediction"]]) -> str:

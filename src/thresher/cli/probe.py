@@ -27,7 +27,7 @@ from thresher.cli.options import (
     price_of,
 )
 from thresher.cli.progress import is_first_rank, sentences
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.errors import InputError
 from thresher.train.settings import Probe
 
@@ -172,7 +172,8 @@ def probe(
     measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
     left_out = one_exclude_list(config, settings, exclude)
 
-    from thresher.planning.runs.record import run_to_record
+    from thresher.planning.runs.record import is_loss, run_to_record
+    from thresher.tables import error_text
     from thresher.train.probe.stage import run_probes
 
     with sentences("probe") as progress:
@@ -190,15 +191,10 @@ def probe(
         )
     if not is_first_rank():
         return
-    if as_json:
-        show_json([run_to_record(run) for run in runs])
-    else:
-        from thresher.planning.runs.record import is_loss
-        from thresher.tables import error_text
-
-        best = min(runs, key=lambda run: run.error)
-        lowest = error_text(best.error, is_loss(best.metric))
-        show(f"{len(runs)} measurements in {out}; the lowest {best.metric} is {lowest} ({best.run})")
+    best = min(runs, key=lambda run: run.error)
+    lowest = error_text(best.error, is_loss(best.metric))
+    text = f"{len(runs)} measurements in {out}; the lowest {best.metric} is {lowest} ({best.run})"
+    answer([run_to_record(run) for run in runs], text, as_json)
 
 
 def _suggest(
@@ -220,7 +216,4 @@ def _suggest(
     if not budgets:
         raise InputError("say what to plan for with --budget, such as --budget 32M --budget 128M")
     found = api.suggest(load_laws(laws), budgets, sizes=pools, price=price)
-    if as_json:
-        show_json([asdict(suggestion) for suggestion in found])
-    else:
-        show(str(found))
+    answer([asdict(suggestion) for suggestion in found], str(found), as_json)

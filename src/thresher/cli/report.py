@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from thresher.cli.options import Json, argument, option
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.errors import InputError
 
 
@@ -59,7 +59,5 @@ def report(
         title=title,
         gallery=gallery,
     )
-    if as_json:
-        show_json({"report": str(page), "pictures": [str(path) for path in drawn]})
-    else:
-        show("\n".join(str(path) for path in (page, *drawn)))
+    paths = [str(path) for path in (page, *drawn)]
+    answer({"report": paths[0], "pictures": paths[1:]}, "\n".join(paths), as_json)

@@ -3,12 +3,9 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.guard import UNDONE
 from thresher.cli.options import ConfigFile, Device, Exclude, Json, flag, read_config
 from thresher.cli.progress import sentences
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 
 if TYPE_CHECKING:
     from thresher.pipeline.run import Outcome
@@ -50,19 +47,15 @@ def run(
 
         with sentences("dry run"):
             rows = [asdict(row) for row in estimate(settings)]
-        show_json(rows) if as_json else show(estimate_text(rows))
+        answer(rows, estimate_text(rows), as_json)
         return
 
     from thresher.pipeline.run import run as walk
 
     with sentences("run") as progress:
         outcome = walk(settings, progress=progress)
-    if as_json:
-        show_json(_record(outcome))
-    else:
-        show(f"{plan_text(outcome.plan)}\n\nreport: {outcome.report}")
-    if outcome.scores.unreadable:
-        raise typer.Exit(UNDONE)
+    text = f"{plan_text(outcome.plan)}\n\nreport: {outcome.report}"
+    answer(_record(outcome), text, as_json, undone=bool(outcome.scores.unreadable))
 
 
 def _record(outcome: "Outcome") -> dict[str, object]:
@@ -70,6 +63,6 @@ def _record(outcome: "Outcome") -> dict[str, object]:
 
     return {
         "workdir": str(outcome.workdir),
-        "plan": plan_to_record(outcome.plan) if outcome.plan is not None else None,
+        "plan": plan_to_record(outcome.plan),
         "report": str(outcome.report),
     }

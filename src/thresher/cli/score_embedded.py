@@ -5,7 +5,7 @@ from typing import Annotated
 
 from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
-from thresher.cli.text import folder_record, folder_text, show, show_json, warn
+from thresher.cli.text import answer, folder_record, folder_text
 from thresher.tables import rate
 
 
@@ -51,11 +51,8 @@ def score_embedded(
                 f"{at.pairs:,.0f} pairs, {rate(at.pairs, at.seconds)}",
             ),
         )
-    warn(summary.status)
-    if as_json:
-        show_json(folder_record(out, summary))
-    else:
-        show(folder_text(out, summary, have="scores", did="scored"))
+    text = folder_text(out, summary, have="scores", did="scored")
+    answer(folder_record(out, summary), text, as_json, warnings=summary.status)
 
 
 score_embedded.__name__ = "score-embedded"

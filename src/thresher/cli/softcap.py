@@ -6,7 +6,7 @@ from typing import Annotated
 from thresher.cli.balance import Format, Out, Seed, Size
 from thresher.cli.options import Json, argument, option
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 
 
 def softcap(
@@ -50,7 +50,5 @@ def softcap(
             seed=seed,
             progress=lambda done, total: step(done, total, "draws"),
         )
-    if as_json:
-        show_json({"folder": str(made.folder), "unique": made.num_unique, "rows": made.num_rows})
-    else:
-        show(f"{made.num_unique:,} pairs, {made.num_rows:,} draws, in {made.folder}")
+    record = {"folder": str(made.folder), "unique": made.num_unique, "rows": made.num_rows}
+    answer(record, f"{made.num_unique:,} pairs, {made.num_rows:,} draws, in {made.folder}", as_json)

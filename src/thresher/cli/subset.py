@@ -17,7 +17,7 @@ from thresher.cli.options import (
     price_of,
 )
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json, warn
+from thresher.cli.text import answer
 
 
 def subset(
@@ -103,12 +103,9 @@ def subset(
             ray_address=ray_address,
             workers=workers,
         )
-    warn(load_pools(pools).missing)
-    if as_json:
-        show_json(asdict(written))
-        return
-    show(
+    lines = [
         f"{written.num_unique:,} pairs, {written.num_rows:,} samples a pass, as {written.format} in "
-        f"{written.folder}\n"
-    )
-    show("\n".join(written.how_to_train))
+        f"{written.folder}\n",
+        *written.how_to_train,
+    ]
+    answer(asdict(written), "\n".join(lines), as_json, warnings=load_pools(pools).missing)

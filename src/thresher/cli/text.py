@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from thresher.budget import epochs, format_count
+from thresher.cli.guard import UNDONE
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.tables import columns, duration, error_text, passes_text, rate, size
 
@@ -83,6 +84,22 @@ def quarantine_lines(count: int, reasons: Mapping[str, int]) -> list[str]:
         rest = sum(of for _, of in shown[SHOWN_REASONS:])
         lines.append(f"  {rest:,}  for {len(shown) - SHOWN_REASONS} other reasons")
     return lines
+
+
+def answer(
+    record: object, text: str, as_json: bool, *, warnings: Iterable[str] = (), undone: bool = False
+) -> None:
+    """Print warnings, and what a command found: `record` for programs or `text` for people.
+
+    Where something was left undone, the command ends with that exit code.
+    """
+    warn(warnings)
+    if as_json:
+        show_json(record)
+    else:
+        show(text)
+    if undone:
+        raise typer.Exit(UNDONE)
 
 
 def show(text: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from thresher.cli.options import ConfigFile, Device, Exclude, Json, from_key, option, override, with_options
 from thresher.cli.progress import is_first_rank, sentences
-from thresher.cli.text import show, show_json
+from thresher.cli.text import answer
 from thresher.train.settings import Train
 
 
@@ -70,9 +70,6 @@ def train(
 
     with sentences("train") as progress:
         folder = train_from_config(settings, progress=progress, out=out)
-    if not is_first_rank():
-        return
-    if as_json:
-        show_json({"checkpoint": str(folder)})
-    else:
-        show(f"checkpoint: {folder}\nin open_clip: create_model('local-dir:{folder}')")
+    if is_first_rank():
+        text = f"checkpoint: {folder}\nin open_clip: create_model('local-dir:{folder}')"
+        answer({"checkpoint": str(folder)}, text, as_json)
