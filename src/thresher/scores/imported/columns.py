@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from thresher.errors import InputError, nearest
-from thresher.scores.imported.pair_ids import Naming, Verdicts
+from thresher.scores.imported.pair_ids import Naming, Rows
 from thresher.scores.imported.parquet_files import ParquetSource, need_column
 from thresher.scores.rules import COLUMNS as RULE_COLUMNS
 from thresher.scores.rules import RULES, keep
@@ -122,18 +122,14 @@ def scores_of(table: pa.Table, column: Column) -> npt.NDArray[np.float32]:
     return scores
 
 
-def judge(scores: dict[str, npt.NDArray[np.float32]], verdicts: Verdicts) -> None:
+def judge(scores: dict[str, npt.NDArray[np.float32]], rows: Rows) -> None:
     """Refuse rows without any score; one that lacks some stays, with a remark for `cut`."""
     finite = {name: np.isfinite(values) for name, values in scores.items()}
     none = ~np.any(list(finite.values()), axis=0)
     for name, has in finite.items():
-        wrong = ~has & none
-        verdicts.refuse(
-            wrong & verdicts.kept,
-            [f"the score '{name}' is {_word(value)}" for value in scores[name][wrong & verdicts.kept]],
-        )
-        some = ~has & verdicts.kept
-        verdicts.remark(some, [f"the score '{name}' is {_word(value)}" for value in scores[name][some]])
+        for lacking, tell in ((~has & none, rows.refuse), (~has & ~none, rows.remark)):
+            values = scores[name][lacking & rows.kept]
+            tell(lacking, [f"the score '{name}' is {_word(value)}" for value in values])
 
 
 def _word(value: float) -> str:

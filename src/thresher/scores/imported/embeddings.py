@@ -15,21 +15,20 @@ import pyarrow as pa
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import check_dtype, embeddings_json, pack, write_vectors
-from thresher.scores.imported.joining import JOINED, OTHER_JOIN, Joining, join, joined
+from thresher.scores.imported.joining import join
 from thresher.scores.imported.layouts import VECTORS, files_of, layouts_of, one_dim, vectors_of
-from thresher.scores.imported.pair_ids import Naming, Verdicts, name_rows, refuse_repeats
-from thresher.scores.imported.parquet_files import ParquetSource, read_rows
+from thresher.scores.imported.pair_ids import Naming, Rows
+from thresher.scores.imported.parquet_files import ParquetSource, look_at_all, read_rows
 from thresher.scores.imported.row_chunks import (
+    JOINED,
     Filled,
+    Payload,
     Progress,
-    check_some_usable,
     fill_row_chunks,
+    filled,
     import_stage,
-    import_status,
-    look_at_all,
 )
 from thresher.scores.imported.vectors import Vectors, read_blocks
-from thresher.sharded.job import Made, Part, write_made
 
 ROWS_A_PART = 16_384
 
@@ -115,98 +114,54 @@ def import_embeddings(
     folder = Path(out)
     with folder_lock(folder):
         paths = [layout.table for layout in layouts]
-        seen, refused = look_at_all(paths, [files_of(layout) for layout in layouts])
-        usable, found = vectors_of(seen, layouts, refused)
-        check_some_usable(paths, usable, refused)
+        seen, found = vectors_of(look_at_all(paths, [files_of(layout) for layout in layouts]), layouts)
+        seen.check()
         dim = one_dim(found)
-        joining = join(usable, folder, uid=uid, key=key, shards=shards)
+        joining = join(seen.usable, folder, uid=uid, key=key, shards=shards)
         made_by = {"model": mark, "precision": PRECISION, "dtype": dtype, "dimensions": str(dim)}
-        run = fill_row_chunks(
-            folder,
-            paths,
-            (usable, refused),
-            EmbeddingWriter(found, joining, dtype).write,
-            stage=IMPORT_EMBEDDINGS,
-            made_by={**made_by, JOINED: joining.mark},
-            rows_a_part=ROWS_A_PART,
-            progress=progress,
-        )
+        run = fill_row_chunks(folder, seen, joining, _payload(found, made_by), progress)
         facts = {"model": model, "pretrained": pretrained, "fingerprint": mark, "precision": PRECISION}
         numbers = {"dim": dim, "scale": scale, "bias": bias, "flops_per_pair": 0.0}  # others have paid
-        filled = joined(
-            *(run, joining, sum(source.rows for source in usable)),
-            lambda filled: embeddings_json(filled.told, {**facts, "dtype": dtype, **numbers}),
-        )
-        num_pairs = 0 if joining.pairs is None else len(joining.pairs)
-        return EmbeddingImport(
-            filled=filled,
-            model=named,
-            fingerprint=mark,
-            dim=dim,
-            status=import_status(filled, num_pairs),
-        )
+        about = {**facts, "dtype": dtype, **numbers}
+        now = filled(run, seen, joining, lambda now: embeddings_json(now.told, about))
+        return EmbeddingImport(filled=now, model=named, fingerprint=mark, dim=dim, status=now.status)
 
 
-def _otherwise(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    differing = next((name for name in now if found.get(name) != now[name]), None)
+def _other_vectors(found: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    differing = next((name for name in now if name != JOINED and found.get(name) != now[name]), None)
     if differing is None:
         return None
-    remedy = "name another folder, or delete this one to import again"
-    if differing == JOINED:
-        return f"{OTHER_JOIN}; {remedy}"
     had = found.get(differing, "that is not known")
-    return f"was made with {differing} {had}, this run has {now[differing]}; {remedy}"
+    return f"was made with {differing} {had}, this run has {now[differing]}"
 
 
-IMPORT_EMBEDDINGS = import_stage("embeddings", _otherwise)
+IMPORT_EMBEDDINGS = import_stage("embeddings", _other_vectors)
 
 
-class EmbeddingWriter:
-    """Makes parts of the pieces of files."""
+def _payload(found: Mapping[int, tuple[Vectors, Vectors]], made_by: Mapping[str, str]) -> Payload:
+    """The vectors of rows, which are found by the number of the file."""
 
-    def __init__(
-        self,
-        found: Mapping[int, tuple[Vectors, Vectors]],
-        joining: Joining,
-        dtype: str,
-    ) -> None:
-        self._found = found
-        self._joining = joining
-        self._dtype = dtype
+    def read(
+        source: ParquetSource, naming: Naming, starts: frozenset[int]
+    ) -> Iterator[tuple[int, pa.Table, list[npt.NDArray[np.floating]]]]:
+        tables = read_rows(source.path, naming.columns, ROWS_A_PART, starts)
+        blocks = (read_blocks(array, ROWS_A_PART, starts) for array in found[source.number])
+        for (start, table), *vectors in zip(tables, *blocks, strict=True):
+            yield start, table, [vectors_nD for _, vectors_nD in vectors]
 
-    def write(self, source: ParquetSource, parts: Sequence[Part], rows_a_part: int) -> Iterator[Made]:
-        """Write some parts of a file, in their order."""
-        naming = self._joining.namings[source.number]
-        by_start = {part.rows.start: part for part in parts}
-        wanted = frozenset(by_start)
-        image, text = (read_blocks(array, rows_a_part, wanted) for array in self._found[source.number])
-        tables = read_rows(source.path, naming.columns, rows_a_part, wanted)
-        for (start, table), (_, image_nD), (_, text_nD) in zip(tables, image, text, strict=True):
-            yield self._write(source.path, by_start[start], table, naming, image_nD, text_nD)
-
-    def _write(
-        self,
-        path: str,
-        part: Part,
-        table: pa.Table,
-        naming: Naming,
-        image_nD: npt.NDArray[np.floating],
-        text_nD: npt.NDArray[np.floating],
-    ) -> Made:
-        verdicts = Verdicts(table.num_rows)
-        named = name_rows(table, naming, self._joining.pairs, path, verdicts)
-        refuse_repeats(named, part.rows.start, verdicts)
+    def take(part: Path, rows: Rows, vectors: list[npt.NDArray[np.floating]]) -> pa.Table:
+        rows.refuse_repeats()
         units = []
-        for what, vectors_nD in (("image", image_nD), ("text", text_nD)):
+        for what, vectors_nD in zip(("image", "text"), vectors, strict=True):
             unit_nD, finite, length_n = _unit(vectors_nD)
-            verdicts.refuse(~finite, f"the {what} vector is not finite")
-            verdicts.refuse(finite & (length_n == 0), f"the {what} vector has length 0")
+            rows.refuse(~finite, f"the {what} vector is not finite")
+            rows.refuse(finite & (length_n == 0), f"the {what} vector has length 0")
             units.append(unit_nD)
-        kept = np.flatnonzero(verdicts.kept)
-        stored = np.stack([_packed(unit_nD[kept], self._dtype) for unit_nD in units], axis=1)
-        write_vectors(part.path, stored)
-        rejects = verdicts.quarantine(named.table, named.known, path, part.rows.start, IMPORT_EMBEDDINGS.name)
-        return write_made(part, named.table.take(pa.array(kept)), rejects, IMPORT_EMBEDDINGS)
+        packed = [_packed(unit_nD[rows.kept], made_by["dtype"]) for unit_nD in units]
+        write_vectors(part, np.stack(packed, axis=1))
+        return rows.pairs
+
+    return Payload(stage=IMPORT_EMBEDDINGS, made_by=made_by, rows_a_part=ROWS_A_PART, read=read, take=take)
 
 
 def _unit(

@@ -6,10 +6,9 @@ Within a part a uid stands once. Marks of eight bytes are compared first, so the
 and of about `ROWS_AT_ONCE` pairs at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +17,8 @@ import pyarrow.parquet as pq
 from thresher.data.uids import uid_bytes
 from thresher.scores.imported.pair_ids import Naming, naming_of
 from thresher.scores.imported.parquet_files import ParquetSource
-from thresher.scores.imported.row_chunks import Filled
-from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of, write_missing_pairs
-from thresher.sharded.job import FolderRun, sum_up
-from thresher.sharded.parts import Stage, list_parts, read_stamp
-from thresher.sharded.summary import FolderSummary
-
-JOINED = "joined by"
-"""Name under which a part's stamp says how its rows found their pairs."""
-
-OTHER_JOIN = "was joined to other shards, or by other columns of uid or key, or carries other columns"
-"""How the part differs where that is not the same, to stand after its path."""
+from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of
+from thresher.sharded.parts import Stage, read_stamp
 
 INDEX = "index"
 """Folder, beside the parts, that keeps the index of the shards."""
@@ -70,25 +60,6 @@ def join(
     by_key = any(naming.uid is None for naming in namings.values())
     pairs = pairs_of(shards, cache=folder / INDEX, by_key=by_key) if shards else None
     return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, [uid, key, *also]))
-
-
-def joined(
-    run: FolderRun, joining: Joining, rows: int, describe: Callable[[Filled], dict[str, Any]]
-) -> Filled:
-    """What a folder holds that was filled from so many rows, which is written to its summary file.
-
-    Pairs of the shards that no row is about go to the quarantine.
-    """
-    missing, unreadable, plan = None, {}, run.plan
-    if joining.pairs is not None:
-        count = len(plan.sources)
-        missing = write_missing_pairs(plan.folder, list_parts(plan.folder), joining.pairs, plan.stage, count)
-        unreadable = joining.pairs.unreadable
-
-    def filled(summary: FolderSummary) -> Filled:
-        return Filled(summary=summary, rows=rows, missing=missing, unreadable_shards=unreadable)
-
-    return filled(sum_up(run, lambda summary: describe(filled(summary))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

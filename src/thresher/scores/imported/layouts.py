@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from thresher.data.files.location import filesystem, is_remote
 from thresher.data.patterns import expand_files
 from thresher.errors import InputError
-from thresher.scores.imported.parquet_files import BadFile, ParquetSource, find
+from thresher.scores.imported.parquet_files import BadFile, Sources, find
 from thresher.scores.imported.vectors import Vectors, look_at_vectors
 
 CLIP_RETRIEVAL = ("metadata", "img_emb", "text_emb")
@@ -99,11 +99,11 @@ def files_of(layout: Layout) -> tuple[str, ...]:
 
 
 def vectors_of(
-    sources: Sequence[ParquetSource], layouts: Sequence[Layout], refused: dict[int, str]
-) -> tuple[list[ParquetSource], dict[int, tuple[Vectors, Vectors]]]:
-    """The sources whose vectors fit, with them; why the others do not is added to `refused`."""
-    usable, found = [], {}
-    for source in sources:
+    seen: Sources, layouts: Sequence[Layout]
+) -> tuple[Sources, dict[int, tuple[Vectors, Vectors]]]:
+    """The vectors of the files that fit them, by number; files whose vectors do not are refused with them."""
+    refused, found = dict(seen.refused), {}
+    for source in seen.usable:
         layout = layouts[source.number]
         try:
             image, text = look_at_vectors(*layout.image), look_at_vectors(*layout.text)
@@ -117,10 +117,10 @@ def vectors_of(
                 raise BadFile(f"{image.shown} has {image.dim} dimensions, {text.shown} has {text.dim}")
         except BadFile as error:
             refused[source.number] = str(error)
-            continue
-        usable.append(source)
-        found[source.number] = (image, text)
-    return usable, found
+        else:
+            found[source.number] = (image, text)
+    usable = [source for source in seen.usable if source.number in found]
+    return replace(seen, usable=usable, refused=refused), found
 
 
 def one_dim(found: Mapping[int, tuple[Vectors, Vectors]]) -> int:

@@ -50,41 +50,6 @@ class Naming:
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
-class Verdicts:
-    """What becomes of the rows of a piece: each is kept, or has the reason why not."""
-
-    def __init__(self, num_rows: int) -> None:
-        self.kept: Mask = np.ones(num_rows, dtype=np.bool_)
-        self._reasons: dict[int, str] = {}
-
-    def refuse(self, rows: Mask, reasons: str | Sequence[str]) -> None:
-        """Drop rows; `reasons` is one for all, or one for each of them. The first reason of a row counts."""
-        self.remark(rows, reasons)
-        self.kept &= ~rows
-
-    def remark(self, rows: Mask, reasons: str | Sequence[str]) -> None:
-        """Give rows that are kept a place in the quarantine, for what they lack."""
-        places = np.flatnonzero(rows & self.kept)
-        texts = [reasons] * len(places) if isinstance(reasons, str) else reasons
-        for place, text in zip(places.tolist(), texts, strict=True):
-            self._reasons.setdefault(place, text)
-
-    def quarantine(self, named: pa.Table, known: Mask, path: str, start: int, stage: str) -> pa.Table:
-        """The quarantine table of the rows; `known` says which of them have a uid in `named`."""
-        places = np.array(sorted(self._reasons), dtype=np.int64)
-        rows = named.take(pa.array(places))
-        uids = pc.if_else(pa.array(known[places]), rows.column("uid"), pa.scalar(None, pa.string()))
-        columns = {
-            "shard": [path] * len(places),
-            "key": rows.column("key"),
-            "uid": uids,
-            "stage": [stage] * len(places),
-            "reason": [self._reasons[place] for place in places.tolist()],
-            "offset": places + start,
-        }
-        return pa.table(columns).cast(SCHEMA)
-
-
 def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs: bool) -> Naming:
     """How the rows of `source` tell their pair, by the columns that a person named or the usual ones.
 
@@ -126,105 +91,130 @@ def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """The rows of a piece with the pair of each.
+class Rows:
+    """The rows of a piece of a file: the pair of each, and whether it is kept or why not.
 
     Attributes:
-        table: Columns `ROW_COLUMNS`, one row for every row of the piece, refused or not.
+        table: Columns as they were read.
+        path: The file.
+        start: Place of the first row in it.
+        kept: Which rows are not refused.
+        pairs: Columns `ROW_COLUMNS`, one row for every row of the piece, refused or not.
         known: Which rows have a uid.
-        places: Place of each among the pairs of the shards; None without shards.
     """
 
-    table: pa.Table
-    known: Mask
-    places: npt.NDArray[np.int64] | None
+    def __init__(
+        self, table: pa.Table, naming: Naming, pairs: ShardPairs | None, path: str, start: int
+    ) -> None:
+        """Find the pairs; rows without one are refused.
 
+        Raises:
+            InputError: no row of the piece has a uid.
+        """
+        self.table = table
+        self.path = path
+        self.start = start
+        self.kept: Mask = np.ones(table.num_rows, dtype=np.bool_)
+        self._reasons: dict[int, str] = {}
+        if naming.status:
+            status = read_text(table.column(STATUS))[0].to_pylist()
+            failed = np.array([text not in ("", SUCCESS) for text in status], dtype=np.bool_)
+            self.refuse(failed, [f"its status is '{text}'" for text in status if text not in ("", SUCCESS)])
+        self.pairs, self.known = self._find(naming, pairs)
 
-def name_rows(
-    table: pa.Table, naming: Naming, pairs: ShardPairs | None, path: str, verdicts: Verdicts
-) -> Named:
-    """The pair of each row; rows without one are refused in `verdicts`.
+    def refuse(self, rows: Mask, reasons: str | Sequence[str]) -> None:
+        """Drop rows; `reasons` is one for all, or one for each of them. The first reason of a row counts."""
+        self.remark(rows, reasons)
+        self.kept &= ~rows
 
-    Raises:
-        InputError: no row of the piece has a uid.
-    """
-    num_rows = table.num_rows
-    if naming.status:
-        status = read_text(table.column(STATUS))[0].to_pylist()
-        failed = np.array([text not in ("", SUCCESS) for text in status], dtype=np.bool_)
-        verdicts.refuse(failed, [f"its status is '{text}'" for text in status if text not in ("", SUCCESS)])
-    keys, keys_valid = _texts(table, naming.key)
-    captions, captions_valid = _texts(table, naming.caption)
-    if naming.uid is not None:
-        uids, known = read_uids(table.column(naming.uid))
-        _refuse_unknown(table.column(naming.uid), known, naming.uid, path, verdicts)
-        places = None if pairs is None else np.where(known, pairs.of_uids(uids), ABSENT)
-        lacking = NO_SUCH_UID
-    else:
-        assert pairs is not None
-        names = keys.to_pylist()
-        places = pairs.of_names(names)
-        verdicts.refuse(~keys_valid, "the key is not valid UTF-8")
-        ambiguous = places == AMBIGUOUS
-        verdicts.refuse(ambiguous, "several pairs of the shards have this key")
-        known = places >= 0
-        lacking = NO_SUCH_KEY
-    if places is None:
-        columns = [uids, keys, pa.array([path] * num_rows, pa.string()), captions]
-        verdicts.refuse(~captions_valid, "the caption is not valid UTF-8")
-        return Named(table=pa.table(columns, names=list(ROW_COLUMNS)), known=known, places=None)
-    assert pairs is not None
-    verdicts.refuse(known & (places < 0) if naming.uid is not None else places == ABSENT, lacking)
-    found = pairs.table.take(pa.array(places, pa.int64(), mask=places < 0))
-    columns = [found.column(name) for name in ROW_COLUMNS]
-    if naming.uid is not None:
-        columns[0] = uids
-    columns[1] = pc.coalesce(columns[1], keys)
-    columns[2] = pc.fill_null(columns[2], path)
-    return Named(table=pa.table(columns, names=list(ROW_COLUMNS)), known=known, places=places)
+    def remark(self, rows: Mask, reasons: str | Sequence[str]) -> None:
+        """Give rows that are kept a place in the quarantine, for what they lack."""
+        places = np.flatnonzero(rows & self.kept)
+        texts = [reasons] * len(places) if isinstance(reasons, str) else reasons
+        for place, text in zip(places.tolist(), texts, strict=True):
+            self._reasons.setdefault(place, text)
 
-
-def refuse_repeats(named: Named, start: int, verdicts: Verdicts) -> list[tuple[int, int]]:
-    """Refuse all but the first of rows with one uid; (row, first row with its uid) of each refused."""
-    rows = np.flatnonzero(verdicts.kept)
-    uids = uid_bytes(named.table.column("uid").take(pa.array(rows)))
-    _, first, number = np.unique(uids, return_index=True, return_inverse=True)
-    firsts = first[number]
-    again = np.flatnonzero(firsts != np.arange(len(rows)))
-    firsts = rows[firsts[again]]
-    mask = np.zeros(len(verdicts.kept), dtype=np.bool_)
-    mask[rows[again]] = True
-    verdicts.refuse(
-        mask, [f"duplicate uid: row {start + row} of this file has it" for row in firsts.tolist()]
-    )
-    return list(zip(rows[again].tolist(), firsts.tolist(), strict=True))
-
-
-def _texts(table: pa.Table, column: str | None) -> tuple[pa.Array, Mask]:
-    if column is None:
-        return pa.array([""] * table.num_rows, pa.string()), np.ones(table.num_rows, dtype=np.bool_)
-    return read_text(table.column(column))
-
-
-def _refuse_unknown(column: pa.ChunkedArray, known: Mask, name: str, path: str, verdicts: Verdicts) -> None:
-    wrong = ~known & verdicts.kept
-    if not wrong.any():
-        return
-    shown = [_shown(column[int(row)]) for row in np.flatnonzero(wrong)]
-    if not known.any():
-        raise InputError(
-            f"the column {name!r} of {path} holds no uids: its first value is {shown[0]}, and a uid is 32 "
-            "hexadecimal digits; name their column with --uid, or a column of keys with --key and the shards "
-            "with --shards"
+    def refuse_repeats(self) -> list[tuple[int, int]]:
+        """Refuse all but the first of rows with one uid; (row, first row with its uid) of each refused."""
+        rows = np.flatnonzero(self.kept)
+        uids = uid_bytes(self.pairs.column("uid").take(pa.array(rows)))
+        _, first, number = np.unique(uids, return_index=True, return_inverse=True)
+        firsts = first[number]
+        again = np.flatnonzero(firsts != np.arange(len(rows)))
+        firsts = rows[firsts[again]]
+        mask = np.zeros(len(self.kept), dtype=np.bool_)
+        mask[rows[again]] = True
+        self.refuse(
+            mask, [f"duplicate uid: row {self.start + row} of this file has it" for row in firsts.tolist()]
         )
-    verdicts.refuse(
-        wrong,
-        [
-            "the row has no uid" if text == "null" else f"the uid {text} is not 32 hexadecimal digits"
-            for text in shown
-        ],
-    )
+        return list(zip(rows[again].tolist(), firsts.tolist(), strict=True))
+
+    def quarantine(self, stage: str) -> pa.Table:
+        """The quarantine table of the rows that are refused or remarked on."""
+        places = np.array(sorted(self._reasons), dtype=np.int64)
+        rows = self.pairs.take(pa.array(places))
+        uids = pc.if_else(pa.array(self.known[places]), rows.column("uid"), pa.scalar(None, pa.string()))
+        columns = {
+            "shard": [self.path] * len(places),
+            "key": rows.column("key"),
+            "uid": uids,
+            "stage": [stage] * len(places),
+            "reason": [self._reasons[place] for place in places.tolist()],
+            "offset": places + self.start,
+        }
+        return pa.table(columns).cast(SCHEMA)
+
+    def _find(self, naming: Naming, pairs: ShardPairs | None) -> tuple[pa.Table, Mask]:
+        """The pair of each row, and which rows have a uid."""
+        keys, keys_valid = self._texts(naming.key)
+        captions, captions_valid = self._texts(naming.caption)
+        if naming.uid is not None:
+            uids, known = read_uids(self.table.column(naming.uid))
+            self._refuse_unknown(known, naming.uid)
+            if pairs is None:
+                columns = [uids, keys, pa.array([self.path] * len(keys), pa.string()), captions]
+                self.refuse(~captions_valid, "the caption is not valid UTF-8")
+                return pa.table(columns, names=list(ROW_COLUMNS)), known
+            places = np.where(known, pairs.of_uids(uids), ABSENT)
+            self.refuse(known & (places < 0), NO_SUCH_UID)
+        else:
+            assert pairs is not None
+            places = pairs.of_names(keys.to_pylist())
+            self.refuse(~keys_valid, "the key is not valid UTF-8")
+            self.refuse(places == AMBIGUOUS, "several pairs of the shards have this key")
+            self.refuse(places == ABSENT, NO_SUCH_KEY)
+            known = places >= 0
+        found = pairs.table.take(pa.array(places, pa.int64(), mask=places < 0))
+        columns = [found.column(name) for name in ROW_COLUMNS]
+        if naming.uid is not None:
+            columns[0] = uids
+        columns[1] = pc.coalesce(columns[1], keys)
+        columns[2] = pc.fill_null(columns[2], self.path)
+        return pa.table(columns, names=list(ROW_COLUMNS)), known
+
+    def _texts(self, column: str | None) -> tuple[pa.Array, Mask]:
+        if column is None:
+            return pa.array([""] * len(self.kept), pa.string()), np.ones(len(self.kept), dtype=np.bool_)
+        return read_text(self.table.column(column))
+
+    def _refuse_unknown(self, known: Mask, name: str) -> None:
+        wrong = ~known & self.kept
+        if not wrong.any():
+            return
+        shown = [_shown(self.table.column(name)[int(row)]) for row in np.flatnonzero(wrong)]
+        if not known.any():
+            raise InputError(
+                f"the column {name!r} of {self.path} holds no uids: its first value is {shown[0]}, and a uid "
+                "is 32 hexadecimal digits; name their column with --uid, or a column of keys with --key and "
+                "the shards with --shards"
+            )
+        self.refuse(
+            wrong,
+            [
+                "the row has no uid" if text == "null" else f"the uid {text} is not 32 hexadecimal digits"
+                for text in shown
+            ],
+        )
 
 
 def _shown(value: pa.Scalar) -> str:

@@ -1,6 +1,6 @@
 """The Parquet files that scores and embeddings are imported from, looked at before anything is written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -38,6 +38,39 @@ class ParquetSource:
     rows: int
     schema: pa.Schema
     beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The files of an import.
+
+    Attributes:
+        paths: All that were named.
+        usable: Those that can be read.
+        refused: Places of the others among all, with the reason.
+    """
+
+    paths: Sequence[str]
+    usable: Sequence[ParquetSource]
+    refused: Mapping[int, str]
+
+    @property
+    def rows(self) -> int:
+        """Rows of those that can be read."""
+        return sum(source.rows for source in self.usable)
+
+    def check(self) -> None:
+        """Refuse to begin where no file can be taken.
+
+        Raises:
+            InputError: naming the first file and why.
+        """
+        if not self.usable:
+            number = min(self.refused)
+            raise InputError(
+                f"none of the {len(self.paths)} files can be taken; the first is {self.paths[number]} "
+                f"({self.refused[number]})"
+            )
 
 
 def find(patterns: Sequence[str]) -> list[str]:
@@ -89,6 +122,17 @@ def look_at(number: int, path: str, beside: Sequence[str] = ()) -> ParquetSource
             schema=parquet.schema_arrow,
             beside=tuple(beside),
         )
+
+
+def look_at_all(paths: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> Sources:
+    """The files, looked at; `beside` are for each of them the files that belong to it."""
+    usable, refused = [], {}
+    for number, path in enumerate(paths):
+        try:
+            usable.append(look_at(number, path, beside[number] if beside else ()))
+        except BadFile as error:
+            refused[number] = str(error)
+    return Sources(paths=paths, usable=usable, refused=refused)
 
 
 @contextmanager
