@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from thresher.cli.options import Exclude, Json, argument, as_tuple, numbers, option
+from thresher.cli.options import Exclude, Index, Json, argument, as_tuple, numbers, option
 from thresher.cli.progress import bar
 from thresher.cli.text import answer
 from thresher.tables import columns, number
@@ -39,9 +39,7 @@ def cut(
             "names more; says how many are not there.",
         ),
     ] = None,
-    index: Annotated[
-        Path | None, option("DIR", "Folder that keeps the index of the shards for the next time.")
-    ] = None,
+    index: Index = None,
     exclude: Exclude = None,
     as_json: Json = False,
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from thresher.cli.options import Device, Exclude, Executor, Json, RayAddress, Shards, Workers, option
+from thresher.cli.options import Device, Dtype, Exclude, Executor, Json, RayAddress, Shards, Workers, option
 from thresher.cli.progress import bar
 from thresher.cli.text import answer, folder_record, folder_text, rate_of
 
@@ -16,9 +16,7 @@ def embed(
     pretrained: Annotated[
         str | None, option("TAG|FILE", "Weights of a named model: a tag of open_clip, or a checkpoint.")
     ] = None,
-    dtype: Annotated[
-        str, option("fp16|int8", "Form of the stored vectors; int8 takes half the space.")
-    ] = "fp16",
+    dtype: Dtype = "fp16",
     device: Device = "auto",
     batch_size: Annotated[int, option("PAIRS", "Pairs a forward pass.", min=1)] = 64,
     precision: Annotated[

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from thresher.cli.options import Device, Exclude, Json, argument, flag, option
+from thresher.cli.options import Device, Exclude, Json, argument, flag, from_key, option, override
 from thresher.cli.progress import is_first_rank, sentences
 from thresher.cli.text import answer
+from thresher.train.settings import Filter
 
 
 def filter_network(
@@ -13,20 +14,15 @@ def filter_network(
         list[str], argument("CURATED", "Shards of pairs known to be good; patterns in quotes.")
     ],
     out: Annotated[Path, option("NETWORK", "Folder for the network.")],
-    samples_seen: Annotated[str, option("SAMPLES", "Samples seen in training, repeats counted.")],
-    model: Annotated[
-        str | None,
-        option("NAME", "Model: an open_clip name, or local-dir:PATH to start from.  [default: ViT-S-32]"),
-    ] = None,
-    batch_size: Annotated[int | None, option("PAIRS", "Pairs a step.  [default: 256]", min=2)] = None,
-    lr: Annotated[float | None, option("RATE", "Peak learning rate.  [default: 0.001]")] = None,
+    samples_seen: Annotated[str, from_key(Filter, "samples_seen", "SAMPLES")],
+    model: Annotated[str | None, from_key(Filter, "model", "NAME")] = None,
+    batch_size: Annotated[int | None, from_key(Filter, "batch_size", "PAIRS", min=2)] = None,
+    lr: Annotated[float | None, from_key(Filter, "lr", "RATE")] = None,
     flip: Annotated[
         bool | None, flag("--flip", "Mirror half of the images (captions must not name sides).")
     ] = None,
-    crop: Annotated[
-        int | None, option("PIXELS", "Largest random shift of an image.  [default: 0]", min=0)
-    ] = None,
-    seed: Annotated[int | None, option("N", "Seed of weights and order.  [default: 0]", min=0)] = None,
+    crop: Annotated[int | None, from_key(Filter, "crop", "PIXELS", min=0)] = None,
+    seed: Annotated[int | None, from_key(Filter, "seed", "N", min=0)] = None,
     device: Device = None,
     exclude: Exclude = None,
     as_json: Json = False,
@@ -46,9 +42,7 @@ def filter_network(
         thresher filter-network hq.parquet --samples-seen 4M --model local-dir:dfn --out tuned
     """
     from thresher.budget import parse_count
-    from thresher.cli.options import override
     from thresher.data.exclude import read_exclude
-    from thresher.train.settings import Filter
 
     section = override(
         Filter,

@@ -3,13 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from thresher.cli.guard import UNDONE
-from thresher.cli.import_scores import Key, PairShards, Uid, _record, _text
-from thresher.cli.options import Json, argument, option
+from thresher.cli.import_scores import Key, PairShards, Uid, answer_import
+from thresher.cli.options import Dtype, Json, argument, option
 from thresher.cli.progress import bar
-from thresher.cli.text import show, show_json, warn
 
 
 def import_embeddings(
@@ -27,9 +23,7 @@ def import_embeddings(
         str | None, option("NAME", "Model that made the vectors.  [default: known for l14 and b32]")
     ] = None,
     pretrained: Annotated[str | None, option("TAG", "Weights of the model.")] = None,
-    dtype: Annotated[
-        str, option("fp16|int8", "Form of the stored vectors; int8 takes half the space.")
-    ] = "fp16",
+    dtype: Dtype = "fp16",
     scale: Annotated[
         float, option("FACTOR", "Factor of the cosines in the model's loss; 100 for OpenAI's and LAION's.")
     ] = 100.0,
@@ -76,15 +70,9 @@ def import_embeddings(
             shards=expand(shards) if shards else (),
             progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
         )
-    warn(made.status)
-    if as_json:
-        record = _record(out, made.filled, made.status)
-        facts = {"model": made.model, "fingerprint": made.fingerprint, "dim": made.dim}
-        show_json(record | facts | {"pairs_without_a_row": made.filled.missing})
-    else:
-        show(_text(out, made.filled, f"embeddings of {made.dim} dimensions by {made.model}"))
-    if made.filled.incomplete:
-        raise typer.Exit(UNDONE)
+    facts = {"model": made.model, "fingerprint": made.fingerprint, "dim": made.dim}
+    what = f"embeddings of {made.dim} dimensions by {made.model}"
+    answer_import(out, made.filled, what, facts, made.status, as_json)
 
 
 import_embeddings.__name__ = "import-embeddings"  # the name of the command

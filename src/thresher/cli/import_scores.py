@@ -1,14 +1,12 @@
 """`thresher import-scores`: scores that others computed; it never loads torch."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from thresher.cli.guard import UNDONE
 from thresher.cli.options import Json, argument, as_tuple, flag, option
 from thresher.cli.progress import bar
-from thresher.cli.text import quarantine_lines, show, show_json, warn
+from thresher.cli.text import answer, quarantine_lines
 from thresher.tables import duration, rate
 
 if TYPE_CHECKING:
@@ -99,23 +97,24 @@ def import_scores(
             first=first,
             progress=lambda done, total, pairs: step(done, total, f"{pairs:,} pairs"),
         )
-    warn(made.status)
-    if as_json:
-        record = _record(out, made.filled, made.status)
-        show_json(record | {"columns": list(made.columns), "pairs_without_a_row": made.filled.missing})
-    else:
-        show(_text(out, made.filled, f"scores ({', '.join(made.columns)})"))
-    if made.filled.incomplete:
-        raise typer.Exit(UNDONE)
+    what = f"scores ({', '.join(made.columns)})"
+    answer_import(out, made.filled, what, {"columns": list(made.columns)}, made.status, as_json)
 
 
 import_scores.__name__ = "import-scores"  # the name of the command
 
 
-def _record(out: Path, filled: "Filled", status: tuple[str, ...]) -> dict[str, object]:
-    """The summary for programs."""
+def answer_import(
+    out: Path,
+    filled: "Filled",
+    what: str,
+    facts: Mapping[str, object],
+    status: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Say that pairs have `what` now, or for programs the counts and `facts`."""
     summary = filled.summary
-    return {
+    record = {
         "out": str(out),
         "files": summary.num_shards,
         "rows": filled.rows,
@@ -125,12 +124,9 @@ def _record(out: Path, filled: "Filled", status: tuple[str, ...]) -> dict[str, o
         "unreadable": dict(summary.unreadable),
         "this_run": {"pairs": summary.new_pairs, "seconds": round(summary.seconds, 3)},
         "status": list(status),
+        **facts,
+        "pairs_without_a_row": filled.missing,
     }
-
-
-def _text(out: Path, filled: "Filled", what: str) -> str:
-    """The summary for people."""
-    summary = filled.summary
     lines = [f"{summary.num_pairs:,} pairs of {summary.num_shards:,} files have {what} in {out}"]
     if summary.new_pairs:
         lines.append(
@@ -138,4 +134,4 @@ def _text(out: Path, filled: "Filled", what: str) -> str:
             f"({rate(summary.new_pairs, summary.seconds)})"
         )
     lines += quarantine_lines(summary.num_quarantined, summary.quarantine)
-    return "\n".join(lines)
+    answer(record, "\n".join(lines), as_json, warnings=status, undone=filled.incomplete)

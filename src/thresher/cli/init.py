@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from thresher.cli.options import argument, flag
-from thresher.cli.text import show
 from thresher.errors import InputError
 
 
@@ -28,4 +29,4 @@ def init(
         raise InputError(f"{config} exists already; name another file, or replace it with --force")
     with atomic_path(config) as temporary:
         temporary.write_text(commented_config(), encoding="utf-8")
-    show(f"{config}\nfill in [shards], [evaluate] and [plan], then: thresher run {config} --dry-run")
+    typer.echo(f"{config}\nfill in [shards], [evaluate] and [plan], then: thresher run {config} --dry-run")

@@ -49,6 +49,8 @@ Exclude = Annotated[
     ),
 ]
 Json = Annotated[bool, flag("--json", "Print the result as JSON on stdout.")]
+Dtype = Annotated[str, option("fp16|int8", "Form of the stored vectors; int8 takes half the space.")]
+Index = Annotated[Path | None, option("DIR", "Folder that keeps the index of the shards for the next time.")]
 Device = Annotated[str | None, option("NAME", "auto (a GPU where there is one), cpu, cuda or cuda:N.")]
 ConfigFile = Annotated[Path, argument("CONFIG.toml", "Settings; `thresher init` writes them to start from.")]
 

@@ -9,6 +9,7 @@ from thresher.cli.options import (
     Exclude,
     Executor,
     FlopsPerSample,
+    Index,
     Json,
     Mfu,
     RayAddress,
@@ -42,9 +43,7 @@ def subset(
         str | None, option("MIX", "Another candidate of that budget, such as '0-10% + 10-20%'.")
     ] = None,
     pairs_per_shard: Annotated[str, option("PAIRS", "Pairs in each tar file that is written.")] = "10000",
-    index: Annotated[
-        Path | None, option("DIR", "Folder that keeps the index of the shards for the next time.")
-    ] = None,
+    index: Index = None,
     workers: Annotated[
         int | None,
         option(

@@ -89,27 +89,15 @@ def quarantine_lines(count: int, reasons: Mapping[str, int]) -> list[str]:
 def answer(
     record: object, text: str, as_json: bool, *, warnings: Iterable[str] = (), undone: bool = False
 ) -> None:
-    """Print warnings, and what a command found: `record` for programs or `text` for people.
+    """Print warnings on stderr, and on stdout what a command found.
 
-    Where something was left undone, the command ends with that exit code.
+    For programs that is `record` as JSON in ASCII, its keys in the order given, and for people `text`. Where
+    something was left undone, the command ends with that exit code.
     """
     warn(warnings)
-    if as_json:
-        show_json(record)
-    else:
-        show(text)
+    typer.echo(json.dumps(record, indent=2, allow_nan=False, default=str) if as_json else text)
     if undone:
         raise typer.Exit(UNDONE)
-
-
-def show(text: str) -> None:
-    """A result for people, on stdout."""
-    typer.echo(text)
-
-
-def show_json(result: object) -> None:
-    """A result for programs, on stdout: JSON in ASCII, keys in the order given."""
-    typer.echo(json.dumps(result, indent=2, allow_nan=False, default=str))
 
 
 def remark(text: str) -> None:
