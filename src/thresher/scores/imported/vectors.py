@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.lib import format as npy
 
 from thresher.data.files.location import open_binary
-from thresher.data.uids import DIGITS
+from thresher.data.uids import DIGITS, uid_texts
 from thresher.scores.imported.parquet_files import BadFile
 
 LARGEST_DIM = 65_536
@@ -33,7 +33,7 @@ _MEMBER_ERRORS = (
     zlib.error,
 )
 
-_TEXT = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+_UID = rf"\A[0-9a-fA-F]{{{DIGITS}}}\z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +158,14 @@ def read_uids(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.bool_]]
     ('0123456789abcdef0123456789abcdef', [True, False, False])
     """
     values = raw(column)
-    lengths = pc.fill_null(pc.binary_length(values), -1).to_numpy(zero_copy_only=False)
-    digits = np.full((len(values), DIGITS), ord("0"), dtype=np.uint8)
-    known: npt.NDArray[np.bool_] = lengths == DIGITS
-    if known.any():
-        given = np.frombuffer(b"".join(values.filter(pa.array(known)).to_pylist()), dtype=np.uint8)
-        given = given.reshape(-1, DIGITS)
-        lower = np.where((given >= ord("A")) & (given <= ord("F")), given | 0x20, given)
-        valid = np.isin(lower, _TEXT).all(axis=1)
-        known[known] = valid
-        digits[known] = lower[valid]
-    short = lengths == DIGITS // 2
-    if short.any() and not _is_text(column.type):
-        given = np.frombuffer(b"".join(values.filter(pa.array(short)).to_pylist()), dtype=np.uint8)
-        halves = np.stack([given >> 4, given & 15], axis=1).reshape(-1, DIGITS)
-        digits[short] = _TEXT[halves]
-        known |= short
-    offsets = np.arange(len(values) + 1, dtype=np.int32) * DIGITS
-    buffers = [pa.py_buffer(offsets), pa.py_buffer(digits)]
-    return pa.StringArray.from_buffers(len(values), *buffers), known
+    known = pc.fill_null(pc.match_substring_regex(values, _UID), False)
+    uids = pc.ascii_lower(pc.if_else(known, values, b"0" * DIGITS).cast(pa.large_string())).cast(pa.string())
+    if not _is_text(column.type):
+        short = pc.fill_null(pc.equal(pc.binary_length(values), DIGITS // 2), False)
+        halves = np.frombuffer(b"".join(values.filter(short).to_pylist()), dtype="S16")
+        uids = pc.replace_with_mask(uids, short, uid_texts(halves).combine_chunks())
+        known = pc.or_(known, short)
+    return uids, known.to_numpy(zero_copy_only=False)
 
 
 def raw(column: pa.ChunkedArray) -> pa.Array:
