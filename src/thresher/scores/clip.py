@@ -51,30 +51,27 @@ def clip_similarity(
         InputError: the model, its weights, the device or the precision cannot be had.
         MissingExtra: torch or open_clip is not installed.
     """
-    options = (model, pretrained, device, batch_size, precision)
-    opened = cached(("clip", *options), lambda: _opened(*options))
-    made_by = f"clip-1 {opened.towers.fingerprint} {opened.precision}"
+
+    def opened() -> _Similarity:
+        towers, used = open_model(
+            model,
+            pretrained=pretrained,
+            device=device,
+            batch_size=batch_size,
+            precision=precision,
+            needed_for="the scorer clip",
+        )
+        return _Similarity(towers, batch_size, used)
+
+    similarity = cached(("clip", model, pretrained, device, batch_size, precision), opened)
+    made_by = f"clip-1 {similarity.towers.fingerprint} {similarity.precision}"
     return Scorer(
         fingerprint=hasher(made_by.encode()).hexdigest(),
-        spec=opened.towers.spec,
+        spec=similarity.towers.spec,
         batch_size=batch_size,
-        prepare=opened.prepare,
-        score=opened.score,
+        prepare=similarity.prepare,
+        score=similarity.score,
     )
-
-
-def _opened(
-    model: str, pretrained: str | None, device: str, batch_size: int, precision: str
-) -> "_Similarity":
-    towers, used = open_model(
-        model,
-        pretrained=pretrained,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        needed_for="the scorer clip",
-    )
-    return _Similarity(towers, batch_size, used)
 
 
 class _Similarity:

@@ -5,9 +5,8 @@ It is kept as JSON, so that it can be read and never runs. Shapes: n pairs, C co
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -214,10 +213,10 @@ def save_model(model: LearnedModel, path: Path) -> None:
             "pairs": held.num_pairs,
             "good": held.num_good,
             "groups": held.num_groups,
-            "combined": _record(held.combined),
-            "columns": {name: _record(one) for name, one in held.columns.items()},
+            "combined": asdict(held.combined),
+            "columns": {name: asdict(one) for name, one in held.columns.items()},
             "best": held.best,
-            "gain": _record(held.gain),
+            "gain": asdict(held.gain),
         },
     }
     write_json(path, content)
@@ -250,10 +249,10 @@ def load_model(path: Path) -> LearnedModel:
                 num_pairs=held["pairs"],
                 num_good=held["good"],
                 num_groups=held["groups"],
-                combined=_measured(held["combined"]),
-                columns={name: _measured(one) for name, one in held["columns"].items()},
+                combined=Measured(**held["combined"]),
+                columns={name: Measured(**one) for name, one in held["columns"].items()},
                 best=held["best"],
-                gain=_measured(held["gain"]),
+                gain=Measured(**held["gain"]),
             ),
         )
     except FileNotFoundError as error:
@@ -264,11 +263,3 @@ def load_model(path: Path) -> LearnedModel:
         ) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON ({error}); learn the combination again") from error
-
-
-def _record(measured: Measured) -> dict[str, float]:
-    return {"value": measured.value, "standard_error": measured.standard_error}
-
-
-def _measured(record: Mapping[str, Any]) -> Measured:
-    return Measured(float(record["value"]), float(record["standard_error"]))

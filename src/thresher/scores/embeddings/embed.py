@@ -1,12 +1,9 @@
 """Embeds shards: every pair goes once through both towers of a model, and its vectors are stored.
 
-A model that turns pairs into the embeddings that are stored.
-
 Shapes: B pairs, D embedding dimensions, T tokens.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,17 +110,40 @@ def embed_shards(
 
 
 def open_embedding(options: Mapping[str, Any]) -> OpenScorers:
-    """The model of `open_embedder`'s options, ready to make parts."""
-    embedder = open_embedder(**options)
+    """The model of `embed_shards`'s options, ready to make parts: [B, 2, D] a batch, in the form stored.
+
+    Raises:
+        InputError: the model, its weights, the device or the precision cannot be had.
+        MissingExtra: torch or open_clip is not installed.
+    """
+    of_model = {name: value for name, value in options.items() if name != "dtype"}
+    towers, precision = open_model(**of_model, needed_for="embedding pairs")
+
+    from thresher.models.flops import forward_flops
+    from thresher.models.towers import context_length, embed_images
+
+    dtype = options["dtype"]
+    blank = np.zeros((1, towers.spec.size, towers.spec.size, 3), dtype=np.uint8)
+    dim = embed_images(towers, blank, precision=precision).shape[1]
+    weights = towers.model.state_dict()
+    scorer = Scorer(
+        fingerprint=towers.fingerprint,
+        spec=towers.spec,
+        batch_size=options["batch_size"],
+        prepare=lambda captions: towers.tokenize(list(captions)),
+        score=_embedding(towers, precision, dtype),
+        result=np.dtype((DTYPES[dtype], (2, dim))),
+    )
     return OpenScorers(
-        scorers=[embedder.scorer],
-        made_by={
-            "model": embedder.fingerprint,
-            "precision": embedder.precision,
-            "dtype": options["dtype"],
-        },
+        scorers=[scorer],
+        made_by={"model": towers.fingerprint, "precision": precision, "dtype": dtype},
         table=_table,
-        about={name: getattr(embedder, name) for name in ("dim", "scale", "bias", "flops_per_pair")},
+        about={
+            "dim": dim,
+            "scale": float(weights["logit_scale"].exp()),
+            "bias": float(weights["logit_bias"]) if "logit_bias" in weights else 0.0,
+            "flops_per_pair": forward_flops(towers, context_length(towers)),
+        },
     )
 
 
@@ -132,71 +152,6 @@ def _table(part: Part, rows: Sequence[Row], results: Sequence[npt.NDArray[Any]])
     write_vectors(part.path, results[0])
     columns = {name: [getattr(row, name) for row in rows] for name in ("uid", "key", "caption")}
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedder:
-    """An open model and what its embeddings need in order to be used.
-
-    Attributes:
-        scorer: Gives [B, 2, D] a batch, image and text vectors in the form that is stored.
-        fingerprint: Of weights and preprocessing.
-        dim: D.
-        scale: Factor of the cosines in the model's loss.
-        bias: What its loss adds to them; 0 for a model without one.
-        precision: `fp32` or `bf16`.
-        flops_per_pair: Of embedding one pair.
-    """
-
-    scorer: Scorer
-    fingerprint: str
-    dim: int
-    scale: float
-    bias: float
-    precision: str
-    flops_per_pair: float
-
-
-def open_embedder(
-    model: str, *, pretrained: str | None, device: str, batch_size: int, precision: str, dtype: str
-) -> Embedder:
-    """Load `model` for embedding; the options are those of `embed_shards`.
-
-    Raises:
-        InputError: the model, its weights, the device or the precision cannot be had.
-        MissingExtra: torch or open_clip is not installed.
-    """
-    towers, used = open_model(
-        model,
-        pretrained=pretrained,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-        needed_for="embedding pairs",
-    )
-
-    from thresher.models.flops import forward_flops
-    from thresher.models.towers import context_length, embed_images
-
-    blank = np.zeros((1, towers.spec.size, towers.spec.size, 3), dtype=np.uint8)
-    dim = embed_images(towers, blank, precision=used).shape[1]
-    weights = towers.model.state_dict()
-    return Embedder(
-        scorer=Scorer(
-            fingerprint=towers.fingerprint,
-            spec=towers.spec,
-            batch_size=batch_size,
-            prepare=lambda captions: towers.tokenize(list(captions)),
-            score=_embedding(towers, used, dtype),
-            result=np.dtype((DTYPES[dtype], (2, dim))),
-        ),
-        fingerprint=towers.fingerprint,
-        dim=dim,
-        scale=float(weights["logit_scale"].exp()),
-        bias=float(weights["logit_bias"]) if "logit_bias" in weights else 0.0,
-        precision=used,
-        flops_per_pair=forward_flops(towers, context_length(towers)),
-    )
 
 
 def _embedding(towers: "Towers", precision: str, dtype: str) -> Callable[[Images | None, Any], Pending]:
