@@ -1,7 +1,7 @@
 """A balanced subset of an embeddings folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +168,7 @@ def record_of(result: Balanced) -> dict[str, Any]:
     """The result as JSON holds it, without its folder."""
     return {
         "counts": {"pool": result.num_pool, "unique": result.num_unique, "rows": result.num_rows},
-        "levels": [
-            {name: getattr(level, name) for name in Level.__dataclass_fields__} for level in result.levels
-        ],
+        "levels": [asdict(level) for level in result.levels],
     }
 
 

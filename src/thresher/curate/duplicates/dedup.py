@@ -168,18 +168,15 @@ def deduplicate(
 
 def _exact(drops: Drops, images: Images, ranked: Ints) -> None:
     rows = drops.staying(ranked)
-    digests = images.sha256_n[rows]
-    order = np.argsort(digests, kind="stable")
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = digests[order[1:]] != digests[order[:-1]]
-    best = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
-    going = rows[order[~new]]
-    drops.drop(EXACT, going, rows[order[best[~new]]], distance=np.zeros(len(going), dtype=np.int64))
+    _, first, of_row = np.unique(images.hashed.sha256_n[rows], return_index=True, return_inverse=True)
+    best = first[of_row]
+    going = np.flatnonzero(best != np.arange(len(rows)))
+    drops.drop(EXACT, rows[going], rows[best[going]], distance=np.zeros(len(going), dtype=np.int64))
 
 
 def _perceptual(drops: Drops, images: Images, ranked: Ints, distance: int) -> None:
     rows = drops.staying(ranked)
-    edges = near_pairs(images.bits_n[rows], images.thumbnail_nT[rows], distance=distance)
+    edges = near_pairs(images.hashed.bits_n[rows], images.hashed.thumbnail_nT[rows], distance=distance)
     keeper, apart = group_edges(len(rows), edges)
     going = np.flatnonzero(keeper != np.arange(len(rows)))
     drops.drop(PERCEPTUAL, rows[going], rows[keeper[going]], distance=apart[going])

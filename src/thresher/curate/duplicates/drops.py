@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from thresher.curate.duplicates.clusters import Read
 from thresher.curate.duplicates.hashing import Images
 from thresher.curate.duplicates.near import near_pairs
-from thresher.data.uids import uid_bytes, uid_texts
+from thresher.data.uids import UidRows, uid_bytes, uid_texts
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.scores.read import open_scores, usable
@@ -147,15 +147,15 @@ def values_of(images: Images, scores: Path | None, by: str | None) -> tuple[Floa
     if (scores is None) != (by is None):
         raise InputError("scores and the column to rank by go together; give both --scores and --by")
     if scores is None or by is None:
-        return images.pixels_n.astype(np.float64), 0
+        return images.hashed.pixels_n.astype(np.float64), 0
     value_n = np.full(len(images), -np.inf)
+    of_uids = UidRows(images.uid_n)
     for part, table in open_scores(scores, by).rows("uid"):
         finite = usable(part, table)
         uids = uid_bytes(table.column("uid").filter(pa.array(finite)))
         score = pc.cast(table.column("score"), pa.float64()).to_numpy()[finite]
-        near = np.minimum(np.searchsorted(images.uid_n, uids), max(len(images) - 1, 0))
-        here = images.uid_n[near] == uids if len(images) else np.zeros(len(uids), dtype=bool)
-        np.maximum.at(value_n, near[here], score[here])
+        rows = of_uids.find(uids)
+        np.maximum.at(value_n, rows[rows >= 0], score[rows >= 0])
     unscored = int((value_n == -np.inf).sum())
     if len(images) and unscored == len(images):
         raise InputError(f"no pair of the shards has a score in {scores}; score these shards first")
@@ -200,8 +200,8 @@ def drop_hashed(drops: Drops, images: Images, evaluation: Images, distance: int)
     if not many or not len(images):
         return
     edges = near_pairs(
-        np.concatenate([evaluation.bits_n, images.bits_n]),
-        np.concatenate([evaluation.thumbnail_nT, images.thumbnail_nT]),
+        np.concatenate([evaluation.hashed.bits_n, images.hashed.bits_n]),
+        np.concatenate([evaluation.hashed.thumbnail_nT, images.hashed.thumbnail_nT]),
         distance=distance,
     )
     across = (edges.first_e < many) & (edges.second_e >= many)
@@ -210,9 +210,9 @@ def drop_hashed(drops: Drops, images: Images, evaluation: Images, distance: int)
     rows, first = np.unique(rows[order], return_index=True)
     drops.drop(EVALUATION, rows, match[order][first], distance=apart[order][first])
     # Equal bytes last: they are certain, and found however many images share a bucket.
-    digests, places = np.unique(evaluation.sha256_n, return_index=True)
-    near = np.minimum(np.searchsorted(digests, images.sha256_n), len(digests) - 1)
-    same = np.flatnonzero(digests[near] == images.sha256_n)
+    digests, places = np.unique(evaluation.hashed.sha256_n, return_index=True)
+    near = np.minimum(np.searchsorted(digests, images.hashed.sha256_n), len(digests) - 1)
+    same = np.flatnonzero(digests[near] == images.hashed.sha256_n)
     drops.drop(EVALUATION, same, places[near[same]], distance=np.zeros(len(same), dtype=np.int64))
 
 

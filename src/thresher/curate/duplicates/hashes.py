@@ -8,6 +8,7 @@ either side by chance. The thumbnail tells apart what has the same outlines in o
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,12 @@ class Hashed:
     thumbnail_nT: npt.NDArray[np.uint8]
     pixels_n: npt.NDArray[np.int64]
     reasons: tuple[str | None, ...]
+
+    def good(self, rows: npt.NDArray[Any]) -> "Hashed":
+        """Those of some images that decode."""
+        return Hashed(
+            self.sha256_n[rows], self.bits_n[rows], self.thumbnail_nT[rows], self.pixels_n[rows], ()
+        )
 
 
 def hash_images(task: HashTask) -> Hashed:

@@ -1,7 +1,7 @@
 """Hashing the images of shards: one table a shard, and a run that was stopped goes on with the next one."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,18 +49,12 @@ class Images:
 
     Attributes:
         uid_n: 16 bytes each, `S16`.
-        sha256_n: Digest of the image's bytes, `S32`.
-        bits_n: Perceptual hash, uint64.
-        thumbnail_nT: uint8 [n, 96].
-        pixels_n: Width times height, int64.
+        hashed: Of each image.
         repeated: Rows left out because their uid stood already.
     """
 
     uid_n: npt.NDArray[np.bytes_]
-    sha256_n: npt.NDArray[np.bytes_]
-    bits_n: npt.NDArray[np.uint64]
-    thumbnail_nT: npt.NDArray[np.uint8]
-    pixels_n: npt.NDArray[np.int64]
+    hashed: Hashed
     repeated: int
 
     def __len__(self) -> int:
@@ -74,14 +68,6 @@ class HashSettings:
     exclude: frozenset[str]
     need_caption: bool
     workers: int
-
-
-@dataclass(slots=True)
-class _Chunk:
-    """Neighbouring pairs of a shard."""
-
-    pairs: list[Pair] = field(default_factory=list)
-    num_bytes: int = 0
 
 
 def hash_folder(
@@ -160,15 +146,12 @@ def read_hashes(folder: Path) -> Images:
     first = np.ones(len(order), dtype=bool)
     first[1:] = uids[order[1:]] != uids[order[:-1]]
     rows = order[first]
-    chosen = Hashed(
-        hashed.sha256_n[rows], hashed.bits_n[rows], hashed.thumbnail_nT[rows], hashed.pixels_n[rows], ()
-    )
-    return _images(uids[rows], chosen, len(order) - len(rows))
+    return Images(uids[rows], hashed.good(rows), len(order) - len(rows))
 
 
 def no_images() -> Images:
     """The hashes of nothing."""
-    return _images(np.empty(0, "S16"), _empty(), 0)
+    return Images(np.empty(0, "S16"), _empty(), 0)
 
 
 def _hash_shard(part: Part, pool: WorkerPool, settings: HashSettings) -> Made:
@@ -191,29 +174,31 @@ def _hash_shard(part: Part, pool: WorkerPool, settings: HashSettings) -> Made:
             reasons = [reason for some in hashed for reason in some.reasons]
             for pair, reason in zip(chunk, reasons, strict=True):
                 if reason is None:
-                    pairs.append(_without_image(pair))
+                    pairs.append(replace(pair, members=(), image_bytes=None, meta={}))
                 else:
                     place = pair.image.offset
                     rejects.append(Reject(pair.shard, pair.key, pair.uid, HASHES.name, reason, place))
-            done += [_good(some) for some in hashed]
+            done += [some.good(np.array([not why for why in some.reasons], dtype=bool)) for some in hashed]
     except OSError as error:
         failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
     return write_shard(part, failure, len(pairs), rejects, lambda: _table(pairs, done), HASHES)
 
 
 def _chunks(shard: str, settings: HashSettings, rejects: list[Reject]) -> Iterator[list[Pair]]:
-    chunk = _Chunk()
+    """Neighbouring pairs of a shard."""
+    chunk: list[Pair] = []
+    num_bytes = 0
     for item in read_pairs(shard, exclude=settings.exclude, need_caption=settings.need_caption):
         if isinstance(item, Reject):
             rejects.append(item)
             continue
-        chunk.pairs.append(item)
-        chunk.num_bytes += len(item.image_bytes or b"")
-        if len(chunk.pairs) >= CHUNK_PAIRS or chunk.num_bytes >= CHUNK_BYTES:
-            yield chunk.pairs
-            chunk = _Chunk()
-    if chunk.pairs:
-        yield chunk.pairs
+        chunk.append(item)
+        num_bytes += len(item.image_bytes or b"")
+        if len(chunk) >= CHUNK_PAIRS or num_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
 
 
 def _one_by_one(task: HashTask, pool: WorkerPool) -> list[Hashed]:
@@ -224,17 +209,6 @@ def _one_by_one(task: HashTask, pool: WorkerPool) -> list[Hashed]:
             result = _empty(1, ("decoding this image kills the worker process or never ends",))
         found.append(result)
     return found
-
-
-def _without_image(pair: Pair) -> Pair:
-    return Pair(pair.uid, pair.key, pair.caption, pair.shard, pair.image, (), None, {})
-
-
-def _good(hashed: Hashed) -> Hashed:
-    good = np.array([reason is None for reason in hashed.reasons], dtype=bool)
-    return Hashed(
-        *(hashed.sha256_n[good], hashed.bits_n[good], hashed.thumbnail_nT[good], hashed.pixels_n[good], ())
-    )
 
 
 def _table(pairs: Sequence[Pair], done: Sequence[Hashed]) -> pa.Table:
@@ -272,7 +246,3 @@ def _empty(count: int = 0, reasons: tuple[str | None, ...] = ()) -> Hashed:
         np.zeros(count, np.int64),
         reasons,
     )
-
-
-def _images(uid_n: npt.NDArray[np.bytes_], hashed: Hashed, repeated: int) -> Images:
-    return Images(*(uid_n, hashed.sha256_n, hashed.bits_n, hashed.thumbnail_nT, hashed.pixels_n, repeated))

@@ -118,23 +118,13 @@ def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[np
     rows = UidRows(uids).find(wanted)
     missing = rows < 0
     if missing.any():
-        # not from the bytes, which numpy cuts at their last one that is not zero
-        row = int(np.argmax(missing))
+        uid = wanted[missing][0].ljust(16, bytes(1)).hex()  # numpy cuts the zeros at its end
         others = int(missing.sum()) - 1
         raise InputError(
-            f"pair {_uid_at(first, row)} of {first} has no row in {folder}, like {others} others of "
+            f"pair {uid} of {first} has no row in {folder}, like {others} others of "
             f"{len(wanted)}; score their shards there as well, or name {folder} first to keep its pairs only"
         )
     return rows, len(uids) - len(np.unique(rows))
-
-
-def _uid_at(folder: Path, row: int) -> str:
-    for part in list_parts(folder):
-        count = int(pq.read_metadata(part).num_rows)
-        if row < count:
-            return str(_uids(part)[row].as_py())
-        row -= count
-    raise AssertionError(f"{folder} has no row {row}")
 
 
 def _uids(part: Path) -> pa.ChunkedArray:
