@@ -4,7 +4,7 @@ Shapes: n pairs scored, m images of the target, D embedding dimensions.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from thresher.data.digests import hasher
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
-from thresher.scores.vectors import TILE_ROWS, Scores, Step, VectorScorer, made_by, tiles
+from thresher.scores.vectors import TILE_ROWS, VectorScorer, made_by, piece_by_piece, tiles
 
 TARGET_ROWS = 32_768
 """Target images whose vectors are held at once."""
@@ -48,24 +48,15 @@ def normsim(*, target: str, p: float = math.inf) -> Callable[[StoredEmbeddings],
             raise InputError(f"the target {target} holds no embeddings; embed its shards")
         moments_DD = _second_moments(aim) if p == 2 else None
 
-        def score(parts: Sequence[Places], step: Step) -> list[Scores]:
-            found = []
-            for places in parts:
-                done = np.empty(len(places), dtype=np.float32)
-                for start in range(0, len(places), ONE_PASS_ROWS):
-                    some = places[start : start + ONE_PASS_ROWS]
-                    norms = _norms(embeddings, some, aim, p) if moments_DD is None else None
-                    if moments_DD is not None:
-                        norms = _second_norms(embeddings, some, moments_DD)
-                    done[start : start + len(some)] = norms
-                    step(len(some))
-                found.append(done)
-            return found
+        def norms(places: Places) -> npt.NDArray[np.float64]:
+            if moments_DD is None:
+                return _norms(embeddings, places, aim, p)
+            return _second_norms(embeddings, places, moments_DD)
 
         pairs = hasher(aim.uids.tobytes()).hexdigest()
         return VectorScorer(
             fingerprint=f"normsim-1 {made_by(embeddings)} {p:g} {made_by(aim)} {pairs}",
-            score=score,
+            score=piece_by_piece(norms, ONE_PASS_ROWS),
         )
 
     return opened

@@ -37,11 +37,27 @@ VectorScorerFactory = Callable[..., Callable[[StoredEmbeddings], VectorScorer]]
 """Takes a scorer's options; what comes back opens it on some embeddings."""
 
 
-def tiles(places: Places) -> Iterator[tuple[slice, Places]]:
-    """The places in pieces of `TILE_ROWS`, each with where it stands."""
-    for start in range(0, len(places), TILE_ROWS):
-        rows = slice(start, min(start + TILE_ROWS, len(places)))
+def tiles(places: Places, at_once: int = TILE_ROWS) -> Iterator[tuple[slice, Places]]:
+    """The places in pieces of so many, each with where it stands."""
+    for start in range(0, len(places), at_once):
+        rows = slice(start, min(start + at_once, len(places)))
         yield rows, places[rows]
+
+
+def piece_by_piece(
+    of: Callable[[Places], npt.NDArray[np.floating]], at_once: int = TILE_ROWS
+) -> Callable[[Sequence[Places], Step], list[Scores]]:
+    """The `score` of a scorer whose function `of` gives so many pairs their scores at once."""
+
+    def score(parts: Sequence[Places], step: Step) -> list[Scores]:
+        found = [np.empty(len(places), dtype=np.float32) for places in parts]
+        for places, done in zip(parts, found, strict=True):
+            for rows, piece in tiles(places, at_once):
+                done[rows] = of(piece)
+                step(len(piece))
+        return found
+
+    return score
 
 
 def made_by(embeddings: StoredEmbeddings) -> str:
@@ -62,16 +78,9 @@ def clip_of_embeddings() -> Callable[[StoredEmbeddings], VectorScorer]:
     """
 
     def opened(embeddings: StoredEmbeddings) -> VectorScorer:
-        def score(parts: Sequence[Places], step: Step) -> list[Scores]:
-            found = []
-            for places in parts:
-                done = np.empty(len(places), dtype=np.float32)
-                for rows, tile in tiles(places):
-                    done[rows] = cosines(embeddings, tile)
-                step(len(places))
-                found.append(done)
-            return found
-
-        return VectorScorer(fingerprint=f"clip-embeddings-1 {made_by(embeddings)}", score=score)
+        return VectorScorer(
+            fingerprint=f"clip-embeddings-1 {made_by(embeddings)}",
+            score=piece_by_piece(lambda tile: cosines(embeddings, tile)),
+        )
 
     return opened

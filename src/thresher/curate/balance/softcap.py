@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from thresher.curate.balance.points import Words, shuffle_keys
 from thresher.curate.subset.write import SubsetSummary, write_subset
-from thresher.data.uids import uid_words
+from thresher.data.uids import uid_texts, uid_words
 from thresher.errors import InputError
 from thresher.scores.read import open_scores, usable
 
@@ -147,9 +147,8 @@ def drawn_table(words: Words, drawn: npt.NDArray[np.int64], pool: str) -> pa.Tab
     """The pairs that were drawn, by uid: columns `uid`, `pool`, `repeats`, as `write_subset` takes them."""
     chosen = np.flatnonzero(drawn)
     chosen = chosen[np.lexsort((words[chosen, 1], words[chosen, 0]))]
-    uids = [f"{high:016x}{low:016x}" for high, low in words[chosen].tolist()]
     repeats = pa.array(drawn[chosen], pa.int32())
-    return pa.table({"uid": pa.array(uids, pa.string()), "pool": [pool] * len(uids), "repeats": repeats})
+    return pa.table({"uid": uid_texts(words[chosen]), "pool": [pool] * len(chosen), "repeats": repeats})
 
 
 def _next_to_come(coming: Times, many: int) -> tuple[npt.NDArray[np.int64], float]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from thresher.curate.pools.keys import Keys
 from thresher.data.files.spill import Spill, bucket_bits
 from thresher.data.shard_index import index_shards
-from thresher.data.uids import uid_words
+from thresher.data.uids import UidRows, uid_words
 from thresher.errors import InputError
 from thresher.sharded.parts import shard_state
 
@@ -140,11 +140,9 @@ class RowStore:
 
     def _without_absent(self, placed: Table, there: Table) -> Table:
         """The rows whose uid is there; the others change their fate."""
-        known = np.sort(there.astype([("f0", ">u8"), ("f1", ">u8")]).view("S16"))
+        known = there.astype([("f0", ">u8"), ("f1", ">u8")]).view("S16")
         uids = np.stack([placed["high"], placed["low"]], axis=1).astype(">u8").view("S16").reshape(-1)
-        places = np.searchsorted(known, uids)
-        found = places < len(known)
-        found[found] = known[places[found]] == uids[found]
+        found = UidRows(known).find(uids) >= 0
         self._change(placed["row"][~found], -1)
         return placed[found]
 

@@ -33,6 +33,7 @@ _MEMBER_ERRORS = (
     zlib.error,
 )
 
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _UID = rf"\A[0-9a-fA-F]{{{DIGITS}}}\z"
 
 
@@ -70,21 +71,6 @@ def look_at_vectors(path: str, name: str = "") -> Vectors:
         return _read_header(file, path, name)
 
 
-def array_names(path: str) -> list[str]:
-    """The arrays of an `.npz` archive.
-
-    Raises:
-        BadFile: it cannot be read.
-    """
-    try:
-        with open_binary(path) as file, zipfile.ZipFile(file) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
-    except _MEMBER_ERRORS as error:
-        raise BadFile(f"{path} is no .npz archive that can be read ({error})") from error
-
-
 def read_blocks(
     vectors: Vectors, rows_at_once: int, wanted: frozenset[int]
 ) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
@@ -114,11 +100,13 @@ def _opened(path: str, name: str) -> Iterator[IO[bytes]]:
             if not name:
                 yield file
                 return
-            with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as member:
-                yield member
-    except KeyError as error:
-        names = ", ".join(array_names(path)) or "none"
-        raise BadFile(f"{path} has no array {name!r}; its arrays are {names}") from error
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+                if f"{name}.npy" not in names:
+                    known = ", ".join(known.removesuffix(".npy") for known in names) or "none"
+                    raise BadFile(f"{path} has no array {name!r}; its arrays are {known}")
+                with archive.open(f"{name}.npy") as member:
+                    yield member
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
     except _MEMBER_ERRORS as error:
@@ -129,16 +117,12 @@ def _read_header(file: IO[bytes], path: str, name: str) -> Vectors:
     shown = f"{name} of {path}" if name else path
     try:
         version = npy.read_magic(file)
-        if version == (1, 0):
-            shape, by_column, dtype = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, by_column, dtype = npy.read_array_header_2_0(file)
-        else:
-            raise BadFile(f"{shown} is an .npy of version {version}; save it again with np.save")
-    except BadFile:
-        raise
+        if version in _HEADERS:
+            shape, by_column, dtype = _HEADERS[version](file)
     except ValueError as error:
         raise BadFile(f"{shown} is no array that can be read ({error})") from error
+    if version not in _HEADERS:
+        raise BadFile(f"{shown} is an .npy of version {version}; save it again with np.save")
     if dtype.hasobject:
         raise BadFile(f"{shown} holds Python objects (a pickle), which are never read; save it as float16")
     if dtype.newbyteorder("=") not in KINDS or len(shape) != 2:
