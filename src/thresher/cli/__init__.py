@@ -42,6 +42,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 """The commands in the order of the stages; a command is called like its function."""
 
+for command in COMMANDS:
+    command.__name__ = command.__name__.strip("_").replace("_", "-")  # as people type it
+
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

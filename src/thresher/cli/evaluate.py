@@ -2,15 +2,12 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from thresher.cli.options import Device, Json, LabelKey, Template, argument, as_tuple, evaluation, option
 from thresher.cli.text import answer
 from thresher.errors import InputError
 from thresher.tables import columns, error_text
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate(

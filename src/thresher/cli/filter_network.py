@@ -68,6 +68,3 @@ def filter_network(
     if is_first_rank():
         text = f"network: {folder}\nto rank pairs by it: thresher score SHARDS --scorer dfn:network={folder}"
         answer({"network": str(folder)}, text, as_json)
-
-
-filter_network.__name__ = "filter-network"

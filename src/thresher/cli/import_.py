@@ -138,9 +138,6 @@ def import_(
     answer([run_to_record(run) for run in runs], text, as_json)
 
 
-import_.__name__ = "import"  # a keyword of Python, and the name of the command
-
-
 def _by_name(texts: Sequence[str] | None, option: str) -> str | dict[str, str] | None:
     """The one value for everything, or values by name; a value without a name serves the names left over."""
     if not texts:

@@ -73,6 +73,3 @@ def import_embeddings(
     facts = {"model": made.model, "fingerprint": made.fingerprint, "dim": made.dim}
     what = f"embeddings of {made.dim} dimensions by {made.model}"
     answer_import(out, made.filled, what, facts, made.status, as_json)
-
-
-import_embeddings.__name__ = "import-embeddings"  # the name of the command

@@ -101,9 +101,6 @@ def import_scores(
     answer_import(out, made.filled, what, {"columns": list(made.columns)}, made.status, as_json)
 
 
-import_scores.__name__ = "import-scores"  # the name of the command
-
-
 def answer_import(
     out: Path,
     filled: "Filled",

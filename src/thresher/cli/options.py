@@ -80,6 +80,7 @@ RayAddress = Annotated[
 ]
 
 Kind = TypeVar("Kind", bound=Section)
+AnyConfig = TypeVar("AnyConfig", "Config", "TrainingConfig", "Config | TrainingConfig")
 
 SHARD_OPTIONS = ("--shards", "--data", "--zeroshot", "--retrieval")
 SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
@@ -177,22 +178,7 @@ def evaluation(
     )
 
 
-def read_config(path: Path, *, device: str | None, exclude: Path | None) -> "Config":
-    """The config in a file, with device and exclude list from the command line.
-
-    Raises:
-        InputError: the file cannot be used, or both it and the command line name an exclude list.
-    """
-    from thresher.pipeline.config import Config, load_config
-
-    config = with_options(load_config(path), path, device=device, exclude=exclude)
-    assert isinstance(config, Config)
-    return config
-
-
-def with_options(
-    config: "Config | TrainingConfig", path: Path, *, device: str | None, exclude: Path | None
-) -> "Config | TrainingConfig":
+def with_options(config: AnyConfig, path: Path, *, device: str | None, exclude: Path | None) -> AnyConfig:
     """The config in the file `path`, with device and exclude list from the command line.
 
     Raises:

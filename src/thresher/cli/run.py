@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-from thresher.cli.options import ConfigFile, Device, Exclude, Json, flag, read_config
+from thresher.cli.options import ConfigFile, Device, Exclude, Json, flag, with_options
 from thresher.cli.progress import sentences
 from thresher.cli.text import answer
 
@@ -39,9 +39,10 @@ def run(
         thresher run config.toml
     """
     from thresher.cli.text import estimate_text
+    from thresher.pipeline.config import load_config
     from thresher.planning.plans.plan import plan_text
 
-    settings = read_config(config, device=device, exclude=exclude)
+    settings = with_options(load_config(config), config, device=device, exclude=exclude)
     if dry_run:
         from thresher.pipeline.estimate import estimate
 

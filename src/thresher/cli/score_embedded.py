@@ -53,6 +53,3 @@ def score_embedded(
         )
     text = folder_text(out, summary, have="scores", did="scored")
     answer(folder_record(out, summary), text, as_json, warnings=summary.status)
-
-
-score_embedded.__name__ = "score-embedded"

@@ -13,9 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.curate.duplicates.clusters import Read
 from thresher.curate.duplicates.hashing import Images
-from thresher.curate.duplicates.near import near_pairs
+from thresher.curate.duplicates.near import MANY, near_pairs, nearest_of
 from thresher.data.uids import UidRows, uid_bytes, uid_texts
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import StoredEmbeddings
@@ -41,11 +40,8 @@ SCHEMA = pa.schema(
 )
 """Columns of `dropped.parquet`."""
 
-BLOCK = 8192
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -238,23 +234,9 @@ def drop_embedded(
         return
     rows = drops.staying(np.arange(len(places_n)))
     outside_mD = evaluation.stored.image(np.arange(evaluation.stored.count))
-    match, cosine = nearest_of(lambda at: stored.image(places_n[rows[at]]), len(rows), outside_mD)
-    going = cosine >= similarity
-    matched = len(evaluation.images) + match[going]
-    drops.drop(EVALUATION, rows[going], matched, similarity=cosine[going])
-
-
-def nearest_of(read: Read, count: int, others_mD: Singles) -> tuple[Ints, Singles]:
-    """For each of `count` unit vectors the most similar of the others, at a tie the first, and its cosine."""
-    match = np.zeros(count, dtype=np.int64)
-    cosine = np.full(count, -np.inf, dtype=np.float32)
-    for start in range(0, count, BLOCK):
-        part = np.arange(start, min(start + BLOCK, count))
-        vectors_BD = read(part)
-        for first in range(0, len(others_mD), BLOCK):
-            cosine_Bm = vectors_BD @ others_mD[first : first + BLOCK].T
-            top = cosine_Bm.argmax(axis=1)
-            value = cosine_Bm[np.arange(len(part)), top]
-            better = value > cosine[part]
-            match[part[better]], cosine[part[better]] = first + top[better], value[better]
-    return match, cosine
+    for start in range(0, len(rows), MANY):
+        some = rows[start : start + MANY]
+        match, cosine = nearest_of(stored.image(places_n[some]), outside_mD)
+        going = cosine >= similarity
+        matched = len(evaluation.images) + match[going]
+        drops.drop(EVALUATION, some[going], matched, similarity=cosine[going])

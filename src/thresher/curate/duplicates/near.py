@@ -37,6 +37,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 BLOCK = 1024
+MANY = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +157,8 @@ def group_vectors(vectors_nD: Floats, threshold: float) -> tuple[Ints, Floats]:
     for start in range(0, count, BLOCK):
         rows = np.arange(start, min(start + BLOCK, count))
         block_BD = vectors_nD[rows]
-        best = np.full(len(rows), -np.inf, dtype=np.float32)
-        match = rows.copy()
-        for left in range(0, len(kept_k), 8 * BLOCK):
-            places = kept_k[left : left + 8 * BLOCK]
-            cosine_Bk = block_BD @ vectors_nD[places].T
-            top = cosine_Bk.argmax(axis=1)
-            value = cosine_Bk[np.arange(len(rows)), top]
-            match = np.where(value > best, places[top], match)
-            best = np.maximum(best, value)
+        near, best = nearest_of(block_BD, vectors_nD[kept_k])
+        match = kept_k[near] if len(kept_k) else rows.copy()
         stays = _within(block_BD @ block_BD.T, rows, best, match, threshold)
         goes = ~stays
         keeper[rows[goes]], similarity[rows[goes]] = match[goes], best[goes]
@@ -186,3 +180,16 @@ def _within(
                 best[place], match[place] = cosine_BB[place, top], rows[top]
             stays[place] = False
     return stays
+
+
+def nearest_of(vectors_BD: Floats, others_mD: Floats) -> tuple[Ints, Floats]:
+    """For each unit vector the most similar of the others, at a tie the first, and its cosine."""
+    match = np.zeros(len(vectors_BD), dtype=np.int64)
+    cosine = np.full(len(vectors_BD), -np.inf, dtype=np.float32)
+    for first in range(0, len(others_mD), MANY):
+        cosine_Bm = vectors_BD @ others_mD[first : first + MANY].T
+        top = cosine_Bm.argmax(axis=1)
+        value = cosine_Bm[np.arange(len(top)), top]
+        better = value > cosine
+        match[better], cosine[better] = first + top[better], value[better]
+    return match, cosine
