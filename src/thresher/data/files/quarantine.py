@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -34,6 +36,14 @@ def from_rejects(rejects: Iterable[Reject]) -> pa.Table:
     rows = list(rejects)
     columns = {field.name: [getattr(reject, field.name) for reject in rows] for field in SCHEMA}
     return pa.table(columns, schema=SCHEMA)
+
+
+def refused_rows(
+    rows: pa.Table, stage: str, reasons: Sequence[str], offsets: npt.NDArray[np.int64]
+) -> pa.Table:
+    """The quarantine table of rows that have the columns `shard`, `key` and `uid`."""
+    columns = [*(rows.column(name) for name in ("shard", "key", "uid")), [stage] * len(reasons)]
+    return pa.table([*columns, reasons, offsets], names=SCHEMA.names).cast(SCHEMA)
 
 
 def write_quarantine(path: str | os.PathLike[str], rejects: Iterable[Reject] | pa.Table) -> None:

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from thresher.data.digests import digest, hasher
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
-from thresher.data.files.quarantine import from_rejects
-from thresher.data.pairs import Reject
+from thresher.data.files.quarantine import refused_rows
 from thresher.data.uids import UidRows
 from thresher.errors import InputError
 from thresher.scores.combine.joined import Joined, join
@@ -249,27 +248,16 @@ def write_parts(
             for column, values_n in zip(joined.columns, joined.values_nC[rows].T, strict=True):
                 table = table.append_column(column, pa.array(np.ascontiguousarray(values_n)))
             table = table.append_column(name, pa.array(scores_n[rows].astype(np.float32)))
-            absent_n = np.isnan(scores_n[rows])
-            refused = from_rejects(_rejects(table, np.flatnonzero(absent_n), joined.columns))
+            absent = np.flatnonzero(np.isnan(scores_n[rows]))
+            reasons = [_reason(joined.columns, values_C) for values_C in joined.values_nC[rows][absent]]
+            refused = refused_rows(table.take(pa.array(absent)), "combine", reasons, absent)
             rejects = pa.concat_tables([rejects_of(source), refused]).combine_chunks()
-            yield write_made(part, table.filter(pa.array(~absent_n)), rejects, SCORE)
+            kept = pa.array(~np.isnan(scores_n[rows]))
+            yield write_made(part, table.filter(kept), rejects, SCORE)
 
     return make_parts(plan_anew(folder, parts, SCORE), make)
 
 
-def _rejects(table: pa.Table, rows: npt.NDArray[np.int64], columns: Sequence[str]) -> list[Reject]:
-    found = []
-    for row in rows.tolist():
-        of = {name: table.column(name)[row].as_py() for name in (*ROW_COLUMNS, *columns)}
-        absent = [name for name in columns if not np.isfinite(of[name])]
-        found.append(
-            Reject(
-                of["shard"],
-                of["key"],
-                of["uid"],
-                "combine",
-                f"no score: {', '.join(absent)} is not finite",
-                row,
-            )
-        )
-    return found
+def _reason(columns: Sequence[str], values_C: npt.NDArray[np.float32]) -> str:
+    absent = [name for name, value in zip(columns, values_C, strict=True) if not np.isfinite(value)]
+    return f"no score: {', '.join(absent)} is not finite"

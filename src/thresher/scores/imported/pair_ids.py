@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.data.files.quarantine import SCHEMA
+from thresher.data.files.quarantine import refused_rows
 from thresher.data.table import CAPTION_COLUMNS
 from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
@@ -154,15 +154,10 @@ class Rows:
         places = np.array(sorted(self._reasons), dtype=np.int64)
         rows = self.pairs.take(pa.array(places))
         uids = pc.if_else(pa.array(self.known[places]), rows.column("uid"), pa.scalar(None, pa.string()))
-        columns = {
-            "shard": [self.path] * len(places),
-            "key": rows.column("key"),
-            "uid": uids,
-            "stage": [stage] * len(places),
-            "reason": [self._reasons[place] for place in places.tolist()],
-            "offset": places + self.start,
-        }
-        return pa.table(columns).cast(SCHEMA)
+        shards = pa.array([self.path] * len(places), pa.string())
+        named = pa.table({"shard": shards, "key": rows.column("key"), "uid": uids})
+        reasons = [self._reasons[place] for place in places.tolist()]
+        return refused_rows(named, stage, reasons, places + self.start)
 
     def _find(self, naming: Naming, pairs: ShardPairs | None) -> tuple[pa.Table, Mask]:
         """The pair of each row, and which rows have a uid."""

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from thresher.data.digests import digest, number_of
-from thresher.data.files.quarantine import SCHEMA, write_quarantine
+from thresher.data.files.quarantine import refused_rows, write_quarantine
 from thresher.data.shard_index import index_shard
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.sharded.parts import Stage, list_quarantines, part_path, quarantine_path, shard_state
@@ -159,13 +159,6 @@ def write_missing_pairs(
         path.unlink(missing_ok=True)
         return 0
     rows = pairs.table.take(pa.array(missing))
-    columns = {
-        "shard": rows.column("shard"),
-        "key": rows.column("key"),
-        "uid": rows.column("uid"),
-        "stage": [stage.name] * len(missing),
-        "reason": ["no row of the tables is about this pair"] * len(missing),
-        "offset": missing,
-    }
-    write_quarantine(path, pa.table(columns).cast(SCHEMA))
+    reasons = ["no row of the tables is about this pair"] * len(missing)
+    write_quarantine(path, refused_rows(rows, stage.name, reasons, missing))
     return len(missing)
