@@ -84,9 +84,6 @@ def evaluate(
             work=work or Path(scratch),
             model=model,
         )
-    rows = [(name, error_text(value, loss=not _is_share(name))) for name, value in metrics.items()]
+    shares = {name for name in metrics if "_acc" in name or "_R@" in name}
+    rows = [(name, error_text(value, loss=name not in shares)) for name, value in metrics.items()]
     answer(metrics, columns(("metric", "value"), rows), as_json)
-
-
-def _is_share(metric: str) -> bool:
-    return "_acc" in metric or "_R@" in metric

@@ -110,7 +110,8 @@ def plan(
 
 
 def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: str | None) -> "Costs":
-    """What the runs cost, and scoring the pairs of the pools."""
+    """What the runs cost, and scoring the pairs: those in the pools and those in none of them."""
+    from thresher.curate.pools.record import load_pools
     from thresher.planning.api import runs_of
     from thresher.planning.plans.costs import costs_of_runs
     from thresher.planning.runs.ledger import read_runs
@@ -119,13 +120,7 @@ def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: 
     if flops_per_pair is not None:
         if pools is None:
             raise InputError("--flops-per-pair needs --pools, which say how many pairs were scored")
-        scoring = flops_of(flops_per_pair, training=False) * _num_pairs(pools)
+        record = load_pools(pools if pools.is_dir() else pools.parent)
+        num_pairs = sum(record.sizes.values()) + sum(count for _, count in record.dropped)
+        scoring = flops_of(flops_per_pair, training=False) * num_pairs
     return costs_of_runs(runs_of(laws) if runs is None else read_runs(runs), scoring_flops=scoring)
-
-
-def _num_pairs(pools: Path) -> int:
-    """Pairs that were scored: those in the pools and those in none of them."""
-    from thresher.curate.pools.record import load_pools
-
-    record = load_pools(pools if pools.is_dir() else pools.parent)
-    return sum(record.sizes.values()) + sum(count for _, count in record.dropped)

@@ -4,12 +4,11 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from thresher.sharded.scorer import Images, Pending, Scorer
+from thresher.sharded.scorer import Scorer
 
 VERSION = "caption-1"
 SATURATION_WORDS = 5.0
@@ -22,7 +21,13 @@ _WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W_{_IDEOGRAPH}]+(?:['’-][^\W_{_IDEOGRA
 
 def caption_quality() -> Scorer:
     """Scores captions by `quality`; no image is decoded and no model is loaded."""
-    return Scorer(fingerprint=VERSION, spec=None, batch_size=BATCH_SIZE, prepare=_qualities, score=_pass_on)
+    return Scorer(
+        fingerprint=VERSION,
+        spec=None,
+        batch_size=BATCH_SIZE,
+        prepare=lambda captions: [quality(caption) for caption in captions],
+        score=lambda _, qualities: lambda: np.asarray(qualities, dtype=np.float32),
+    )
 
 
 def quality(caption: str) -> float:
@@ -60,11 +65,3 @@ def letter_share(text: str) -> float:
         if unicodedata.category(character)[0] in "LM":
             letters += count
     return letters / shown if shown else 0.0
-
-
-def _qualities(captions: Sequence[str]) -> list[float]:
-    return [quality(caption) for caption in captions]
-
-
-def _pass_on(_images: Images | None, qualities: list[float]) -> Pending:
-    return lambda: np.asarray(qualities, dtype=np.float32)

@@ -70,7 +70,7 @@ def read_labels(path: Path) -> Labels:
             f"{path}, row {torn[0] + 1}: pair {uids[torn[0]]} has another label in row "
             f"{first[which[torn[0]]] + 1}; keep one"
         )
-    keys = np.array([_key(groups[row]) for row in first], dtype=np.uint64)
+    keys = np.array([number_of(groups[row].encode()) for row in first], dtype=np.uint64)
     numbers = np.unique(keys, return_inverse=True)[1].astype(np.int64)
     return Labels(different, good[first], numbers, keys)
 
@@ -110,7 +110,3 @@ def _text(path: Path) -> dict[str, list[str]]:
     if short is not None:
         raise InputError(f"{path}, row {short}: has {len(rows[short - 1])} cells, its header {len(header)}")
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
-
-
-def _key(group: str) -> int:
-    return number_of(group.encode())

@@ -215,7 +215,5 @@ class Rows:
 def _shown(value: pa.Scalar) -> str:
     if not value.is_valid:
         return "null"
-    binary = (
-        value.cast(pa.binary()).as_py() if not pa.types.is_dictionary(value.type) else str(value).encode()
-    )
+    binary = str(value).encode() if pa.types.is_dictionary(value.type) else value.cast(pa.binary()).as_py()
     return repr(binary[:40].decode("utf-8", "backslashreplace"))

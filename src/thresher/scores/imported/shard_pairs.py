@@ -50,11 +50,6 @@ class ShardPairs:
         """Place of each uid, the first of a uid that stands twice; `ABSENT` where there is none."""
         return self._uids.find(uid_bytes(uids))
 
-    def first_of_its_uid(self) -> npt.NDArray[np.bool_]:
-        """Which pairs are the first of their uid in the shards."""
-        first: npt.NDArray[np.bool_] = self.of_uids(self.table.column("uid")) == np.arange(len(self))
-        return first
-
     def of_names(self, names: Sequence[str]) -> Places:
         """Place of the pair of each key, file name or path; `ABSENT`, or `AMBIGUOUS` where two have the key.
 
@@ -153,7 +148,7 @@ def write_missing_pairs(
         with pq.ParquetFile(table) as file:
             places = pairs.of_uids(file.read(columns=["uid"]).column("uid").drop_null())
         found[places[places >= 0]] = True
-    found |= ~pairs.first_of_its_uid()
+    found |= pairs.of_uids(pairs.table.column("uid")) != np.arange(len(pairs))  # a uid that stood before
     missing = np.flatnonzero(~found)
     if not len(missing):
         path.unlink(missing_ok=True)
