@@ -6,7 +6,7 @@ Writes shards of small JPEGs (64 x 64, photo-like, about 2.5 KB, with a caption 
 
 - `webdataset`: its usual training pipeline, `shuffle(1000).decode("rgb8")`, batches made in the workers of
   a DataLoader;
-- `index`: the pairs in a random order over all shards, by `thresher.data.images.pixels`, with captions;
+- `index`: the pairs in a random order over all shards, by `thresher.train.images`, with captions;
 - `decode`: the decoder alone on bytes that are in memory, in one process: with Pillow, and as `index` does.
 
 All give batches of uint8 pixels in this process, the same ones (which is checked). Printed are pairs a second
@@ -32,8 +32,8 @@ from PIL import Image
 
 from thresher.data.images.decode import ImageSpec, decode
 from thresher.data.images.jpeg import fast_decoder
-from thresher.data.images.pixels import open_images
 from thresher.data.index import Index, build_index
+from thresher.train.images import open_images
 
 SIZE = 64
 WORKERS = 2

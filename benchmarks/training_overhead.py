@@ -23,9 +23,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from thresher.data.images.pixels import MappedImages
 from thresher.models.towers import Towers, autocast, load_towers, resolve_precision, to_input
 from thresher.train.distributed import SINGLE
+from thresher.train.images import MappedImages
 from thresher.train.loop import TrainingRun, make_optimizer, train
 from thresher.train.losses import clamp_scale, forward_loss, make_loss, start_bias
 from thresher.train.pairs import Pairs, tokenize

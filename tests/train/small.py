@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tests.models.small import RESNET, VIT
-from thresher.data.images.pixels import MappedImages, Pixels
 from thresher.errors import InputError
 from thresher.models.towers import Towers, embed_images, load_towers
 from thresher.train.distributed import SINGLE, Ranks
+from thresher.train.images import MappedImages, Pixels
 from thresher.train.loop import Measurement, train
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe

@@ -7,11 +7,12 @@ import pytest
 from tests.small_pool import write_shards
 from tests.train.small import BATCH, JOINT, flat_pairs, pixels, random_reference, run
 from thresher.data.images.decode import ImageSpec
-from thresher.data.images.pixels import DecodedImages, Decoder, MappedImages
 from thresher.data.index import build_index
 from thresher.errors import InputError
+from thresher.executor.local import WorkerPool
 from thresher.selection.keys import uid_keys
 from thresher.train import picks
+from thresher.train.images import WORKER, DecodedImages, MappedImages
 from thresher.train.same_image import first_of_image, selection_keys
 
 IMAGE_OF = np.arange(96) % 24
@@ -48,9 +49,10 @@ def test_too_few_different_images_are_said_to_be_that(tmp_path: Path) -> None:
 def test_images_that_are_decoded_on_the_way_are_told_apart_by_their_place_in_a_file(tmp_path: Path) -> None:
     write_shards(tmp_path, (6,))
     index = build_index([str(tmp_path / "00000.tar")], cache=None)
-    decoder = Decoder(index, ImageSpec(size=32, resize="squash", interpolation="bicubic"), None)
-    images = DecodedImages(decoder, np.array([0, 1, 2, 1, 0]))
-    assert first_of_image(images, np.array([0, 1, 2, 3, 4])).tolist() == [0, 1, 2, 1, 0]
+    spec = ImageSpec(size=32, resize="squash", interpolation="bicubic")
+    with WorkerPool(WORKER, workers=0, settings=index) as pool:
+        images = DecodedImages(index, np.array([0, 1, 2, 1, 0]), spec, pool)
+        assert first_of_image(images, np.array([0, 1, 2, 3, 4])).tolist() == [0, 1, 2, 1, 0]
 
 
 def test_only_pairs_that_are_drawn_count() -> None:

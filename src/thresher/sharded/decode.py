@@ -1,19 +1,25 @@
-"""A decode worker: image bytes in, pixels out.
+"""Image bytes in, pixels out: what a decode worker does, for scoring and for training alike.
 
-It loads numpy and Pillow only, and the text detector if a scorer needs it.
+The worker loads numpy and Pillow only, and the text detector if a scorer needs it.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from thresher.data.images.decode import BadImage, ImageSpec, fit, open_rgb
+from thresher.data.images.decode import BadImage, ImageSpec, decode, fit, open_rgb
 from thresher.sharded.masking import Masked, TextFree, cover_text, text_free_share
 from thresher.sharded.measure import Measure, measure
 from thresher.sharded.text_detection import Corners, TextFinder, find_text
+
+if TYPE_CHECKING:
+    from thresher.data.index import Index
+    from thresher.executor.local import WorkerPool
 
 Form = ImageSpec | Masked | Measure | TextFree
 """What is wanted of an image: its pixels in some size, or numbers measured on it."""
@@ -21,9 +27,12 @@ Form = ImageSpec | Masked | Measure | TextFree
 
 @dataclass(frozen=True, slots=True)
 class DecodeTask:
-    """Images of neighbouring pairs, and every form in which they are wanted."""
+    """Images and every form in which they are wanted.
 
-    images: tuple[bytes, ...]
+    `images` are their bytes, or rows of the index that the workers have (see `row_decoder`).
+    """
+
+    images: Sequence[Any] | npt.NDArray[np.int64]
     specs: tuple[Form, ...]
 
 
@@ -39,23 +48,50 @@ class Decoded:
     reasons: tuple[str | None, ...]
 
 
-def decode_images(task: DecodeTask) -> Decoded:
+def decode_images(task: DecodeTask, read: Callable[[Any], bytes] = bytes) -> Decoded:
     """Decode each image once and bring it into every form; an image is good when it fits all of them."""
     pixels = [blank(spec, len(task.images)) for spec in task.specs]
     reasons: list[str | None] = []
-    good: list[int] = []
-    for place, data in enumerate(task.images):
+    good = 0
+    for image in task.images:
         try:
-            image = open_rgb(data)
-            found: dict[TextFinder, Corners] = {}
-            for spec, array in zip(task.specs, pixels, strict=True):
-                array[len(good)] = _in_form(image, spec, found)
+            for array, found in zip(pixels, _in_forms(read(image), task.specs), strict=True):
+                array[good] = found
         except BadImage as error:
             reasons.append(str(error))
         else:
             reasons.append(None)
-            good.append(place)
-    return Decoded(tuple(array[: len(good)] for array in pixels), tuple(reasons))
+            good += 1
+    return Decoded(tuple(array[:good] for array in pixels), tuple(reasons))
+
+
+def row_decoder(index: "Index") -> Callable[[DecodeTask], Decoded]:
+    """`decode_images` for workers that read the images of `index` themselves."""
+    return partial(decode_images, read=index.image_bytes)
+
+
+def decoded(tasks: Iterable[DecodeTask], pool: "WorkerPool", *, ahead: int) -> Iterator[Decoded]:
+    """What comes of each task, in order; at most `ahead` are held."""
+    for task, result in pool.map(tasks, ahead=ahead):
+        yield survivors(task, result, pool)
+
+
+def survivors(task: DecodeTask, result: Any, pool: "WorkerPool") -> Decoded:
+    """The result of a task; one that killed its workers is decoded again, image by image.
+
+    Only the images that kill a worker again are lost; they are refused like those that do not decode.
+    """
+    if isinstance(result, Decoded):
+        return result
+    parts: list[Decoded] = []
+    singles = (DecodeTask(task.images[place : place + 1], task.specs) for place in range(len(task.images)))
+    for _, part in pool.map(singles, ahead=1):
+        if not isinstance(part, Decoded):
+            nothing = tuple(blank(spec, 0) for spec in task.specs)
+            part = Decoded(nothing, ("decoding this image kills the worker process or never ends",))
+        parts.append(part)
+    pixels = tuple(np.concatenate([part.pixels[place] for part in parts]) for place in range(len(task.specs)))
+    return Decoded(pixels, tuple(part.reasons[0] for part in parts))
 
 
 def blank(form: Form, count: int) -> npt.NDArray[Any]:
@@ -67,8 +103,18 @@ def blank(form: Form, count: int) -> npt.NDArray[Any]:
     return np.empty((count, form.size, form.size, 3), dtype=np.uint8)
 
 
+def _in_forms(data: bytes, forms: tuple[Form, ...]) -> Iterator[npt.NDArray[Any]]:
+    """The image in every form; text that was found for one of them is not looked for again."""
+    if len(forms) == 1 and isinstance(forms[0], ImageSpec):
+        yield decode(data, forms[0])  # spares an image of that size the way through Pillow
+        return
+    image = open_rgb(data)
+    found: dict[TextFinder, Corners] = {}
+    for form in forms:
+        yield _in_form(image, form, found)
+
+
 def _in_form(image: Image.Image, form: Form, found: dict[TextFinder, Corners]) -> npt.NDArray[Any]:
-    """The image in a form; the text that was `found` in it for another form is not looked for again."""
     if isinstance(form, Measure):
         return measure(image, form)
     if isinstance(form, ImageSpec):

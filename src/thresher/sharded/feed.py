@@ -5,7 +5,8 @@ prepares the captions. A batch never holds pairs of two shards, so what a shard 
 shards before it or on where an earlier run stopped; the workers are already busy with the next one, though.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from thresher.data.pairs import Pair, Reject
 from thresher.data.shards import read_pairs
-from thresher.executor.local import TaskFailed, WorkerPool
-from thresher.sharded.decode import Decoded, DecodeTask, Form, blank
+from thresher.executor.local import WorkerPool
+from thresher.sharded.decode import Decoded, DecodeTask, Form, decoded
 from thresher.sharded.scorer import Images, Row, Scorer, row_of
 
 __all__ = ["Batch", "Row", "ShardSource", "batches"]
@@ -70,7 +71,7 @@ def batches(
     *,
     ahead: int,
     stage: str = "score",
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Every shard in batches of one size, the last one smaller; at most `ahead` chunks are decoded early.
 
     Images that do not decode are rejects of `stage`.
@@ -79,8 +80,9 @@ def batches(
     of_images = [scorer.batch_size for scorer in scorers if scorer.spec is not None]
     size = max(of_images or [scorer.batch_size for scorer in scorers])
     builder = _Builder(scorers, specs, stage)
-    for chunk, decoded in _decoded(_chunks(sources, exclude, with_images=bool(specs)), specs, pool, ahead):
-        builder.add(chunk, decoded)
+    chunks = _chunks(sources, exclude, with_images=bool(specs))
+    for chunk, found in _with_pixels(chunks, specs, pool, ahead):
+        builder.add(chunk, found)
         while builder.num_rows >= size:
             # a full batch that ends its shard is its last one, so that no empty one follows
             yield builder.take(size, chunk, last=chunk.last and builder.num_rows == size)
@@ -114,7 +116,7 @@ def _append(chunk: Chunk, item: Pair | Reject) -> None:
         chunk.num_bytes += len(item.image_bytes)
 
 
-def _decoded(
+def _with_pixels(
     chunks: Iterator[Chunk], specs: tuple[Form, ...], pool: WorkerPool, ahead: int
 ) -> Iterator[tuple[Chunk, Decoded | None]]:
     """Each chunk with its pixels (None when no scorer wants images), in order."""
@@ -122,30 +124,17 @@ def _decoded(
         for chunk in chunks:
             yield chunk, None
         return
-    waiting: dict[int, Chunk] = {}
+    waiting: deque[Chunk] = deque()
 
     def tasks() -> Iterator[DecodeTask]:
-        for number, chunk in enumerate(chunks):
-            waiting[number] = chunk
+        for chunk in chunks:
+            waiting.append(chunk)
             task = DecodeTask(tuple(chunk.images), specs)
             chunk.images.clear()
             yield task
 
-    for number, (task, result) in enumerate(pool.map(tasks(), ahead=ahead)):
-        yield waiting.pop(number), _one_by_one(task, pool) if isinstance(result, TaskFailed) else result
-
-
-def _one_by_one(task: DecodeTask, pool: WorkerPool) -> Decoded:
-    """The chunk that killed its workers, image by image: only those that kill a worker again are lost."""
-    singles = (DecodeTask((image,), task.specs) for image in task.images)
-    parts: list[Decoded] = []
-    for _, result in pool.map(singles, ahead=1):
-        if isinstance(result, TaskFailed):
-            nothing = tuple(blank(spec, 0) for spec in task.specs)
-            result = Decoded(nothing, ("decoding this image kills the worker process or never ends",))
-        parts.append(result)
-    pixels = tuple(np.concatenate([part.pixels[place] for part in parts]) for place in range(len(task.specs)))
-    return Decoded(pixels, tuple(part.reasons[0] for part in parts))
+    for result in decoded(tasks(), pool, ahead=ahead):
+        yield waiting.popleft(), result
 
 
 class _Builder:
@@ -164,19 +153,19 @@ class _Builder:
     def num_rows(self) -> int:
         return len(self._rows)
 
-    def add(self, chunk: Chunk, decoded: Decoded | None) -> None:
+    def add(self, chunk: Chunk, found: Decoded | None) -> None:
         self.closed = False
         self._rejects.extend(chunk.rejects)
-        if decoded is None:
+        if found is None:
             self._rows.extend(chunk.rows)
             return
-        for row, reason in zip(chunk.rows, decoded.reasons, strict=True):
+        for row, reason in zip(chunk.rows, found.reasons, strict=True):
             if reason is None:
                 self._rows.append(row)
             else:
                 self._rejects.append(Reject(row.shard, row.key, row.uid, self._stage, reason, row.offset))
-        if any(reason is None for reason in decoded.reasons):
-            self._pixels.append(decoded.pixels)
+        if any(reason is None for reason in found.reasons):
+            self._pixels.append(found.pixels)
 
     def take(self, count: int, chunk: Chunk, *, last: bool) -> Batch:
         rows, self._rows = self._rows[:count], self._rows[count:]

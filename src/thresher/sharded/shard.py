@@ -1,10 +1,12 @@
 """Takes one shard through the scorers and makes its part, the same on every machine."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +15,16 @@ import pyarrow as pa
 from thresher.data.files.location import is_remote
 from thresher.data.pairs import Reject
 from thresher.executor.local import WorkerPool
-from thresher.executor.prefetch import Prefetch
 from thresher.sharded.feed import Batch, ShardSource, batches
 from thresher.sharded.job import Made, Part, write_shard
 from thresher.sharded.parts import Stage
 from thresher.sharded.scorer import Pending, Row, Scorer
 
 DECODE = "thresher.sharded.decode:decode_images"
-BATCHES_AHEAD = 2
+BATCHES_AHEAD = 3
 BATCHES_BEHIND = 2
+
+Item = TypeVar("Item")
 
 TableOf = Callable[[Part, Sequence[Row], Sequence[npt.NDArray[Any]]], pa.Table]
 """Table of a finished shard: its rows, and the result of each scorer. May leave a file beside the part."""
@@ -112,11 +115,8 @@ def shards_through(
     sources = [ShardSource(number, part.stamp.shard) for number, part in enumerate(parts)]
     scorers = making.scorers
     ahead = 2 * work.workers + 2
-
-    def feeding() -> Iterator[Batch]:
-        return batches(sources, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
-
-    with Prefetch(feeding, depth=BATCHES_AHEAD) as feed:
+    made = batches(sources, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
+    with closing(prefetched(made, depth=BATCHES_AHEAD)) as feed:
         shard: OpenShard | None = None
         ready = perf_counter()
         for batch in feed:
@@ -127,6 +127,25 @@ def shards_through(
             shard.add(batch)
             yield shard
             ready = perf_counter()
+
+
+def prefetched(items: Generator[Item], *, depth: int) -> Generator[Item]:
+    """The items, made by a thread of its own, at most `depth` of them ahead.
+
+    An error in the generator is raised where the items are taken. Closing stops the thread.
+    """
+    end: Any = object()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+    try:
+        held = deque(thread.submit(next, items, end) for _ in range(depth))
+        while True:
+            held.append(thread.submit(next, items, end))
+            if (item := held.popleft().result()) is end:
+                return
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)
+        items.close()
 
 
 def keep(shard: OpenShard, making: OpenScorers, stage: Stage) -> Made:

@@ -18,12 +18,12 @@ from thresher.data.digests import hasher
 from thresher.data.files.atomic import atomic_path
 from thresher.data.files.quarantine import from_rejects
 from thresher.data.images.decode import ImageSpec
-from thresher.data.images.pixels import Images, open_images
 from thresher.data.index import Index, build_index
 from thresher.data.pairs import Reject
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError
 from thresher.models.towers import Towers
+from thresher.train.images import Images, open_images
 from thresher.train.pairs import tokenize
 
 Rows = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from thresher.data.images.pixels import Images
 from thresher.models.towers import Towers, to_input
+from thresher.train.images import Images
 from thresher.train.recipe import Recipe
 from thresher.train.stream import Stream
 

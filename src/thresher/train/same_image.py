@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 
 from thresher.data.digests import number_of
-from thresher.data.images.pixels import DecodedImages, Images, MappedImages
 from thresher.selection.keys import uid_keys
+from thresher.train.images import DecodedImages, Images, MappedImages
 from thresher.train.pairs import Pairs
 from thresher.train.reference import uids_of
 
@@ -40,8 +40,8 @@ def first_of_image(images: Images, rows: Rows) -> Rows:
     if isinstance(images, MappedImages):
         image_of = np.array([number_of(images.pixels[row].tobytes()) for row in rows], dtype=np.uint64)
     elif isinstance(images, DecodedImages):
-        table = images.decoder.index.table.select(["image_path", "image_offset"])
-        where = table.take(images.index_rows[rows])
+        table = images.index.table.select(["image_path", "image_offset"])
+        where = table.take(images.rows[rows])
         path = where.column("image_path").combine_chunks().dictionary_encode().indices.to_numpy()
         image_of = np.stack([path, where.column("image_offset").to_numpy()], axis=1)
     else:

@@ -5,11 +5,9 @@ file costs one copy of the pixels in memory for all of them.
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -18,16 +16,17 @@ import numpy.typing as npt
 
 from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path, write_json
-from thresher.data.images.decode import BadImage, ImageSpec, decode
+from thresher.data.images.decode import ImageSpec
 from thresher.data.index import Index
 from thresher.data.pairs import Reject
 from thresher.errors import InputError
-from thresher.executor.local import TaskFailed, WorkerPool
+from thresher.executor.local import WorkerPool
+from thresher.sharded.decode import DecodeTask, decoded, survivors
 
 CHUNK = 256
-AHEAD = 8
+AHEAD = 9
 BITE = 32  # images that a worker decodes at a time for a batch
-WORKER = "thresher.data.images.pixels:row_decoder"
+WORKER = "thresher.sharded.decode:row_decoder"
 INLINE = 2048  # fewer images than this are decoded without worker processes
 Pixels = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -53,34 +52,34 @@ class MappedImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """Pixels of some rows, and why others have none (place among the rows, reason)."""
-
-    pixels: Pixels
-    bad: list[tuple[int, str]]
-
-
-@dataclass(frozen=True, slots=True)
 class DecodedImages:
-    """Images decoded when they are asked for, by worker processes or, without them, by this one."""
+    """Images of rows of an index, decoded by the workers of `pool` when they are asked for."""
 
-    decoder: "Decoder"
-    index_rows: Rows
+    index: Index
+    rows: Rows
+    spec: ImageSpec
+    pool: WorkerPool
 
     def submit(self, places: Rows) -> Callable[[], Pixels]:
         """Start decoding `places` in the workers."""
-        rows = self.index_rows[places]
-        parts = [self.decoder.start(rows[i : i + BITE]) for i in range(0, len(rows), BITE)]
-        return lambda: _joined([part() for part in parts])
+        tasks = list(_tasks(self.rows[places], self.spec, BITE))
+        futures = [self.pool.submit(task) for task in tasks]
+
+        def pixels() -> Pixels:
+            parts = [
+                survivors(task, future.result(), self.pool)
+                for task, future in zip(tasks, futures, strict=True)
+            ]
+            for reason in (reason for part in parts for reason in part.reasons if reason is not None):
+                raise InputError(f"an image that decoded before no longer does: {reason}; check the shards")
+            arrays = [part.pixels[0] for part in parts]
+            return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+        return pixels
 
 
-def _joined(parts: list[Decoded]) -> Pixels:
-    for part in parts:
-        if part.bad:
-            raise InputError(
-                f"an image that decoded before no longer does: {part.bad[0][1]}; check the shards"
-            )
-    return parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
+def _tasks(rows: Rows, spec: ImageSpec, size: int) -> Iterator[DecodeTask]:
+    return (DecodeTask(rows[start : start + size], (spec,)) for start in range(0, len(rows), size))
 
 
 @contextmanager
@@ -103,10 +102,11 @@ def open_images(
     """
     kept = len(rows) * spec.size**2 * 3 <= limit_bytes
     path = cache / f"pixels-{_digest(index, rows, spec)}.npy"
-    with _decoder(index, spec, 0 if kept and len(rows) <= INLINE else workers) as decoder:
+    workers = 0 if kept and len(rows) <= INLINE else workers
+    with WorkerPool(WORKER, workers=workers, settings=index) as pool:
         bad = _known_bad(path, kept=kept)
         if bad is None:
-            bad = _decode_all(rows, spec, path if kept else None, decoder)
+            bad = _decode_all(rows, spec, path if kept else None, pool)
             content = {"schema": "thresher.pixels", "version": 1, "bad": sorted(bad.items())}
             write_json(path.with_suffix(".json"), content)
         places = np.setdiff1d(np.arange(len(rows)), np.asarray(list(bad), dtype=np.int64))
@@ -115,7 +115,7 @@ def open_images(
             mapped = MappedImages(np.load(path, mmap_mode="r", allow_pickle=False))
             yield mapped, rows[places], rejects
         else:
-            yield DecodedImages(decoder, rows[places]), rows[places], rejects
+            yield DecodedImages(index, rows[places], spec, pool), rows[places], rejects
 
 
 def _reject(index: Index, row: int, reason: str) -> Reject:
@@ -140,7 +140,7 @@ def _known_bad(path: Path, *, kept: bool) -> dict[int, str] | None:
     return dict(json.loads(listed.read_text())["bad"])
 
 
-def _decode_all(rows: Rows, spec: ImageSpec, path: Path | None, decoder: "Decoder") -> dict[int, str]:
+def _decode_all(rows: Rows, spec: ImageSpec, path: Path | None, pool: WorkerPool) -> dict[int, str]:
     """Place and reason of each image that does not decode; the pixels of the others go to `path`, a .npy."""
     bad: dict[int, str] = {}
     with ExitStack() as stack:
@@ -148,10 +148,12 @@ def _decode_all(rows: Rows, spec: ImageSpec, path: Path | None, decoder: "Decode
         if path is not None:
             file = stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
             start_of_data = _write_header(file, len(rows), spec)
-        for start, part in _decode_in_order(rows, decoder):
-            bad |= {start + place: reason for place, reason in part.bad}
+        first = 0
+        for part in decoded(_tasks(rows, spec, CHUNK), pool, ahead=AHEAD):
+            bad |= {first + place: reason for place, reason in enumerate(part.reasons) if reason is not None}
+            first += len(part.reasons)
             if file is not None:
-                file.write(part.pixels.tobytes())
+                file.write(part.pixels[0].tobytes())
         if file is not None:
             file.seek(0)
             length = _write_header(file, len(rows) - len(bad), spec)
@@ -165,76 +167,3 @@ def _write_header(file: IO[bytes], count: int, spec: ImageSpec) -> int:
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
-
-
-def _decode_in_order(rows: Rows, decoder: "Decoder") -> Iterator[tuple[int, Decoded]]:
-    waiting: deque[tuple[int, Callable[[], Decoded]]] = deque()
-    for start in range(0, len(rows), CHUNK):
-        waiting.append((start, decoder.start(rows[start : start + CHUNK])))
-        if len(waiting) > AHEAD:
-            first, part = waiting.popleft()
-            yield first, part()
-    for first, part in waiting:
-        yield first, part()
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """Decodes rows of an index in the workers of `pool`, or in this process where that is None."""
-
-    index: Index
-    spec: ImageSpec
-    pool: WorkerPool | None
-
-    def start(self, rows: Rows) -> Callable[[], Decoded]:
-        """Start decoding; the call of what comes back waits for it."""
-        if self.pool is None:
-            return lambda: _decode_rows(self.index, self.spec, rows)
-        future = self.pool.submit(rows)
-
-        def wait() -> Decoded:
-            found = future.result()
-            if isinstance(found, TaskFailed):
-                raise self._broken(rows, found.reason)
-            made: Decoded = found
-            return made
-
-        return wait
-
-    def _broken(self, rows: Rows, reason: str) -> InputError:
-        ends = [
-            " of ".join(self.index.table.column(name)[int(row)].as_py() for name in ("key", "shard"))
-            for row in (rows[0], rows[-1])
-        ]
-        return InputError(
-            f"a decoding process ended without a word at or before the images {ends[0]} to {ends[1]} "
-            f"(is the memory full, or an image malicious?; {reason}); exclude the image, or set workers to 0 "
-            "to see it fail here"
-        )
-
-
-@contextmanager
-def _decoder(index: Index, spec: ImageSpec, workers: int) -> Iterator[Decoder]:
-    if workers == 0:
-        yield Decoder(index, spec, None)
-        return
-    with WorkerPool(WORKER, workers=workers, settings=(index, spec)) as pool:
-        yield Decoder(index, spec, pool)
-
-
-def row_decoder(settings: tuple[Index, ImageSpec]) -> Callable[[Rows], Decoded]:
-    """What a worker process does with rows of the index."""
-    return partial(_decode_rows, *settings)
-
-
-def _decode_rows(index: Index, spec: ImageSpec, rows: Rows) -> Decoded:
-    pixels = np.empty((len(rows), spec.size, spec.size, 3), dtype=np.uint8)
-    good, bad = 0, []
-    for place, row in enumerate(rows.tolist()):
-        try:
-            pixels[good] = decode(index.image_bytes(row), spec)
-        except BadImage as error:
-            bad.append((place, str(error)))
-        else:
-            good += 1
-    return Decoded(pixels[:good], bad)

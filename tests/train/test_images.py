@@ -1,4 +1,3 @@
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -6,12 +5,12 @@ import pytest
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.small_pool import uid, write_shards
-from thresher.data.images import pixels
 from thresher.data.images.decode import ImageSpec, decode
-from thresher.data.images.pixels import open_images
 from thresher.data.index import Index, build_index
 from thresher.errors import InputError
-from thresher.executor.local import TaskFailed
+from thresher.sharded import decode as decoding
+from thresher.train import images
+from thresher.train.images import open_images
 
 SPEC = ImageSpec(size=24, resize="shortest", interpolation="bicubic")
 ALL = 1 << 30
@@ -37,11 +36,11 @@ def fetched(
 ) -> np.ndarray:
     rows = np.arange(len(index))
     with open_images(index, rows, SPEC, cache=cache, limit_bytes=limit_bytes, workers=workers) as (
-        images,
+        opened,
         _,
         _,
     ):
-        return np.asarray(images.submit(places)())
+        return np.asarray(opened.submit(places)())
 
 
 def test_places_have_the_pixels_of_their_rows(index: Index, tmp_path: Path) -> None:
@@ -63,8 +62,8 @@ def test_worker_processes_keep_the_same_file(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched(index, tmp_path / "inline", PLACES)
-    monkeypatch.setattr(pixels, "INLINE", 10)
-    monkeypatch.setattr(pixels, "CHUNK", 7)
+    monkeypatch.setattr(images, "INLINE", 10)
+    monkeypatch.setattr(images, "CHUNK", 7)
     fetched(index, tmp_path / "workers", PLACES, workers=2)
     inline, workers = (next((tmp_path / name).glob("*.npy")) for name in ("inline", "workers"))
     assert (inline.name, inline.read_bytes()) == (workers.name, workers.read_bytes())
@@ -76,13 +75,13 @@ def test_an_image_that_does_not_decode_is_a_reject_and_has_no_place(
 ) -> None:
     for _ in range(2):  # the second time, from what was kept
         with open_images(damaged, np.arange(5), SPEC, cache=tmp_path, limit_bytes=limit_bytes, workers=0) as (
-            images,
+            opened,
             rows,
             rejects,
         ):
             assert rows.tolist() == [0, 2, 4]
             expected = np.stack([decode(damaged.image_bytes(row), SPEC) for row in (4, 0)])
-            assert np.array_equal(images.submit(np.array([2, 0]))(), expected)
+            assert np.array_equal(opened.submit(np.array([2, 0]))(), expected)
         assert [(reject.uid, reject.stage) for reject in rejects] == [(uid(1), "decode"), (uid(3), "decode")]
         assert all(reject.reason and reject.shard.endswith("0.tar") for reject in rejects)
 
@@ -92,7 +91,7 @@ def test_what_was_looked_at_is_not_decoded_again(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_bytes: int
 ) -> None:
     calls = []
-    monkeypatch.setattr(pixels, "decode", lambda data, spec: (calls.append(1), decode(data, spec))[1])
+    monkeypatch.setattr(decoding, "decode", lambda data, spec: (calls.append(1), decode(data, spec))[1])
     for _ in range(2):
         with open_images(index, np.arange(40), SPEC, cache=tmp_path, limit_bytes=limit_bytes, workers=0):
             pass
@@ -103,11 +102,11 @@ def test_other_rows_or_sizes_have_files_of_their_own(index: Index, tmp_path: Pat
     for spec in (SPEC, ImageSpec(size=12, resize="shortest", interpolation="bicubic")):
         for rows in ([0, 1], [1, 0]):
             with open_images(index, np.array(rows), spec, cache=tmp_path, limit_bytes=ALL, workers=0) as (
-                images,
+                opened,
                 _,
                 _,
             ):
-                found = images.submit(np.array([0]))()[0]
+                found = opened.submit(np.array([0]))()[0]
             assert np.array_equal(found, decode(index.image_bytes(rows[0]), spec))
 
 
@@ -123,25 +122,30 @@ def test_an_image_that_no_longer_decodes_ends_the_run_in_a_sentence(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise pixels.BadImage("truncated")
+        raise decoding.BadImage("truncated")
 
     with open_images(index, np.arange(40), SPEC, cache=tmp_path, limit_bytes=100, workers=0) as (
-        images,
+        opened,
         _,
         _,
     ):
-        monkeypatch.setattr(pixels, "decode", fail)
+        monkeypatch.setattr(decoding, "decode", fail)
         with pytest.raises(InputError, match="an image that decoded before no longer does: truncated"):
-            images.submit(PLACES)()
+            opened.submit(PLACES)()
 
 
-def test_a_decoding_process_that_dies_is_answered_in_a_sentence(index: Index) -> None:
-    class Dead:
-        def submit(self, *_: object) -> Future[TaskFailed]:
-            future: Future[TaskFailed] = Future()
-            future.set_result(TaskFailed("worker process 7 was killed by SIGKILL"))
-            return future
-
-    rows = np.arange(3)
-    with pytest.raises(InputError, match=r"a decoding process ended .* images .*0\.tar to .*0\.tar"):
-        pixels.Decoder(index, SPEC, Dead()).start(rows)()
+def test_an_image_that_kills_its_worker_is_refused_and_no_other(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "WORKER", "tests.train.deadly:row_decoder")
+    with open_images(index, np.arange(4), SPEC, cache=tmp_path, limit_bytes=100, workers=1) as (
+        opened,
+        rows,
+        rejects,
+    ):
+        assert rows.tolist() == [0, 1, 3]
+        assert [reject.reason for reject in rejects] == [
+            "decoding this image kills the worker process or never ends"
+        ]
+        expected = np.stack([decode(index.image_bytes(row), SPEC) for row in (3, 0)])
+        assert np.array_equal(opened.submit(np.array([2, 0]))(), expected)

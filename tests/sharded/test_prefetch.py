@@ -1,14 +1,14 @@
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from thresher.executor.prefetch import Prefetch
+from thresher.sharded.shard import prefetched
 
 
 def test_items_come_in_order_and_whole() -> None:
-    with Prefetch(lambda: iter(range(100)), depth=3) as items:
-        assert list(items) == list(range(100))
+    assert list(prefetched((number for number in range(100)), depth=3)) == list(range(100))
 
 
 def test_an_error_is_raised_where_the_items_are_taken() -> None:
@@ -16,11 +16,10 @@ def test_an_error_is_raised_where_the_items_are_taken() -> None:
         yield 1
         raise OSError("the disk is gone")
 
-    with Prefetch(broken, depth=2) as items:
-        iterator = iter(items)
-        assert next(iterator) == 1
-        with pytest.raises(OSError, match="the disk is gone"):
-            next(iterator)
+    items = prefetched(broken(), depth=2)
+    assert next(items) == 1
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(items)
 
 
 def test_leaving_early_stops_the_thread_and_closes_the_iterator() -> None:
@@ -33,8 +32,8 @@ def test_leaving_early_stops_the_thread_and_closes_the_iterator() -> None:
             closed.set()
 
     threads = threading.active_count()
-    with Prefetch(endless, depth=2) as items:
-        next(iter(items))
+    with closing(prefetched(endless(), depth=2)) as items:
+        next(items)
     assert closed.is_set()
     assert threading.active_count() <= threads  # one of another test may have ended meanwhile
 
@@ -50,7 +49,8 @@ def test_it_runs_ahead_no_further_than_its_depth() -> None:
                 full.set()
             yield number
 
-    with Prefetch(counted, depth=2) as items:
+    with closing(prefetched(counted(), depth=2)) as items:
+        assert next(items) == 0
         assert full.wait(600)
-        assert len(made) == 3  # two in the queue, one in hand
-        assert list(items) == list(range(20))
+        assert len(made) == 3  # one that is taken, two ahead
+        assert list(items) == list(range(1, 20))
