@@ -6,7 +6,7 @@ from scipy.stats import chisquare
 
 from tests.selection.made import keys, made
 from tests.selection.oracle import score_matrix, sigmoid_logits
-from thresher.selection.noise import drawn_order, gumbel, perturb, top_places
+from thresher.selection.noise import by_value, gumbel, largest_places, perturb
 from thresher.selection.sub_batch import select
 
 
@@ -57,13 +57,14 @@ def test_uniform_selection_takes_every_pair_equally_often() -> None:
     assert chisquare(counts.numpy()).pvalue > 0.01
 
 
-def test_of_equal_values_the_first_are_taken() -> None:
+def test_of_equal_values_those_with_the_lower_keys_are_taken() -> None:
     values = torch.tensor([1.0, 3.0, 1.0, 2.0, 1.0])
-    assert top_places(values, 3).tolist() == [0, 1, 3]
-    assert drawn_order(torch.tensor([1.0, 3.0, 1.0])).tolist() == [1, 0, 2]
+    assert largest_places(values, torch.arange(5), 3).tolist() == [1, 3, 0]
+    assert largest_places(values, torch.tensor([4, 3, 2, 1, 0]), 3).tolist() == [1, 3, 4]
+    assert by_value(torch.tensor([1.0, 3.0, 1.0]), torch.arange(3)).tolist() == [1, 0, 2]
 
 
 def test_what_is_blocked_is_never_drawn() -> None:
     blocked = torch.tensor([False, True, False])
     values = perturb(torch.tensor([0.0, 100.0, 1.0]), torch.zeros(3, dtype=torch.float64), blocked, 1.0)
-    assert top_places(values, 2).tolist() == [0, 2]
+    assert largest_places(values, torch.arange(3), 2).tolist() == [2, 0]

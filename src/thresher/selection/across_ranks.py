@@ -8,35 +8,40 @@ same pairs on one rank and on many.
 Shapes: W ranks, B candidates of this rank, b chosen of all ranks together, c pairs of a chunk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 
-from thresher.selection.backends import make_backend
-from thresher.selection.choices import MODES
+from thresher.selection.backends import BACKENDS, make_backend
+from thresher.selection.choices import CRITERIA, LOSSES, METHODS, MODES
 from thresher.selection.criteria import Weighted, diagonal_score, weighted_models
 from thresher.selection.embeddings import Embeddings, take
 from thresher.selection.exchange import Group, gather_rows, group_of
 from thresher.selection.joint import Running
 from thresher.selection.keys import TooFewCandidates, chunk_sizes
-from thresher.selection.noise import gumbel, perturb
-from thresher.selection.sub_batch import check_names
+from thresher.selection.noise import by_value, gumbel, largest_places, perturb
 from thresher.selection.threads import tile_workers
 
 TEXT_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SelectionAcross:
-    """The chosen pairs of all ranks in the order in which they were drawn; the same on every rank."""
+class Selection:
+    """The chosen pairs, in the order in which they were drawn."""
 
-    ranks_b: torch.Tensor  # int64, rank that holds each
-    places_b: torch.Tensor  # int64, its row there
-    logit_b: torch.Tensor  # fp32, its logit when it was drawn
-    score_B: torch.Tensor  # fp32, score s_jj of every candidate of this rank
-    flops: float  # of this rank's matrix products
+    places_b: torch.Tensor  # int64, rows of the super-batch as it was given
+    score_B: torch.Tensor  # fp32, score s_jj of every candidate by itself
+    logit_b: torch.Tensor  # fp32, logit of each chosen pair when it was drawn
+    flops: float  # of the selection's matrix products
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SelectionAcross(Selection):
+    """The chosen pairs of all ranks; the same on every rank, but for `score_B` and `flops`."""
+
+    ranks_b: torch.Tensor  # int64, rank that holds each, in whose candidates `places_b` counts
     group: Group
 
     def mine(self) -> torch.Tensor:
@@ -59,7 +64,7 @@ def select_across(
     chunks: int = 16,
     gain: float = 1.0,
     backend: str = "auto",
-    process_group: dist.ProcessGroup | None = None,
+    process_group: dist.ProcessGroup | Group | None = None,
 ) -> SelectionAcross:
     """Choose `size` pairs of the candidates of all ranks; every rank calls this with its own.
 
@@ -82,7 +87,8 @@ def select_across(
         chunks: steps in which joint selection draws.
         gain: factor of the logits.
         backend: how the sums are computed.
-        process_group: the ranks; None is all of them, or this process alone without torch.distributed.
+        process_group: the ranks, or their `Group`; None is all of them, or this process alone without
+            torch.distributed.
 
     Raises:
         ValueError: an unknown name, embeddings that one rank gave and that `select` would refuse, fewer
@@ -91,17 +97,20 @@ def select_across(
     check_names(method=method, criterion=criterion, loss=loss, backend=backend)
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is unknown; take one of {', '.join(MODES)}")
-    group = group_of(process_group)
-    per_rank = mode == "stratified"
+    group, per_rank = group_of(process_group), mode == "stratified"
     if size % group.world and per_rank:
         raise ValueError(f"size {size} does not divide by {group.world} ranks")
+    problem, models = "", list[Weighted]()
+    if method != "uniform":
+        try:
+            models = weighted_models(criterion, learner, reference, len(keys_B))
+        except ValueError as error:
+            if group.world == 1:
+                raise
+            problem = str(error)
+    if models:
+        keys_B = keys_B.to(models[0].embeddings.image_BD.device)
     with torch.no_grad(), tile_workers(keys_B.device) as workers:
-        problem, models = "", list[Weighted]()
-        if method != "uniform":
-            try:
-                models = weighted_models(criterion, learner, reference, len(keys_B))
-            except ValueError as error:
-                problem = str(error)
         counts = _agree(problem, len(keys_B), group, keys_B.device)
         score_B = diagonal_score(models, loss) if models else torch.zeros(len(keys_B), device=keys_B.device)
         blocked_B = _blocked(keys_B, counts, size, group, per_rank=per_rank)
@@ -126,6 +135,19 @@ def select_across(
         flops=running.flops if running is not None else 0.0,
         group=group,
     )
+
+
+def check_names(**given: str) -> None:
+    """Refuse a method, criterion, loss or backend that does not exist."""
+    known: dict[str, Collection[str]] = {
+        "method": METHODS,
+        "criterion": CRITERIA,
+        "loss": LOSSES,
+        "backend": ("auto", *BACKENDS),
+    }
+    for what, name in given.items():
+        if name not in known[what]:
+            raise ValueError(f"{what} {name!r} is unknown; take one of {', '.join(known[what])}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +176,7 @@ def _draw(
 ) -> _Drawn:
     """The `count` largest values of all ranks (of each rank with `per_rank`); of equal ones lower keys."""
     kept = min(count, len(values_B))
-    places_k = _largest(values_B, keys_B, kept)
+    places_k = largest_places(values_B, keys_B, kept)
     row_k4 = torch.full((count, 4), -1, dtype=torch.int64, device=values_B.device)
     columns = (values_B.view(torch.int64), logit_B.double().view(torch.int64), keys_B)
     for column, numbers_B in enumerate(columns):
@@ -167,30 +189,19 @@ def _draw(
         row_n4[:, 1].contiguous().view(torch.double),
     )
     rank_n = torch.arange(group.world, device=row_n4.device).repeat_interleave(count)
-    order = _by_value(value_n, row_n4[:, 2])[: len(value_n) if per_rank else count]
+    order = by_value(value_n, row_n4[:, 2])[: len(value_n) if per_rank else count]
     return _Drawn(rank_n[order], row_n4[order, 3], row_n4[order, 2], logit_n[order].float())
-
-
-def _largest(values_B: torch.Tensor, keys_B: torch.Tensor, count: int) -> torch.Tensor:
-    """Places of the `count` largest values; of equal ones those with the lower keys."""
-    least = values_B.topk(count, sorted=False).values.min()
-    candidates = (values_B >= least).nonzero().flatten()
-    return candidates[_by_value(values_B[candidates], keys_B[candidates])[:count]]
-
-
-def _by_value(values_n: torch.Tensor, keys_n: torch.Tensor) -> torch.Tensor:
-    """The order of falling values, equal ones by rising keys."""
-    by_key = torch.sort(keys_n, stable=True).indices
-    return by_key[torch.sort(values_n[by_key], descending=True, stable=True).indices]
 
 
 def _chunk(models: list[Weighted], drawn: _Drawn, group: Group) -> list[Embeddings]:
     """Each model's embeddings of the chunk on every rank, in order of the keys."""
+    own = [take(model.embeddings, drawn.places_of(group.rank)) for model in models]
+    if group.world == 1:
+        return own
     counts = torch.bincount(drawn.ranks_c, minlength=group.world).tolist()
-    places = drawn.places_of(group.rank)
     by_key = torch.sort(drawn.keys_c).indices
     order = torch.sort(torch.sort(drawn.ranks_c[by_key], stable=True).indices).indices
-    return [_gathered(take(model.embeddings, places), counts, order, group) for model in models]
+    return [_gathered(embeddings, counts, order, group) for embeddings in own]
 
 
 def _gathered(own: Embeddings, counts: Sequence[int], order: torch.Tensor, group: Group) -> Embeddings:
@@ -210,6 +221,8 @@ def _agree(problem: str, num_rows: int, group: Group, device: torch.device) -> l
     Raises:
         ValueError: a rank has a problem, or no candidates; on all ranks, as the others would wait for it.
     """
+    if group.world == 1:
+        return [num_rows]
     text = problem.encode()[:TEXT_BYTES].ljust(TEXT_BYTES)
     own = torch.tensor([[num_rows, *text]], device=device)
     for rank, (count, *said) in enumerate(found := gather_rows(own, [1] * group.world, group).tolist()):

@@ -19,8 +19,10 @@ class Group:
     process_group: dist.ProcessGroup | None = None
 
 
-def group_of(process_group: dist.ProcessGroup | None = None) -> Group:
+def group_of(process_group: dist.ProcessGroup | Group | None = None) -> Group:
     """This process in a group; without torch.distributed a group of one."""
+    if isinstance(process_group, Group):
+        return process_group
     if not (dist.is_available() and dist.is_initialized()):
         return Group(rank=0, world=1)
     return Group(

@@ -47,17 +47,17 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >> 63 else word
 
 
-def top_places(values_B: torch.Tensor, count: int) -> torch.Tensor:
-    """Places of the `count` largest values, ascending; of equal values the first ones."""
+def largest_places(values_B: torch.Tensor, keys_B: torch.Tensor, count: int) -> torch.Tensor:
+    """Places of the `count` largest values, the largest first; of equal ones those with the lower keys."""
     least = values_B.topk(count, sorted=False).values.min()
-    above = (values_B > least).nonzero().flatten()
-    level = (values_B == least).nonzero().flatten()[: count - len(above)]
-    return torch.cat([above, level]).sort().values
+    candidates = (values_B >= least).nonzero().flatten()
+    return candidates[by_value(values_B[candidates], keys_B[candidates])[:count]]
 
 
-def drawn_order(values_c: torch.Tensor) -> torch.Tensor:
-    """The order in which sequential sampling would have brought them: largest perturbed logit first."""
-    return torch.sort(values_c, descending=True, stable=True).indices
+def by_value(values_n: torch.Tensor, keys_n: torch.Tensor) -> torch.Tensor:
+    """The order of falling values, equal ones by rising keys."""
+    by_key = torch.sort(keys_n, stable=True).indices
+    return by_key[torch.sort(values_n[by_key], descending=True, stable=True).indices]
 
 
 def perturb(
