@@ -4,12 +4,10 @@ from collections.abc import Iterator
 
 from thresher.data.files.location import is_remote
 from thresher.data.folder import read_folder
-from thresher.data.pairs import BadPair, Member, Pair, Reject, uid_of
-from thresher.data.patterns import expand, kind_of
+from thresher.data.pairs import Pair, Reject
+from thresher.data.patterns import kind_of
 from thresher.data.table import read_table
 from thresher.data.tarshard import read_tar
-
-__all__ = ["BadPair", "Member", "Pair", "Reject", "expand", "read_pairs", "uid_of"]
 
 
 def read_pairs(

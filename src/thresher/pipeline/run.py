@@ -21,12 +21,11 @@ from thresher.models.saved import WEIGHTS_FILE
 from thresher.models.towers import resolve_device
 from thresher.pipeline.config import Config
 from thresher.pipeline.estimate import check_config, check_probes
-from thresher.pipeline.verify import run_verification
+from thresher.planning import api
 from thresher.planning.laws.fit import fit
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.costs import costs_of_runs
-from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.plan_file import save_plan
 from thresher.planning.plans.result import winner
@@ -41,7 +40,8 @@ from thresher.sharded.parts import digest_of, list_quarantines, shard_state
 from thresher.sharded.stage import Progress
 from thresher.sharded.summary import FolderSummary
 from thresher.tables import gap_text, rate
-from thresher.train.probe.stage import plan_trials, recipe_of, run_probes
+from thresher.train.probe.stage import plan_trials, recipe_of, run_probes, verification_trials
+from thresher.train.probe.trials import Trial
 from thresher.train.settings import Filter
 from thresher.train.stage import train_filter, train_from_config
 
@@ -90,10 +90,12 @@ def run(config: Config, *, progress: Say) -> Outcome:
         progress("cut: " + ", ".join(f"{name} has {size} pairs" for name, size in pools.sizes.items()))
         _merge_quarantine(work)
         check_probes(config, pools.sizes)
+        _forget_other_probes(work, config.evaluate, progress)
         _probe(config, shards, exclude, device, progress)
         laws, plan = _plan(config, pools, progress)
         if config.probe.verify:
-            _verify(config, plan, shards, exclude, device, progress)
+            trials = verification_trials(plan, config.probe.seeds)
+            _probe(config, shards, exclude, device, progress, stage="verify", trials=trials)
         subset = _subset(config, plan, shards, exclude, progress)
         if config.train is not None:
             _make_room_to_train(config, subset, shards, exclude, progress)
@@ -186,9 +188,17 @@ def _merge_quarantine(work: Path) -> None:
         merge_quarantine(parts, work / "quarantine.parquet")
 
 
-def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: str, progress: Say) -> None:
+def _probe(
+    config: Config,
+    shards: list[str],
+    exclude: frozenset[str],
+    device: str,
+    progress: Say,
+    *,
+    stage: str = "probe",
+    trials: list[Trial] | None = None,
+) -> None:
     work = config.workdir
-    _forget_other_probes(work, config.evaluate, progress)
     run_probes(
         work / "pools",
         shards,
@@ -199,7 +209,8 @@ def _probe(config: Config, shards: list[str], exclude: frozenset[str], device: s
         work=work,
         device=device,
         exclude=exclude,
-        progress=lambda sentence: progress(f"probe: {sentence}"),
+        progress=lambda sentence: progress(f"{stage}: {sentence}"),
+        trials=trials,
     )
 
 
@@ -243,10 +254,10 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
             f"fit: mean absolute error {gap_text(fitted.check.mae, loss)} on check mixes that it never saw "
             f"({gap_text(fitted.check.mae_of_mean or 0.0, loss)} by predicting their mean)"
         )
-    plan = make_plan(
+    plan = api.plan(
         fitted,
         config.plan.budgets,
-        pools.sizes,
+        sizes=pools.sizes,
         weights=config.plan.weights,
         spent=costs_of_runs(runs),
     )
@@ -256,24 +267,6 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
     if plan.payback is not None:
         progress(f"plan: {plan.payback.sentence}")
     return fitted, plan
-
-
-def _verify(
-    config: Config, plan: Plan, shards: list[str], exclude: frozenset[str], device: str, progress: Say
-) -> None:
-    work = config.workdir
-    run_verification(
-        plan,
-        work / "pools",
-        shards,
-        work / "runs.jsonl",
-        probe=config.probe,
-        evaluate=config.evaluate,
-        work=work,
-        device=device,
-        exclude=exclude,
-        progress=lambda sentence: progress(f"verify: {sentence}"),
-    )
 
 
 def _subset(

@@ -18,26 +18,16 @@ from thresher.executor.local import WorkerPool
 from thresher.sharded.decode import Decoded, DecodeTask, Form, decoded
 from thresher.sharded.scorer import Images, Row, Scorer, row_of
 
-__all__ = ["Batch", "Row", "ShardSource", "batches"]
-
 CHUNK_PAIRS = 32
 CHUNK_BYTES = 8 * 2**20
 TEXT_CHUNK_PAIRS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ShardSource:
-    """A shard to be read and its number among the shards of the run."""
-
-    number: int
-    shard: str
-
-
 @dataclass(slots=True)
 class Chunk:
-    """Neighbouring pairs of one shard on their way through the decoder; `last` closes the shard."""
+    """Neighbouring pairs of shard `number` on their way through the decoder; `last` closes the shard."""
 
-    source: ShardSource
+    number: int
     rows: list[Row] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
@@ -48,14 +38,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs of one shard, ready for the scorers.
+    """Pairs of one shard, `number` of the run, ready for the scorers.
 
     `inputs` has for each scorer its images (or None) and its prepared captions. `rejects` are those found
     since the batch before. `last` closes the shard; a last batch may hold no pairs. `failure` says why the
     shard could not be read to its end, so that nothing of it may be kept.
     """
 
-    source: ShardSource
+    number: int
     rows: list[Row]
     inputs: list[tuple[Images | None, Any]]
     rejects: list[Reject]
@@ -64,7 +54,7 @@ class Batch:
 
 
 def batches(
-    sources: Sequence[ShardSource],
+    shards: Sequence[str],
     scorers: Sequence[Scorer],
     pool: WorkerPool,
     exclude: frozenset[str],
@@ -80,7 +70,7 @@ def batches(
     of_images = [scorer.batch_size for scorer in scorers if scorer.spec is not None]
     size = max(of_images or [scorer.batch_size for scorer in scorers])
     builder = _Builder(scorers, specs, stage)
-    chunks = _chunks(sources, exclude, with_images=bool(specs))
+    chunks = _chunks(shards, exclude, with_images=bool(specs))
     for chunk, found in _with_pixels(chunks, specs, pool, ahead):
         builder.add(chunk, found)
         while builder.num_rows >= size:
@@ -90,15 +80,15 @@ def batches(
             yield builder.take(builder.num_rows, chunk, last=True)
 
 
-def _chunks(sources: Sequence[ShardSource], exclude: frozenset[str], *, with_images: bool) -> Iterator[Chunk]:
+def _chunks(shards: Sequence[str], exclude: frozenset[str], *, with_images: bool) -> Iterator[Chunk]:
     most = CHUNK_PAIRS if with_images else TEXT_CHUNK_PAIRS
-    for source in sources:
-        chunk = Chunk(source)
+    for number, shard in enumerate(shards):
+        chunk = Chunk(number)
         try:
-            for item in read_pairs(source.shard, with_images=with_images, exclude=exclude):
+            for item in read_pairs(shard, with_images=with_images, exclude=exclude):
                 if len(chunk.rows) >= most or chunk.num_bytes >= CHUNK_BYTES:
                     yield chunk
-                    chunk = Chunk(source)
+                    chunk = Chunk(number)
                 _append(chunk, item)
         except OSError as error:
             chunk.failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
@@ -182,7 +172,7 @@ class _Builder:
                 )
                 for scorer in self._scorers
             ]
-        return Batch(chunk.source, rows, inputs, rejects, last, chunk.failure)
+        return Batch(chunk.number, rows, inputs, rejects, last, chunk.failure)
 
     def _take_pixels(self, count: int) -> dict[Form, Images]:
         found: dict[Form, Images] = {}

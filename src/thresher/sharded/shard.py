@@ -15,7 +15,7 @@ import pyarrow as pa
 from thresher.data.files.location import is_remote
 from thresher.data.pairs import Reject
 from thresher.executor.local import WorkerPool
-from thresher.sharded.feed import Batch, ShardSource, batches
+from thresher.sharded.feed import Batch, batches
 from thresher.sharded.job import Made, Part, write_shard
 from thresher.sharded.parts import Stage
 from thresher.sharded.scorer import Pending, Row, Scorer
@@ -112,17 +112,17 @@ def shards_through(
     parts: Sequence[Part], making: OpenScorers, pool: WorkerPool, work: ShardWork
 ) -> Generator[OpenShard]:
     """The shard under way after each of its batches; the caller closes `pool` before this iterator."""
-    sources = [ShardSource(number, part.stamp.shard) for number, part in enumerate(parts)]
+    shards = [part.stamp.shard for part in parts]
     scorers = making.scorers
     ahead = 2 * work.workers + 2
-    made = batches(sources, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
+    made = batches(shards, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
     with closing(prefetched(made, depth=BATCHES_AHEAD)) as feed:
         shard: OpenShard | None = None
         ready = perf_counter()
         for batch in feed:
             waited = perf_counter() - ready
             if shard is None or shard.closed:
-                shard = OpenShard(scorers, parts[batch.source.number])
+                shard = OpenShard(scorers, parts[batch.number])
             shard.waited_seconds += waited
             shard.add(batch)
             yield shard

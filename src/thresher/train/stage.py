@@ -1,7 +1,7 @@
 """Training by a config: on the chosen subset, and of a filter network; and evaluating a checkpoint."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +12,16 @@ from thresher.curate.subset.npy import read_npy_subset
 from thresher.data.exclude import read_exclude
 from thresher.data.patterns import expand
 from thresher.errors import InputError
-from thresher.models.evaluation.evaluate import evaluate
+from thresher.models.evaluation.evaluate import evaluate as measure
 from thresher.models.evaluation.sets import eval_settings, load_tasks, prepare_tasks
 from thresher.models.evaluation.settings import Evaluate, error_of
-from thresher.models.towers import Towers, load_towers, resolve_device
+from thresher.models.towers import load_towers, resolve_device
 from thresher.planning.runs.record import is_loss
 from thresher.tables import error_text
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.ledger import cost_sentence
 from thresher.train.reference import prepare_reference
 from thresher.train.settings import Filter, TrainingSettings, make_recipe
-
-__all__ = [
-    "RESULT_FILE",
-    "Job",
-    "evaluate_checkpoint",
-    "read_subset",
-    "run_job",
-    "train_filter",
-    "train_from_config",
-    "train_network",
-]
 
 
 def train_filter(config: TrainingSettings, section: Filter, *, device: str) -> Path:
@@ -181,11 +170,4 @@ def evaluate_checkpoint(
         raise InputError(f"{checkpoint} is a file; say which open_clip model it is, with --model")
     else:
         towers = load_towers(model, pretrained=str(checkpoint), device=resolve_device(device))
-    return _measure(towers, [prepare_tasks(eval_settings(evaluate), towers, work / "cache")])
-
-
-def _measure(towers: Towers, tasks: Sequence[Path]) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for path in tasks:
-        metrics |= evaluate(towers, load_tasks(path))
-    return metrics
+    return measure(towers, load_tasks(prepare_tasks(eval_settings(evaluate), towers, work / "cache")))

@@ -11,6 +11,8 @@ from thresher.errors import InputError
 from thresher.models.evaluation.sets import eval_settings, prepare_tasks, tasks_digest
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import load_towers, resolve_device
+from thresher.planning.plans.plan import Plan
+from thresher.planning.plans.result import winner
 from thresher.planning.runs.record import Run
 from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.distributed import is_first_rank
@@ -34,6 +36,7 @@ def run_probes(
     device: str,
     exclude: frozenset[str] = frozenset(),
     progress: Callable[[str], None] | None = None,
+    trials: Sequence[Trial] | None = None,
 ) -> list[Run]:
     """Train the probes of every pool and of the check mixes, and append them to the ledger.
 
@@ -49,23 +52,25 @@ def run_probes(
         device: `auto`, `cpu`, `cuda` or `cuda:n`.
         exclude: uids that are not trained on.
         progress: called with a sentence when a run is finished.
+        trials: what is trained in place of the probes, by their recipe; see `verification_trials`.
 
     Returns:
         All measurements, those of earlier calls included.
     """
     cut = load_pools(pools)
-    trials = plan_trials(cut.names, probe, targets, cut.sizes)
+    probes = plan_trials(cut.names, probe, targets, cut.sizes)
     bench = open_bench(
         cut,
         shards,
-        recipe=recipe_of(trials, probe),
+        recipe=recipe_of(probes, probe),
         probe=probe,
         evaluate=evaluate,
         work=work,
         device=device,
         exclude=exclude,
     )
-    return run_trials(bench, trials, ledger, jobs=jobs_of(probe, bench.device), progress=progress)
+    jobs = jobs_of(probe, bench.device)
+    return run_trials(bench, probes if trials is None else trials, ledger, jobs=jobs, progress=progress)
 
 
 def recipe_of(trials: Sequence[Trial], probe: Probe) -> Recipe:
@@ -101,6 +106,22 @@ def plan_trials(
                 for role, weights in runs
             ]
     return trials
+
+
+def verification_trials(plan: Plan, seeds: Sequence[int]) -> list[Trial]:
+    """A trial for each distinct winner at the smallest and the largest budget, measured at both.
+
+    They draw from whole pools, and check that the plan ranked its winners correctly.
+    """
+    ordered = sorted(plan.budgets, key=lambda budget: budget.samples_seen)
+    ends = (ordered[0], ordered[-1])
+    points = tuple(sorted({end.samples_seen for end in ends}))
+    mixes = {end.best: winner(end).weights for end in ends}
+    return [
+        Trial(role="verify", weights=dict(weights), fraction=1.0, points=points, seed=seed)
+        for weights in mixes.values()
+        for seed in seeds
+    ]
 
 
 def measuring_points(probe: Probe, targets: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
-from thresher.pipeline.verify import verification_trials
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import BudgetPlan, Candidate
+from thresher.train.probe.stage import verification_trials
 
 
 def budget(samples_seen: int, **weights: float) -> BudgetPlan:
