@@ -15,7 +15,8 @@ from thresher.data.files.atomic import write_json
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs
-from thresher.models.evaluation.sets import EvalSettings, prepare_tasks
+from thresher.models.evaluation.sets import prepare_tasks
+from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import Towers, load_towers
 from thresher.train.dataset import Dataset, describe_dataset
 from thresher.train.recipe import Recipe
@@ -117,13 +118,13 @@ def read_planted(world: World) -> dict[str, bool]:
 def make_tasks(world: World, towers: Towers) -> Path:
     """What a trained model is measured on."""
     if world.dataset == "cifar10":
-        settings = EvalSettings(
+        settings = Evaluate(
             zeroshot=tuple(expand([str(world.data / "cifar10" / "test")])),
             classes=CIFAR_CLASSES,
             templates=("a photo of a {}", "a picture of a {}", "an image of a {}"),
         )
     else:
-        settings = EvalSettings(retrieval=(str(world.data / "flickr8k" / "00006.tar"),))
+        settings = Evaluate(metric="retrieval_error", retrieval=(str(world.data / "flickr8k" / "00006.tar"),))
     return prepare_tasks(settings, towers, world.folder / "cache")
 
 

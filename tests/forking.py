@@ -7,13 +7,13 @@ the tests, and can be killed as any process.
 import multiprocessing
 import os
 import runpy
-import socket
 import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 import pytest
+from torch.distributed import TCPStore
 
 HEAVY = [
     "thresher.pipeline.run",
@@ -52,10 +52,9 @@ def run_to_end(module: str, *arguments: object) -> None:
 
 def run_ranks(world: int, module: str, *arguments: object, timeout: float = 1800) -> None:
     """The program on so many processes, each of which is told what torchrun would tell it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # the system picks the port
+    told = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port)}
+    told |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
     processes = [
         start(module, *arguments, environment=told | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(world)

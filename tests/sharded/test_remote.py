@@ -34,6 +34,9 @@ class PoolHere:
         self.deaths: list[str] = []
         self._function = prepare(function, settings)
 
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def __enter__(self) -> "PoolHere":
         return self
 

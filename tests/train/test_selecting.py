@@ -25,7 +25,7 @@ from tests.train.small import (
 )
 from thresher.errors import InputError
 from thresher.models.towers import autocast, load_towers, to_input
-from thresher.selection.sub_batch import select
+from thresher.selection.across_ranks import select_across
 from thresher.train import chooser as choice
 from thresher.train import journal, ledger, picks, telemetry
 from thresher.train.chooser import selection_dtype
@@ -70,15 +70,15 @@ def stop() -> NoReturn:
 
 
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What every call of `select` was given and gave."""
+    """What every call of `select_across` was given and gave."""
     calls: list[dict[str, Any]] = []
 
     def watched(learner: object, reference: object, keys: torch.Tensor, **settings: Any) -> object:
-        found = select(learner, reference, keys, **settings)
+        found = select_across(learner, reference, keys, **settings)
         calls.append({"learner": learner, "reference": reference, "keys": keys, "found": found} | settings)
         return found
 
-    monkeypatch.setattr("thresher.train.chooser.select", watched)
+    monkeypatch.setattr("thresher.train.chooser.select_across", watched)
     return calls
 
 

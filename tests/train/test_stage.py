@@ -17,7 +17,8 @@ from thresher.curate.subset.write import write_subset
 from thresher.data.files.lock import folder_lock
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate
-from thresher.models.evaluation.sets import EvalSettings, load_tasks, prepare_tasks, tasks_digest
+from thresher.models.evaluation.sets import load_tasks, prepare_tasks, tasks_digest
+from thresher.models.evaluation.settings import Evaluate
 from thresher.models.saved import WEIGHTS_FILE
 from thresher.models.towers import embed_images, load_towers
 from thresher.pipeline.config import Config, load_config, load_training_config
@@ -159,7 +160,7 @@ def test_a_pair_that_does_not_decode_is_in_the_quarantine_and_the_others_are_tra
 def test_what_the_model_reaches_is_measured_at_the_end(
     shards: tuple[str, ...], eval_shard: str, tmp_path: Path
 ) -> None:
-    tasks = prepare_tasks(EvalSettings(zeroshot=(eval_shard,)), load_towers(TINY), tmp_path / "cache")
+    tasks = prepare_tasks(Evaluate(zeroshot=(eval_shard,)), load_towers(TINY), tmp_path / "cache")
     folder = run_job(make_job(shards, tmp_path / "cache", tasks=tasks), tmp_path / "model")
     (measured,) = json.loads((folder / RESULT_FILE).read_text())["measured"]
     again = evaluate(load_towers(f"local-dir:{folder}"), load_tasks(tasks), precision="fp32")
@@ -306,7 +307,11 @@ def test_training_makes_true_pairs_more_alike_than_others(tmp_path: Path) -> Non
     folder = run_job(
         make_job(shard, tmp_path / "cache", recipe=recipe, samples_seen=1600), tmp_path / "model"
     )
-    tasks = load_tasks(prepare_tasks(EvalSettings(retrieval=shard), load_towers(TINY), tmp_path / "cache"))
+    tasks = load_tasks(
+        prepare_tasks(
+            Evaluate(metric="retrieval_error", retrieval=shard), load_towers(TINY), tmp_path / "cache"
+        )
+    )
     after = evaluate(load_towers(f"local-dir:{folder}"), tasks)["retrieval_mrr"]
     before = evaluate(load_towers(TINY, seed=0), tasks)["retrieval_mrr"]
     assert after > 2 * before
@@ -349,7 +354,7 @@ def test_a_finished_model_is_measured_again_where_the_evaluation_set_changed(
 ) -> None:
     shutil.copytree(trained[1], tmp_path / "model")
     monkeypatch.setattr(training_job, "train", refuse_to_train)
-    tasks = prepare_tasks(EvalSettings(zeroshot=(eval_shard,)), load_towers(TINY), tmp_path / "cache")
+    tasks = prepare_tasks(Evaluate(zeroshot=(eval_shard,)), load_towers(TINY), tmp_path / "cache")
     folder = run_job(dataclasses.replace(trained[0], tasks=tasks), tmp_path / "model")
     content = json.loads((folder / RESULT_FILE).read_text())
     expected = evaluate(load_towers(f"local-dir:{folder}"), load_tasks(tasks), precision="fp32")

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from thresher.errors import InputError
@@ -70,9 +69,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> None:
@@ -160,14 +157,7 @@ class WorkerPool:
                     return answer
             return "done", TaskFailed(reason)
         finally:
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._slots.put((number, worker))
-            if closed:
-                self._slots.put((number, None))
-                if worker is not None:
-                    self._forget(worker)
+            self._give_back(number, worker)
 
     def _start_ahead(self) -> None:
         number, worker = self._slots.get()
@@ -177,12 +167,15 @@ class WorkerPool:
                 with contextlib.suppress(RuntimeError, OSError, InputError, WorkerDied):
                     worker = self._start(number)
         finally:
-            with self._lock:
-                closed = self._closed
-                if not closed:
-                    self._slots.put((number, worker))
-            if closed and worker is not None:
-                self._forget(worker)
+            self._give_back(number, worker)
+
+    def _give_back(self, number: int, worker: Worker | None) -> None:
+        """Free a slot; a pool that is closed has no use for its worker."""
+        with self._lock:
+            closed = self._closed
+            self._slots.put((number, None if closed else worker))
+        if closed and worker is not None:
+            self._forget(worker)
 
     def _start(self, number: int) -> Worker:
         for _ in range(TRIES):

@@ -11,8 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from thresher.data.files.atomic import atomic_path
 from thresher.errors import InputError
@@ -88,49 +87,40 @@ def part_maker(work: ShardWork) -> Callable[[Part | None], Opened | RemotePart]:
     return fill
 
 
-class RemoteStage:
-    """Workers on a Ray cluster that fill a folder of this machine."""
+def open_pool(work: ShardWork, address: str | None) -> RayPool:
+    """Workers on a Ray cluster that fill a folder of this machine, once the pool is entered."""
+    return RayPool(MAKER, settings=work, address=address, cpus=max(work.workers, 1), gpu=work.gpu)
 
-    def __init__(self, work: ShardWork, address: str | None) -> None:
-        self._stage = work.stage
-        self._pool = RayPool(MAKER, settings=work, address=address, cpus=max(work.workers, 1), gpu=work.gpu)
-        self.deaths = self._pool.deaths
 
-    def __enter__(self) -> Self:
-        self._pool.__enter__()
-        return self
+def opened_on(pool: RayPool) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    """What the parts will be made by, and what else there is to say of the scorers; asks one worker.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.close()
+    Raises:
+        InputError: the scorers cannot be opened there, or a worker has another release of Thresher.
+    """
+    ((_, found),) = pool.map([None])
+    if isinstance(found, TaskFailed):
+        raise InputError(f"no worker on Ray opens the scorers: {pool.deaths[-1]}")
+    if found.release != version("thresher"):
+        raise InputError(
+            f"the workers on Ray have Thresher {found.release}, this machine {version('thresher')}; "
+            "install the same release on every node"
+        )
+    return found.made_by, found.about
 
-    def opened(self) -> tuple[Mapping[str, str], Mapping[str, Any]]:
-        """What the parts will be made by, and what else there is to say of the scorers; asks one worker.
 
-        Raises:
-            InputError: the scorers cannot be opened there, or a worker has another release of Thresher.
-        """
-        ((_, found),) = self._pool.map([None])
-        if isinstance(found, TaskFailed):
-            raise InputError(f"no worker on Ray opens the scorers: {self.deaths[-1]}")
-        if found.release != version("thresher"):
-            raise InputError(
-                f"the workers on Ray have Thresher {found.release}, this machine {version('thresher')}; "
-                "install the same release on every node"
-            )
-        return found.made_by, found.about
+def made_on(
+    pool: RayPool, parts: Sequence[Part], made_by: Mapping[str, str], stage: Stage
+) -> Generator[Made]:
+    """Each shard once its part is written here, in the order in which the workers get done.
 
-    def made(self, parts: Sequence[Part], made_by: Mapping[str, str]) -> Generator[Made]:
-        """Each shard once its part is written here, in the order in which the workers get done.
-
-        Raises:
-            InputError: two workers open different scorers.
-        """
-        for part, found in self._pool.map(parts):
-            if isinstance(found, RemotePart):
-                difference = self._stage.differs(found.made_by, made_by)
-                if difference is not None:
-                    raise InputError(f"{part.stamp.shard} on a worker of the cluster {difference}")
-                self.deaths.extend(found.deaths)
-            yield receive(part, found, self._stage)
+    Raises:
+        InputError: two workers open different scorers.
+    """
+    for part, found in pool.map(parts):
+        if isinstance(found, RemotePart):
+            difference = stage.differs(found.made_by, made_by)
+            if difference is not None:
+                raise InputError(f"{part.stamp.shard} on a worker of the cluster {difference}")
+            pool.deaths.extend(found.deaths)
+        yield receive(part, found, stage)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from thresher.executor.local import WorkerPool
+from thresher.executor.ray import RayPool
 from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_shards, sum_up
 from thresher.sharded.parts import digest_of
-from thresher.sharded.remote import RemoteStage
+from thresher.sharded.remote import made_on, open_pool, opened_on
 from thresher.sharded.shard import OpenScorers, ShardWork, keep, shards_through
 from thresher.sharded.summary import FolderSummary
 
@@ -56,10 +57,10 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
     """
     work = job.work
     with ExitStack() as stack:
-        afar: RemoteStage | None = None
+        afar: RayPool | None = None
         if job.executor == "ray":
-            afar = stack.enter_context(RemoteStage(work, job.ray_address))
-            made_by, about = afar.opened()
+            afar = stack.enter_context(open_pool(work, job.ray_address))
+            made_by, about = opened_on(afar)
         else:
             making = work.open(work.options)
             made_by, about = making.made_by, making.about
@@ -76,7 +77,7 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
             if afar is None:
                 return _made_here(parts, making, work, run, look)
             run.deaths = afar.deaths
-            return afar.made(parts, made_by)
+            return made_on(afar, parts, made_by, work.stage)
 
         def after(run: FolderRun, made: Made) -> None:
             look(run)

@@ -13,11 +13,10 @@ import torch
 
 from thresher.errors import InputError
 from thresher.models.towers import Towers, resolve_precision
-from thresher.selection.across_ranks import SelectionAcross, select_across
+from thresher.selection.across_ranks import select_across
 from thresher.selection.choices import CRITERIA, METHODS, MODES
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import TooFewCandidates
-from thresher.selection.sub_batch import Selection, select
 from thresher.train.distributed import Ranks
 from thresher.train.pairs import Batch
 from thresher.train.recipe import Recipe
@@ -119,18 +118,16 @@ class Chooser:
         recipe, device, world = self.recipe, self.towers.device, self.ranks.world
         dtype = selection_dtype(device, resolve_precision(device, recipe.precision))
         given = (_as(learner, dtype), _as(reference, dtype), self.keys_of(batch))
-        found: Selection | SelectionAcross
         output = None
+        found = select_across(*given, size=recipe.batch_size, mode=recipe.across, **self.settings(step))
+        places_b = found.mine()
         if world == 1:
-            found = select(*given, size=recipe.batch_size, **self.settings(step))
-            places_b, places = found.places_b, found.places_b.cpu().numpy()
+            places = places_b.cpu().numpy()
             own, rows_b = batch.take(np.sort(places)), batch.rows_B[places]
             if recipe.reuse_scoring and learner is not None:
                 output = self._output(learner, torch.sort(places_b).values)
                 learner = _detached(learner)
         else:
-            found = select_across(*given, size=recipe.batch_size, mode=recipe.across, **self.settings(step))
-            places_b = found.mine()
             own = moved(batch, found, [self.seed, step], device)
             rows_b = chosen_rows(batch, found, device)
         return ChosenBatch(

@@ -13,7 +13,7 @@ from thresher.data.exclude import read_exclude
 from thresher.data.patterns import expand
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate as measure
-from thresher.models.evaluation.sets import eval_settings, load_tasks, prepare_tasks
+from thresher.models.evaluation.sets import load_tasks, prepare_tasks
 from thresher.models.evaluation.settings import Evaluate, error_of
 from thresher.models.towers import load_towers, resolve_device
 from thresher.planning.runs.record import is_loss
@@ -108,7 +108,7 @@ def train_from_config(
         progress(cost_sentence(recipe, towers))
     tasks = None
     if config.evaluate is not None:
-        tasks = prepare_tasks(eval_settings(config.evaluate), towers, config.workdir / "cache")
+        tasks = prepare_tasks(config.evaluate, towers, config.workdir / "cache")
     job = Job(
         shards=shards,
         uids=uids,
@@ -170,4 +170,4 @@ def evaluate_checkpoint(
         raise InputError(f"{checkpoint} is a file; say which open_clip model it is, with --model")
     else:
         towers = load_towers(model, pretrained=str(checkpoint), device=resolve_device(device))
-    return measure(towers, load_tasks(prepare_tasks(eval_settings(evaluate), towers, work / "cache")))
+    return measure(towers, load_tasks(prepare_tasks(evaluate, towers, work / "cache")))

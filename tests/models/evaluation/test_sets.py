@@ -11,12 +11,12 @@ from thresher.data.images.decode import decode
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import RetrievalTask, ZeroShotTask
 from thresher.models.evaluation.sets import (
-    EvalSettings,
     load_tasks,
     prepare_tasks,
     smallest_error,
     tasks_digest,
 )
+from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import Towers, load_towers
 
 
@@ -38,7 +38,7 @@ def shard(path: Path, *metas: dict[str, object] | None, images: dict[int, bytes]
 
 def zero_shot(towers: Towers, path: Path, *metas: dict[str, object], **settings: object) -> ZeroShotTask:
     name = shard(path / "eval.tar", *metas)
-    (task,) = load_tasks(prepare_tasks(EvalSettings(zeroshot=(name,), **settings), towers, path / "cache"))
+    (task,) = load_tasks(prepare_tasks(Evaluate(zeroshot=(name,), **settings), towers, path / "cache"))
     assert isinstance(task, ZeroShotTask)
     return task
 
@@ -68,7 +68,9 @@ def test_given_classes_number_the_labels_and_each_template_makes_a_prompt(
 
 def test_retrieval_takes_several_captions_an_image_or_the_one_it_has(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"captions": ["a", "b c"]}, None, {"captions": ["d"]})
-    (task,) = load_tasks(prepare_tasks(EvalSettings(retrieval=(name,)), towers, tmp_path / "cache"))
+    (task,) = load_tasks(
+        prepare_tasks(Evaluate(metric="retrieval_error", retrieval=(name,)), towers, tmp_path / "cache")
+    )
     assert isinstance(task, RetrievalTask)
     assert task.image_of_caption.tolist() == [0, 0, 1, 2]
     assert task.captions.tolist() == towers.tokenize(["a", "b c", "caption 1", "d"]).tolist()
@@ -76,7 +78,7 @@ def test_retrieval_takes_several_captions_an_image_or_the_one_it_has(towers: Tow
 
 def test_what_is_prepared_is_not_prepared_again(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"class": "dog"})
-    settings = EvalSettings(zeroshot=(name,), retrieval=(name,))
+    settings = Evaluate(zeroshot=(name,), retrieval=(name,))
     path = prepare_tasks(settings, towers, tmp_path / "cache")
     before = path.stat().st_mtime_ns
     assert prepare_tasks(settings, towers, tmp_path / "cache") == path
@@ -89,7 +91,7 @@ def test_a_changed_shard_is_prepared_anew(towers: Towers, tmp_path: Path) -> Non
     found = []
     for label in ("dog", "cat"):
         name = shard(tmp_path / "eval.tar", {"class": label}, {"class": "eel"})
-        path = prepare_tasks(EvalSettings(zeroshot=(name,)), towers, tmp_path / "cache")
+        path = prepare_tasks(Evaluate(zeroshot=(name,)), towers, tmp_path / "cache")
         found.append(load_tasks(path)[0].prompts.tolist())
     assert found[0] != found[1]
 
@@ -99,7 +101,7 @@ def test_the_digest_is_of_the_content_and_not_of_the_place(towers: Towers, tmp_p
     for folder, label in (("a", "dog"), ("b", "dog"), ("c", "cat")):
         (tmp_path / folder).mkdir()
         name = shard(tmp_path / folder / "eval.tar", {"class": label}, {"class": "eel"})
-        digests.append(tasks_digest(prepare_tasks(EvalSettings(zeroshot=(name,)), towers, tmp_path / folder)))
+        digests.append(tasks_digest(prepare_tasks(Evaluate(zeroshot=(name,)), towers, tmp_path / folder)))
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -107,7 +109,7 @@ def test_each_model_has_its_own_tokens(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"class": "dog"})
     lengths = {}
     for model in (towers, load_towers(VIT)):
-        path = prepare_tasks(EvalSettings(zeroshot=(name,)), model, tmp_path / "cache")
+        path = prepare_tasks(Evaluate(zeroshot=(name,)), model, tmp_path / "cache")
         lengths[model.name] = load_tasks(path)[0].prompts.shape[-1]
     assert lengths == {TINY: 20, VIT: 12}
 
@@ -131,21 +133,23 @@ def test_a_label_that_cannot_be_used_is_named(
 def test_an_image_that_does_not_decode_is_named(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"class": "dog"}, {"class": "dog"}, images={1: jpeg(1)[:200]})
     with pytest.raises(InputError, match=r"evaluation image 1 in .* does not decode"):
-        prepare_tasks(EvalSettings(zeroshot=(name,)), towers, tmp_path)
+        prepare_tasks(Evaluate(zeroshot=(name,)), towers, tmp_path)
 
 
 def test_a_pair_that_cannot_be_read_is_named(towers: Towers, tmp_path: Path) -> None:
     write_tar(tmp_path / "eval.tar", [("0.jpg", jpeg(0))])
     with pytest.raises(InputError, match=r"pair 0 in .* cannot be used \(no .txt .* has to be whole"):
-        prepare_tasks(EvalSettings(retrieval=(str(tmp_path / "eval.tar"),)), towers, tmp_path)
+        prepare_tasks(
+            Evaluate(metric="retrieval_error", retrieval=(str(tmp_path / "eval.tar"),)), towers, tmp_path
+        )
 
 
 def test_a_shard_without_pairs_or_none_at_all_is_named(towers: Towers, tmp_path: Path) -> None:
     write_tar(tmp_path / "empty.tar", [])
     with pytest.raises(InputError, match=r"in .*empty.tar cannot be used \(.* no pairs"):
-        prepare_tasks(EvalSettings(zeroshot=(str(tmp_path / "empty.tar"),)), towers, tmp_path / "cache")
-    with pytest.raises(InputError, match=r"evaluation shard .*absent.tar cannot be read"):
-        prepare_tasks(EvalSettings(zeroshot=(str(tmp_path / "absent.tar"),)), towers, tmp_path / "cache")
+        prepare_tasks(Evaluate(zeroshot=(str(tmp_path / "empty.tar"),)), towers, tmp_path / "cache")
+    with pytest.raises(InputError, match=r"there is no file or folder .*absent.tar"):
+        prepare_tasks(Evaluate(zeroshot=(str(tmp_path / "absent.tar"),)), towers, tmp_path / "cache")
 
 
 def test_labelled_images_need_no_captions_and_equal_ones_all_count(towers: Towers, tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_labelled_images_need_no_captions_and_equal_ones_all_count(towers: Tower
         (f"{n}.{ext}", data) for n in range(3) for ext, data in (("jpg", jpeg(n % 2)), ("cls", b"%d" % n))
     ]
     write_tar(tmp_path / "eval.tar", members)
-    settings = EvalSettings(zeroshot=(str(tmp_path / "eval.tar"),), classes=("rat", "dog", "cat"))
+    settings = Evaluate(zeroshot=(str(tmp_path / "eval.tar"),), classes=("rat", "dog", "cat"))
     path = prepare_tasks(settings, towers, tmp_path / "cache")
     (task,) = load_tasks(path)
     assert task.labels.tolist() == [0, 1, 2]
@@ -161,7 +165,7 @@ def test_labelled_images_need_no_captions_and_equal_ones_all_count(towers: Tower
 
 
 def test_the_tokens_of_one_model_are_not_taken_for_those_of_another(towers: Towers, tmp_path: Path) -> None:
-    settings = EvalSettings(zeroshot=(shard(tmp_path / "eval.tar", {"class": "dog"}),))
+    settings = Evaluate(zeroshot=(shard(tmp_path / "eval.tar", {"class": "dog"}),))
     other = dataclasses.replace(towers, name="another")
     paths = {prepare_tasks(settings, model, tmp_path / "cache") for model in (towers, other)}
     assert len(paths) == 2

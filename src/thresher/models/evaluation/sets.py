@@ -4,7 +4,7 @@ Shapes: N images, M captions, C classes, P prompts a class, T tokens.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,21 @@ from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTas
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import Towers
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalSettings:
-    """Which shards to measure on, and how.
-
-    Attributes:
-        zeroshot: shards of labelled images; they need no captions.
-        label_key: key of the label in the json of a pair (or its `.cls` member, as `cls`).
-        classes: class names in the order of number labels; empty takes the names found, sorted.
-        templates: prompts with {} for the class name.
-        retrieval: shards of images with captions; several an image under `captions` in the json.
-    """
-
-    zeroshot: tuple[str, ...] = ()
-    label_key: str = "class"
-    classes: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ("a photo of a {}.",)
-    retrieval: tuple[str, ...] = ()
+KINDS = ("zeroshot", "retrieval")
+"""Keys of the shards of labelled images, and of images with captions."""
 
 
-def prepare_tasks(settings: EvalSettings, towers: Towers, cache: Path) -> Path:
+def prepare_tasks(evaluate: Evaluate, towers: Towers, cache: Path) -> Path:
     """Decode and tokenise the evaluation sets into one .npz under `cache`; its path.
 
     Raises:
         InputError: a label is missing or not among the classes, or an image cannot be decoded.
     """
+    shards = {kind: tuple(expand(names)) if (names := getattr(evaluate, kind)) else () for kind in KINDS}
+    settings = evaluate.model_copy(update=shards)
+    described = settings.model_dump(exclude={"metric"})
     context = getattr(towers.tokenize, "context_length", None)
-    key = digest(towers.name, asdict(settings), asdict(towers.spec), context, _states(settings))
+    key = digest(towers.name, described, asdict(towers.spec), context, _states(settings))
     path = cache / f"eval-{key}.npz"
     if path.exists():
         return path
@@ -98,7 +85,7 @@ def load_tasks(path: Path) -> list[Task]:
     return tasks
 
 
-def _states(settings: EvalSettings) -> list[str]:
+def _states(settings: Evaluate) -> list[str]:
     """Sizes and times of the files, so that a changed evaluation set is decoded anew."""
     states = []
     for name in (*settings.zeroshot, *settings.retrieval):
@@ -110,7 +97,7 @@ def _states(settings: EvalSettings) -> list[str]:
     return states
 
 
-def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+def _zero_shot_arrays(settings: Evaluate, towers: Towers) -> dict[str, Any]:
     pairs = _pairs(settings.zeroshot, need_caption=False)
     labels = [_label(pair, settings) for pair in pairs]
     if not settings.classes and any(isinstance(label, int) for label in labels):
@@ -136,7 +123,7 @@ def _zero_shot_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
     return {"pixels": pixels, "labels": np.asarray(numbers, dtype=np.int64), "prompts": prompts.int().numpy()}
 
 
-def _label(pair: Pair, settings: EvalSettings) -> Any:
+def _label(pair: Pair, settings: Evaluate) -> Any:
     label = pair.meta.get(settings.label_key, pair.meta.get("cls"))
     if label is None:
         raise InputError(
@@ -146,7 +133,7 @@ def _label(pair: Pair, settings: EvalSettings) -> Any:
     return int(label) if isinstance(label, str) and label.isdigit() else label
 
 
-def _retrieval_arrays(settings: EvalSettings, towers: Towers) -> dict[str, Any]:
+def _retrieval_arrays(settings: Evaluate, towers: Towers) -> dict[str, Any]:
     pairs = _pairs(settings.retrieval)
     captions = [list(pair.meta.get("captions") or [pair.caption]) for pair in pairs]
     flat = [caption for several in captions for caption in several]
@@ -181,14 +168,3 @@ def _decoded(pairs: Sequence[Pair], towers: Towers) -> Any:
                 f"evaluation image {pair.key} in {pair.shard} does not decode: {error}"
             ) from error
     return np.stack(images)
-
-
-def eval_settings(evaluate: Evaluate) -> EvalSettings:
-    """The evaluation sets that a config names."""
-    return EvalSettings(
-        zeroshot=tuple(expand(evaluate.zeroshot)) if evaluate.zeroshot else (),
-        label_key=evaluate.label_key,
-        classes=evaluate.classes,
-        templates=evaluate.templates,
-        retrieval=tuple(expand(evaluate.retrieval)) if evaluate.retrieval else (),
-    )

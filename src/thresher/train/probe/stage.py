@@ -8,7 +8,7 @@ from thresher.curate.pools.record import Pools, load_pools
 from thresher.data.digests import hasher
 from thresher.data.files.quarantine import write_quarantine
 from thresher.errors import InputError
-from thresher.models.evaluation.sets import eval_settings, prepare_tasks, tasks_digest
+from thresher.models.evaluation.sets import prepare_tasks, tasks_digest
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import load_towers, resolve_device
 from thresher.planning.plans.plan import Plan
@@ -160,7 +160,7 @@ def open_bench(
     members = _without(pool_members(pools), exclude)
     where = resolve_device(device)
     towers = load_towers(probe.model, sigmoid=probe.loss == "siglip")
-    tasks = prepare_tasks(eval_settings(evaluate), towers, work / "cache")
+    tasks = prepare_tasks(evaluate, towers, work / "cache")
     dataset = describe_dataset(
         shards,
         towers,
