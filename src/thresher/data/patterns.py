@@ -34,22 +34,9 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
         InputError: something named does not exist, a pattern matches nothing, a brace is not closed, or a
             file or folder is no shard.
     """
-    given = [patterns] if isinstance(patterns, str) else list(patterns)
-    if not given:
+    if not isinstance(patterns, str) and not patterns:
         raise InputError("no shards were given; name tar files, a table or a folder")
-    names = [name for pattern in given for source in split_sources(pattern) for name in _braces(source)]
-    folders = _RemoteFolders()
-    shards: dict[str, None] = {}
-    missing: list[str] = []
-    for name in names:
-        found = _remote(name, folders) if is_remote(name) else _local(name)
-        if found:
-            shards.update(dict.fromkeys(found))
-        else:
-            missing.append(name)
-    if missing:
-        raise InputError(_missing_sentence(missing, len(names)))
-    return list(shards)
+    return _expand(patterns, None)
 
 
 def expand_files(patterns: str | Sequence[str], ending: str) -> list[str]:
@@ -60,19 +47,24 @@ def expand_files(patterns: str | Sequence[str], ending: str) -> list[str]:
     Raises:
         InputError: something named does not exist, a pattern matches nothing, or a folder holds no such file.
     """
-    given = [patterns] if isinstance(patterns, str) else list(patterns)
+    return _expand(patterns, ending)
+
+
+def _expand(patterns: str | Sequence[str], ending: str | None) -> list[str]:
+    """Files of an ending; shards without one."""
+    given = [patterns] if isinstance(patterns, str) else patterns
     names = [name for pattern in given for source in split_sources(pattern) for name in _braces(source)]
     folders = _RemoteFolders()
-    files: dict[str, None] = {}
+    found: dict[str, None] = {}
     missing: list[str] = []
     for name in names:
-        found = _remote_files(name, ending, folders) if is_remote(name) else _local_files(name, ending)
-        files.update(dict.fromkeys(found))
-        if not found:
+        meant = _remote(name, ending, folders) if is_remote(name) else _local(name, ending)
+        found.update(dict.fromkeys(meant))
+        if not meant:
             missing.append(name)
     if missing:
-        raise InputError(_missing_sentence(missing, len(names), "files"))
-    return list(files)
+        raise InputError(_missing_sentence(missing, len(names), "files" if ending else "shards"))
+    return list(found)
 
 
 def kind_of(shard: str) -> Literal["tar", "table", "folder"]:
@@ -117,14 +109,16 @@ def _braces(source: str) -> list[str]:
     return [source] if Path(source).exists() else list(expand_braces(source))  # a real name may hold a brace
 
 
-def _local(name: str) -> list[str]:
+def _local(name: str, ending: str | None) -> list[str]:
     if Path(name).is_dir():
-        return _folder(name)
+        return _folder(name, ending)
     if Path(name).exists():
-        return [_checked_file(name)]
+        return [name] if ending else [_checked_file(name)]
     if not _has_glob(name):
         return []
     matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob changes how names are written
+    if ending:
+        return _among(matches, ending)
     usable = _tars(matches) or [
         match for match in matches if kind_of(match) == "table" or Path(match).is_dir()
     ]
@@ -132,14 +126,19 @@ def _local(name: str) -> list[str]:
         raise InputError(
             f"the pattern {name} matches no tar file, table or folder; its first match is {matches[0]}"
         )
-    return [shard for match in usable for shard in _local(match)]
+    return [shard for match in usable for shard in _local(match, None)]
 
 
-def _folder(folder: str) -> list[str]:
-    """A folder's tar files, else the folder itself when it holds images, else its tables."""
+def _folder(folder: str, ending: str | None) -> list[str]:
+    """A folder's files of the ending.
+
+    Without one its tar files, else the folder itself when it holds images, else its tables.
+    """
+    paths = sorted(str(path) for path in Path(folder).iterdir() if not path.name.startswith("."))
+    if ending:
+        return _only_files(folder, [path for path in paths if not Path(path).is_dir()], ending)
     if kind_of(folder.rstrip("/")) == "tar":
         raise InputError(f"{folder} is a folder, not a tar file; rename it, or name the tar files in it")
-    paths = sorted(str(path) for path in Path(folder).iterdir() if not path.name.startswith("."))
     tars = _tars(paths)
     if tars:
         return [_checked_file(path) for path in tars]
@@ -164,34 +163,8 @@ def _checked_file(path: str) -> str:
     return path
 
 
-def _local_files(name: str, ending: str) -> list[str]:
-    if Path(name).is_dir():
-        found = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
-        return _only_files(name, [path for path in found if not Path(path).is_dir()], ending)
-    if Path(name).exists():
-        return [name]
-    if not _has_glob(name):
-        return []
-    return sorted(path for path in glob.glob(name, recursive=True) if path.lower().endswith(ending))  # noqa: PTH207
-
-
-def _remote_files(name: str, ending: str, folders: "_RemoteFolders") -> list[str]:
-    fs, path = filesystem(name)
-    if "::" in name or name.startswith(("http://", "https://")):
-        return [name] if fs.exists(path) else []
-    if _has_glob(path):
-        found = sorted(str(match) for match in fs.glob(path) if str(match).lower().endswith(ending))
-    elif path.lower().endswith(ending):
-        return [name] if folders.holds(fs, path) else []
-    elif fs.isdir(path):
-        found = _only_files(name, [str(below) for below in fs.ls(path, detail=False)], ending)
-    else:
-        found = []
-    return [str(fs.unstrip_protocol(match)) for match in found]
-
-
 def _only_files(folder: str, paths: Sequence[str], ending: str) -> list[str]:
-    found = sorted(path for path in paths if path.lower().endswith(ending))
+    found = _among(paths, ending)
     if not found:
         raise InputError(
             f"the folder {folder} holds no {ending} file; of files below it write "
@@ -219,7 +192,7 @@ class _RemoteFolders:
         return bool(fs.exists(path)) if names is None else path in names
 
 
-def _remote(name: str, folders: _RemoteFolders) -> list[str]:
+def _remote(name: str, ending: str | None, folders: _RemoteFolders) -> list[str]:
     """Like `_local` for a URL."""
     fs, path = filesystem(name)
     if "::" in name or name.startswith(
@@ -229,15 +202,25 @@ def _remote(name: str, folders: _RemoteFolders) -> list[str]:
             raise InputError(f"{name}: files cannot be listed there, so name them with a brace range")
         return [name] if fs.exists(path) else []
     if _has_glob(path):
-        matches = sorted(str(match) for match in fs.glob(path))
-        usable = _tars(matches) or [match for match in matches if kind_of(match) == "table"]
-        return [str(fs.unstrip_protocol(match)) for match in usable]
-    if kind_of(path) != "folder":
+        found = _among(sorted(str(match) for match in fs.glob(path)), ending)
+    elif _is_file(path, ending):
         return [name] if folders.holds(fs, path) else []
-    if not fs.isdir(path):
+    elif fs.isdir(path):
+        below = sorted(str(path) for path in fs.ls(path, detail=False))
+        found = _only_files(name, below, ending) if ending else _tars(below) or [name]
+    else:
         return []
-    tars = _tars(sorted(str(below) for below in fs.ls(path, detail=False)))
-    return [str(fs.unstrip_protocol(tar)) for tar in tars] or [name]
+    return [str(fs.unstrip_protocol(match)) for match in found]
+
+
+def _is_file(name: str, ending: str | None) -> bool:
+    return name.lower().endswith(ending) if ending else kind_of(name) != "folder"
+
+
+def _among(names: Sequence[str], ending: str | None) -> list[str]:
+    """The files of the ending; without one the tar files, or the tables where there are none."""
+    files = [name for name in names if _is_file(name, ending)]
+    return files if ending else _tars(files) or files
 
 
 def _tars(names: Sequence[str]) -> list[str]:
@@ -248,7 +231,7 @@ def _has_glob(name: str) -> bool:
     return any(mark in name for mark in "*?[")
 
 
-def _missing_sentence(missing: list[str], num_named: int, noun: str = "shards") -> str:
+def _missing_sentence(missing: list[str], num_named: int, noun: str) -> str:
     first = missing[0]
     if _has_glob(first):
         return f"the pattern {first} matches nothing; check the path, and put patterns in quotes"
