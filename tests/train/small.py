@@ -11,12 +11,12 @@ import pyarrow as pa
 from tests.models.small import RESNET, VIT
 from thresher.errors import InputError
 from thresher.models.towers import Towers, embed_images, load_towers
+from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.train.distributed import SINGLE, Ranks
 from thresher.train.images import MappedImages, Pixels
 from thresher.train.loop import Measurement, train
 from thresher.train.pairs import Pairs, tokenize
 from thresher.train.recipe import Recipe
-from thresher.train.reference import ReferenceSource
 
 BATCH = 16
 RECIPE = Recipe(model=RESNET, batch_size=BATCH, warmup_samples=64, precision="fp32")
@@ -98,7 +98,7 @@ def run(
     evaluate: Callable[[Towers], dict[str, float]] = measure,
     ranks: Ranks = SINGLE,
     checkpoint_seconds: float = 1e9,
-    reference: ReferenceSource | None = None,
+    reference: StoredEmbeddings | None = None,
 ) -> list[Measurement]:
     _, measured = train(
         recipe,

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from thresher.errors import InputError
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
@@ -71,17 +71,20 @@ def open_workers(
         yield partial(local.map, ahead=2 * count)
 
 
+class Options(TypedDict, total=False):
+    """How `run_shards` works, and where."""
+
+    settings: Any
+    executor: str
+    address: str | None
+    workers: int | None
+    cpus: int
+    gpu: bool
+    deaths: list[str] | None
+
+
 def run_shards(
-    function: str,
-    tasks: Iterable[Task],
-    *,
-    settings: Any = None,
-    executor: str = "local",
-    address: str | None = None,
-    workers: int | None = None,
-    cpus: int = 1,
-    gpu: bool = False,
-    deaths: list[str] | None = None,
+    function: str, tasks: Iterable[Task], **options: Unpack[Options]
 ) -> Iterator[tuple[Task, Any]]:
     """Each task with what `function` makes of it, in any order, or with a `TaskFailed` that says why.
 
@@ -108,14 +111,5 @@ def run_shards(
         OSError: as the function raised it (a full disk).
         RuntimeError: another error of the function, with its traceback.
     """
-    with open_workers(
-        function,
-        settings=settings,
-        executor=executor,
-        address=address,
-        workers=workers,
-        cpus=cpus,
-        gpu=gpu,
-        deaths=deaths,
-    ) as apply:
+    with open_workers(function, **options) as apply:
         yield from apply(tasks)

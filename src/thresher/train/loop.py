@@ -14,6 +14,7 @@ import torch
 
 from thresher.models.flexi import FlexiForward
 from thresher.models.towers import Towers, autocast, load_towers
+from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.train import picks
 from thresher.train import state as checkpoint
 from thresher.train.chooser import Chooser
@@ -24,7 +25,7 @@ from thresher.train.loggers import Outlet
 from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
 from thresher.train.pairs import Batch, Pairs, augment
 from thresher.train.recipe import Recipe
-from thresher.train.reference import ReferenceSource, uids_of
+from thresher.train.reference import uids_of
 from thresher.train.schedule import Branch, branches, learning_rate, num_candidates
 from thresher.train.start import check_low, check_recipe, check_reuse, make_chooser, start_state
 from thresher.train.state import State
@@ -63,7 +64,7 @@ def train(
     ranks: Ranks,
     device: str = "cpu",
     checkpoint_seconds: float = 60.0,
-    reference: ReferenceSource | None = None,
+    reference: StoredEmbeddings | None = None,
     reference_flops: float = 0.0,
     outlets: Sequence[Outlet] = (),
 ) -> tuple[Towers, list[Measurement]]:

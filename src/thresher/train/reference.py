@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,48 +17,21 @@ import torch
 
 from thresher.errors import InputError
 from thresher.scores.embeddings.embed import embed_shards
-from thresher.scores.embeddings.stored import EMBED, read_summary
+from thresher.scores.embeddings.stored import EMBED, StoredEmbeddings, read_summary
 from thresher.selection.embeddings import Embeddings
 from thresher.train.distributed import is_first_rank
 from thresher.train.pairs import Pairs
 
 Rows = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
 
 POLL_SECONDS = 1.0
-
-
-class ReferenceSource(Protocol):
-    """Embeddings by uid; such as `open_embeddings` of `thresher.scores.embeddings.stored`."""
-
-    @property
-    def scale(self) -> float:
-        """Factor of the cosines in the loss of the model."""
-        ...
-
-    @property
-    def bias(self) -> float:
-        """What the loss adds to them; 0 for a model without one."""
-        ...
-
-    def find(self, uids: Sequence[str] | pa.ChunkedArray) -> Rows:
-        """Place of each uid; an `InputError` names one that is missing."""
-        ...
-
-    def image(self, places: Rows) -> Vectors:
-        """Image embeddings of unit length, [B, D]."""
-        ...
-
-    def text(self, places: Rows) -> Vectors:
-        """Caption embeddings of unit length, [B, D]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
     """Reference embeddings by the rows of `Pairs`."""
 
-    source: ReferenceSource
+    source: StoredEmbeddings
     places_n: Rows  # -1 for pairs that are never drawn
 
     def embeddings(self, rows: Rows, device: torch.device) -> Embeddings:
@@ -73,7 +45,7 @@ class Reference:
         )
 
 
-def join(source: ReferenceSource, pairs: Pairs) -> Reference:
+def join(source: StoredEmbeddings, pairs: Pairs) -> Reference:
     """The embeddings of every pair that is drawn.
 
     Raises:

@@ -8,12 +8,13 @@ import torch
 from thresher.errors import InputError
 from thresher.models.flexi import check_flexi
 from thresher.models.towers import Towers
+from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.train.chooser import Chooser, check_choice
 from thresher.train.distributed import Ranks
 from thresher.train.losses import make_loss
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
-from thresher.train.reference import ReferenceSource, join, uids_of
+from thresher.train.reference import join, uids_of
 from thresher.train.reference_loss import ReferenceLoss, gamma_for
 from thresher.train.same_image import selection_keys
 from thresher.train.schedule import most_candidates
@@ -25,7 +26,7 @@ from thresher.train.telemetry import Telemetry
 _log = logging.getLogger(__name__)
 
 
-def check_recipe(recipe: Recipe, pairs: Pairs, ranks: Ranks, reference: ReferenceSource | None) -> None:
+def check_recipe(recipe: Recipe, pairs: Pairs, ranks: Ranks, reference: StoredEmbeddings | None) -> None:
     """Check that a run can be made by `recipe`.
 
     Raises:
@@ -126,7 +127,7 @@ def _loss(recipe: Recipe, pairs: Pairs, samples_end: int, ranks: Ranks) -> torch
 
 
 def make_chooser(
-    recipe: Recipe, pairs: Pairs, towers: Towers, source: ReferenceSource | None, seed: int, ranks: Ranks
+    recipe: Recipe, pairs: Pairs, towers: Towers, source: StoredEmbeddings | None, seed: int, ranks: Ranks
 ) -> Chooser:
     """What chooses the batches of a run.
 

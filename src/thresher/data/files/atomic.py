@@ -91,29 +91,15 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     Raises:
         InputError: a number is NaN or infinite (the text names its place), or a value has no JSON form.
     """
-    place = _non_finite(obj, "")
-    if place is not None:
-        raise InputError(f"{path}: the value at {place} is not a finite number, and JSON has no form for it")
-    try:
-        text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
-    except TypeError as error:
-        raise InputError(f"{path}: {error}") from error
+    line = _json_line(path, obj, indent=1)
     with atomic_path(path) as temporary:
-        temporary.write_bytes((text + "\n").encode("utf-8", "surrogatepass"))
+        temporary.write_bytes(line)
 
 
 def write_table(path: str | os.PathLike[str], table: "pa.Table") -> None:
     """Write a Parquet file; the same table gives the same bytes, however its columns were chunked."""
-    import pyarrow.parquet as pq  # planning writes JSON alone, and should not wait for it
-
-    with atomic_path(path) as temporary:
-        pq.write_table(
-            table.combine_chunks(),
-            temporary,
-            compression="zstd",
-            row_group_size=ROW_GROUP_ROWS,
-            version="2.6",
-        )
+    with table_writer(path, table.schema) as add:
+        add(table)
 
 
 @contextlib.contextmanager
@@ -122,7 +108,7 @@ def table_writer(path: str | os.PathLike[str], schema: "pa.Schema") -> Iterator[
 
     No more than a row group and a piece are held.
     """
-    import pyarrow as pa
+    import pyarrow as pa  # planning writes JSON alone, and should not wait for it
     import pyarrow.parquet as pq
 
     held, written = schema.empty_table(), False
@@ -154,22 +140,28 @@ def append_jsonl(path: str | os.PathLike[str], obj: Any) -> None:
     A last line without its end is completed when it is JSON; otherwise it is the rest of a killed writer and
     goes. Several processes may append to one file.
     """
-    place = _non_finite(obj, "")
-    if place is not None:
-        raise InputError(f"{path}: the value at {place} is not a finite number, and JSON has no form for it")
-    line = json.dumps(obj, ensure_ascii=False, allow_nan=False, default=_plain).encode(
-        "utf-8", "surrogatepass"
-    )
+    line = _json_line(path, obj)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _close_last_line(descriptor)
-        os.write(descriptor, line + b"\n")
+        os.write(descriptor, line)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _json_line(path: str | os.PathLike[str], obj: Any, indent: int | None = None) -> bytes:
+    place = _non_finite(obj, "")
+    if place is not None:
+        raise InputError(f"{path}: the value at {place} is not a finite number, and JSON has no form for it")
+    try:
+        text = json.dumps(obj, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)
+    except TypeError as error:
+        raise InputError(f"{path}: {error}") from error
+    return (text + "\n").encode("utf-8", "surrogatepass")
 
 
 def _close_last_line(descriptor: int) -> None:

@@ -32,7 +32,7 @@ def bucket_bits(num_rows: int) -> int:
 
 
 class Spill:
-    """Rows of a structured dtype in `num_buckets` buckets (at most 65,536) on disk."""
+    """Rows of a structured dtype in `num_buckets` buckets (at most 65,536, empty ones too) on disk."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Spill:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
         self._dtype = np.dtype(dtype)
-        self._num_buckets = num_buckets
+        self.num_buckets = num_buckets
         self._run_rows = run_rows or RUN_ROWS
         self._held: list[tuple[npt.NDArray[np.uint16], npt.NDArray[Any]]] = []
         self._num_held = 0
@@ -57,11 +57,6 @@ class Spill:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def num_buckets(self) -> int:
-        """Number of buckets, empty ones too."""
-        return self._num_buckets
 
     def add(self, buckets: npt.NDArray[Any], rows: npt.NDArray[Any]) -> None:
         """Put rows aside, each into its bucket (an integer from 0)."""
@@ -97,8 +92,8 @@ class Spill:
         rows = np.concatenate([part for _, part in self._held])
         self._held, self._num_held = [], 0
         order = np.argsort(buckets, kind="stable")
-        starts = np.zeros(self._num_buckets + 1, dtype=np.uint32)
-        np.cumsum(np.bincount(buckets, minlength=self._num_buckets), out=starts[1:])
+        starts = np.zeros(self.num_buckets + 1, dtype=np.uint32)
+        np.cumsum(np.bincount(buckets, minlength=self.num_buckets), out=starts[1:])
         position = self._file.seek(0, os.SEEK_END)
         self._file.write(rows[order].data)
         self._file.flush()
