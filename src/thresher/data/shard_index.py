@@ -128,16 +128,8 @@ def _only_pairs(shard: str, rejects: list[Reject]) -> Iterator[Pair]:
 
 
 def _batch(pairs: list[Pair]) -> pa.RecordBatch:
-    columns = [
-        [pair.uid for pair in pairs],
-        [pair.key for pair in pairs],
-        [pair.caption for pair in pairs],
-        [pair.shard for pair in pairs],
-        [pair.image.path for pair in pairs],
-        [pair.image.offset for pair in pairs],
-        [pair.image.length for pair in pairs],
-        [pair.members for pair in pairs],
-    ]
+    rows = [(pair.uid, pair.key, pair.caption, pair.shard, *pair.image[1:], pair.members) for pair in pairs]
+    columns = zip(*rows, strict=True)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 

@@ -151,19 +151,15 @@ def _parquet_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
             with pq.ParquetFile(file) as parquet:
                 image, caption = find_columns(parquet.schema_arrow.names)
                 for batch in parquet.iter_batches(ROWS_AT_ONCE):
-                    for values in _batch_rows(batch):
+                    columns = [_column_values(column) for column in batch.columns]
+                    for cells in zip(*columns, strict=True):
+                        values = dict(zip(batch.schema.names, cells, strict=True))
                         named = {"image": values.pop(image), "caption": values.pop(caption), "meta": values}
                         yield row, named
                         row += 1
         except (pa.ArrowException, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise _BadTable(f"the Parquet file cannot be read: {reason}", row) from error
-
-
-def _batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    columns = [_column_values(column) for column in batch.columns]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(batch.schema.names, values, strict=True))
 
 
 def _column_values(column: pa.Array) -> list[Any]:

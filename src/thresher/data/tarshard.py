@@ -7,12 +7,13 @@ same reason.
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from thresher.data.files.location import check_regular, copy_to, is_remote
+from thresher.data.files.location import check_regular, is_remote, open_binary
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
 from thresher.data.tar import Entry, TarDamage, Window, walk
 
@@ -57,7 +58,8 @@ def _open(shard: str, stack: contextlib.ExitStack) -> int:
     if is_remote(shard):
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
         stack.callback(copy.close)
-        copy_to(shard, copy)
+        with open_binary(shard) as source:
+            shutil.copyfileobj(source, copy, 2**22)
         copy.flush()
         return copy.fileno()
     check_regular(shard)

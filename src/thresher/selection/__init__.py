@@ -9,20 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thresher.selection.across_ranks import SelectionAcross, select_across
+    from thresher.selection.across_ranks import Selection, SelectionAcross, select_across
     from thresher.selection.choices import CRITERIA, LOSSES, METHODS
     from thresher.selection.embeddings import Embeddings, take
     from thresher.selection.even_ranks import balance
     from thresher.selection.keys import chunk_sizes, sub_batch_size, uid_keys
-    from thresher.selection.sub_batch import Selection, select
+    from thresher.selection.sub_batch import select
 
 _HOMES = {
-    "across_ranks": ("SelectionAcross", "select_across"),
+    "across_ranks": ("Selection", "SelectionAcross", "select_across"),
     "choices": ("CRITERIA", "LOSSES", "METHODS"),
     "embeddings": ("Embeddings", "take"),
     "even_ranks": ("balance",),
     "keys": ("chunk_sizes", "sub_batch_size", "uid_keys"),
-    "sub_batch": ("Selection", "select"),
+    "sub_batch": ("select",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

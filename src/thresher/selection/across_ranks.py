@@ -9,7 +9,7 @@ Shapes: W ranks, B candidates of this rank, b chosen of all ranks together, c pa
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
@@ -207,12 +207,7 @@ def _chunk(models: list[Weighted], drawn: _Drawn, group: Group) -> list[Embeddin
 def _gathered(own: Embeddings, counts: Sequence[int], order: torch.Tensor, group: Group) -> Embeddings:
     dim = own.image_BD.shape[1]
     both = gather_rows(torch.cat([own.image_BD, own.text_BD], dim=1), counts, group).index_select(0, order)
-    return Embeddings(
-        image_BD=both[:, :dim].contiguous(),
-        text_BD=both[:, dim:].contiguous(),
-        scale=own.scale,
-        bias=own.bias,
-    )
+    return replace(own, image_BD=both[:, :dim].contiguous(), text_BD=both[:, dim:].contiguous())
 
 
 def _agree(problem: str, num_rows: int, group: Group, device: torch.device) -> list[int]:

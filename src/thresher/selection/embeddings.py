@@ -4,7 +4,7 @@ Shapes: B candidates, D dimensions.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,12 +27,8 @@ class Embeddings:
 
 def take(embeddings: Embeddings, places: torch.Tensor) -> Embeddings:
     """The rows at `places`, in that order."""
-    return Embeddings(
-        image_BD=embeddings.image_BD.index_select(0, places),
-        text_BD=embeddings.text_BD.index_select(0, places),
-        scale=embeddings.scale,
-        bias=embeddings.bias,
-    )
+    images, texts = (side.index_select(0, places) for side in (embeddings.image_BD, embeddings.text_BD))
+    return replace(embeddings, image_BD=images, text_BD=texts)
 
 
 def prepared(embeddings: Embeddings) -> Embeddings:

@@ -18,7 +18,7 @@ def uid_keys(uids: Sequence[str]) -> torch.Tensor:
     >>> uid_keys(["0" * 31 + "1", "0" * 31 + "2"]).tolist()
     [1, 2]
     """
-    return torch.tensor([_signed(_fold(uid)) for uid in uids], dtype=torch.int64)
+    return torch.tensor([signed(_fold(uid)) for uid in uids], dtype=torch.int64)
 
 
 def _fold(uid: str) -> int:
@@ -31,7 +31,8 @@ def _fold(uid: str) -> int:
     return int.from_bytes(words[:8], "big") ^ int.from_bytes(words[8:], "big")
 
 
-def _signed(word: int) -> int:
+def signed(word: int) -> int:
+    """The int64 with the bits of a number below 2^64."""
     return word - (1 << 64) if word >> 63 else word
 
 

@@ -11,6 +11,8 @@ exact draw without replacement that needs no `exp` of a logit.
 
 import torch
 
+from thresher.selection.keys import signed
+
 MASK = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -21,7 +23,7 @@ def gumbel(keys_B: torch.Tensor, *, seed: int, step: int, chunk: int) -> torch.T
     word = 0
     for number in (seed, step, chunk):
         word = _mix_number((word + GOLDEN) & MASK ^ (number & MASK))
-    bits = _mix(_mix(keys_B + _signed(GOLDEN)) ^ _signed(word))
+    bits = _mix(_mix(keys_B + signed(GOLDEN)) ^ signed(word))
     uniform = (_shift_right(bits, 11).double() + 0.5) * 2.0**-53
     return -torch.log(-torch.log(uniform))
 
@@ -33,18 +35,14 @@ def _mix_number(word: int) -> int:
 
 
 def _mix(words: torch.Tensor) -> torch.Tensor:
-    words = (words ^ _shift_right(words, 30)) * _signed(MIX[0])
-    words = (words ^ _shift_right(words, 27)) * _signed(MIX[1])
+    words = (words ^ _shift_right(words, 30)) * signed(MIX[0])
+    words = (words ^ _shift_right(words, 27)) * signed(MIX[1])
     return words ^ _shift_right(words, 31)
 
 
 def _shift_right(words: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical shift: int64 has only the arithmetic one, which copies the sign."""
     return (words >> bits) & ((1 << (64 - bits)) - 1)
-
-
-def _signed(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word
 
 
 def largest_places(values_B: torch.Tensor, keys_B: torch.Tensor, count: int) -> torch.Tensor:

@@ -9,8 +9,6 @@ from thresher.selection.across_ranks import Selection, select_across
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.exchange import Group
 
-__all__ = ["Selection", "select"]
-
 
 def select(
     learner: Embeddings | None,

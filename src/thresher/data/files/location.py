@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import sys
 from collections import OrderedDict
@@ -159,12 +158,6 @@ def check_regular(path: str) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", path)
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", path)
-
-
-def copy_to(url: str, file: IO[bytes]) -> None:
-    """Copy a remote file, front to back, into an open file."""
-    with open_binary(url) as source:
-        shutil.copyfileobj(source, file, 2**22)
 
 
 def read_bytes(path: str, offset: int = 0, length: int | None = None) -> bytes:
