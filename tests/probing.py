@@ -102,7 +102,7 @@ def main(moment: str, number: int, jobs: int, source: Path, out: Path) -> None:
     assert loop.train.__kwdefaults__ is not None
     loop.train.__kwdefaults__["checkpoint_seconds"] = 0.0
     if moment == "trace":
-        journal.append_trace = counted(journal.append_trace)
+        journal.append_line = counted(journal.append_line)
     if moment == "line":
         thresher.planning.runs.ledger.append_jsonl = counted(thresher.planning.runs.ledger.append_jsonl)
     settings = PROBE.model_copy(update={"jobs": jobs})

@@ -6,7 +6,7 @@ from thresher.train import journal
 
 def test_losses_come_back_to_the_last_bit(tmp_path: Path) -> None:
     values = [0.1, 1 / 3, 1e-12]
-    journal.append_trace(tmp_path, 3, values, cooldown=None)
+    journal.append_line(tmp_path, journal.TRACE_FILE, 3, {"loss": values}, cooldown=None)
     assert json.loads((tmp_path / journal.TRACE_FILE).read_text()) == {
         "step": 3,
         "cooldown": None,
@@ -17,9 +17,9 @@ def test_losses_come_back_to_the_last_bit(tmp_path: Path) -> None:
 def test_a_trace_is_cut_back_to_what_it_was(tmp_path: Path) -> None:
     journal.truncate(tmp_path / "new", 0)
     assert journal.length(tmp_path / "new") == 0
-    journal.append_trace(tmp_path, 10, [1.0], cooldown=None)
+    journal.append_line(tmp_path, journal.TRACE_FILE, 10, {"loss": [1.0]}, cooldown=None)
     length, before = journal.length(tmp_path), (tmp_path / journal.TRACE_FILE).read_bytes()
-    journal.append_trace(tmp_path, 20, [0.5], cooldown=24)
+    journal.append_line(tmp_path, journal.TRACE_FILE, 20, {"loss": [0.5]}, cooldown=24)
     assert journal.length(tmp_path) > length
     journal.truncate(tmp_path, length)
     assert (tmp_path / journal.TRACE_FILE).read_bytes() == before

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,13 @@ class Journal:
         cooldown = branch.end if branch is not None else None
         line = self._about_choice(choice) if state.telemetry is not None else {}
         if self.chooser.ranks.is_main:
-            append_trace(self.folder, state.step, losses, cooldown=cooldown)
-            ledger.append(self.folder, state.step, state.ledger, cooldown=cooldown)
+            append_line(self.folder, TRACE_FILE, state.step, {"loss": losses}, cooldown=cooldown)
+            append_line(self.folder, ledger.FILE, state.step, asdict(state.ledger), cooldown=cooldown)
             if line:
                 first = state.step - len(self.picked) + 1
                 rows = [picks.Pick(first + place, cooldown, rows) for place, rows in enumerate(self.picked)]
                 picks.append(self.folder, rows)
-                telemetry.append(self.folder, state.step, line, cooldown=cooldown)
+                append_line(self.folder, telemetry.FILE, state.step, line, cooldown=cooldown)
             values = {"loss": float(np.mean(losses)), "lr": state.optimizer.param_groups[0]["lr"]}
             self._show(values, line)
         self.losses, self.picked = [], []
@@ -187,11 +187,12 @@ class Journal:
         self.begin()
 
 
-def append_trace(folder: Path, step: int, losses_nats: Sequence[float], *, cooldown: int | None) -> None:
-    """Add the losses of the steps that end with `step`; `cooldown` is the last step of its branch."""
-    line = {"step": step, "cooldown": cooldown, "loss": losses_nats}
-    with (folder / TRACE_FILE).open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def append_line(
+    folder: Path, name: str, step: int, content: Mapping[str, Any], *, cooldown: int | None
+) -> None:
+    """Add a line on the steps up to `step`; `cooldown` is the last step of its branch, None in the trunk."""
+    with (folder / name).open("a") as file:
+        file.write(json.dumps({"step": step, "cooldown": cooldown, **content}) + "\n")
 
 
 def length(folder: Path, name: str = TRACE_FILE) -> int:

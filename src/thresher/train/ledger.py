@@ -3,10 +3,8 @@
 Also the cost of a step of a recipe, relative to a uniform step.
 """
 
-import json
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -131,19 +129,6 @@ class Ledger:
         """Go back to where `state` was taken."""
         self.samples_seen, self.samples_scored = int(state["seen"]), int(state["scored"])
         self.flops = {kind: float(state["flops"].get(kind, 0.0)) for kind in KINDS}
-
-
-def append(folder: Path, step: int, ledger: Ledger, *, cooldown: int | None) -> None:
-    """Add a line with the sums so far; `cooldown` is the last step of the branch that the run is in."""
-    line = {
-        "step": step,
-        "cooldown": cooldown,
-        "samples_seen": ledger.samples_seen,
-        "samples_scored": ledger.samples_scored,
-        "flops": ledger.flops,
-    }
-    with (folder / FILE).open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 def peak_flops(device_name: str) -> float | None:

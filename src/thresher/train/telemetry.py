@@ -3,7 +3,6 @@
 Shapes: B candidates, b chosen, at most `MOST` of them in a matrix.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +55,6 @@ class Telemetry:
         line = {key: _numbers(value) for key, value in self.line.items()}
         self.line = {}
         return line
-
-
-def append(folder: Path, step: int, line: dict[str, Any], *, cooldown: int | None) -> None:
-    """Add a line about the steps that end with `step`."""
-    with (folder / FILE).open("a") as file:
-        file.write(json.dumps({"step": step, "cooldown": cooldown} | line) + "\n")
 
 
 def _numbers(value: Any) -> Any:
