@@ -8,10 +8,10 @@ from typing import Any
 
 from thresher.budget import format_count
 from thresher.planning.laws.fit import predict_runs
-from thresher.planning.laws.laws_file import read_record
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import weighting_sentence
+from thresher.planning.record_file import read_record
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.report.chart import pool_mark
 from thresher.report.fitted import check_sentence

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from thresher.planning.laws.law import Floats
+from thresher.planning.record_file import named
 
 Interval = tuple[float, float]
 
@@ -56,8 +57,8 @@ class Fit:
     num_params: float | None
     intervals: Mapping[str, Interval]
     noise: float
-    status: tuple[str, ...]
-    draws_SX: Floats = field(repr=False)
-    draw_names: tuple[str, ...]
-    own: tuple[str, ...] = ()
     noise_freedom: float = np.inf
+    own: tuple[str, ...] = ()
+    status: tuple[str, ...]
+    draw_names: tuple[str, ...]
+    draws_SX: Floats = field(repr=False, metadata=named("draws"))

@@ -102,15 +102,15 @@ class Laws:
     metric: str
     recipe: str | None
     model: str | None
-    fits: tuple[Fit, ...]
-    weights: tuple[float, ...]
-    comparison: tuple[LawScore, ...] = ()
-    status: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
     params: float | None = None
     replacement: bool = False
     longest: float | None = None
     drift: float = 0.0
+    status: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    fits: tuple[Fit, ...]
+    weights: tuple[float, ...]
+    comparison: tuple[LawScore, ...] = ()
     points: tuple[Point, ...] = ()
     check: Check = field(default_factory=Check)
 

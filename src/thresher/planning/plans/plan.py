@@ -49,13 +49,13 @@ class Plan:
     Attributes:
         law: The chosen law; the draws may come from several.
         pools: Pool name to number of samples, in the order of the laws.
-        status: Sentences about pools that take no part and about what was not searched in full.
         tolerance: Errors closer than this count as equal.
         weights: Which mixes could be chosen: "subsets", "continuous" or "both".
         looked_at: Smallest and largest budget at which winners were sought.
         frontier: The best mix over a grid of budgets, in rising order.
         policies: Fixed mixes over the same grid, lowest mean regret first.
         payback: What scoring and probing cost; None where that is not known.
+        status: Sentences about pools that take no part and about what was not searched in full.
     """
 
     law: str
@@ -63,13 +63,13 @@ class Plan:
     budgets: tuple[BudgetPlan, ...]
     crossovers: tuple[Crossover, ...]
     pools: Mapping[str, int]
-    status: tuple[str, ...] = ()
     tolerance: float = TOLERANCE
     weights: str = "subsets"
     looked_at: tuple[float, float] | None = None
     frontier: tuple[FrontierPoint, ...] = ()
     policies: tuple[Policy, ...] = ()
     payback: Payback | None = None
+    status: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{plan_line(self)}>"

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thresher.budget import format_count
+from thresher.planning.record_file import named
 from thresher.tables import chance_text, error_text, gap_text
 
 SURE = 0.9
@@ -78,11 +79,11 @@ class BudgetPlan:
 
     samples_seen: int
     best: str
-    candidates: tuple[Candidate, ...]
-    decision: str
     verdict: str = "unclear"
+    decision: str
     rival: str | None = None
     as_good: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...]
     weighting: Weighting | None = None
 
 
@@ -100,8 +101,8 @@ class Crossover:
             budgets that were looked at.
     """
 
-    before: str
-    after: str
+    before: str = field(metadata=named("from"))
+    after: str = field(metadata=named("to"))
     samples_seen: float
     low: float | None
     high: float | None
