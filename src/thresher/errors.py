@@ -1,7 +1,8 @@
 """The few errors that the command line shows as one sentence, without a traceback."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -13,6 +14,15 @@ class MissingExtra(InputError):
 
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(f'{needed_for} needs an optional part: pip install "thresher[{extra}]"')
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Puts the place of what is read before the text of an `InputError` of the block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

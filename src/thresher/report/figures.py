@@ -92,6 +92,7 @@ def score_chart(tally: Tally, labels: Sequence[str]) -> Chart:
         stacks = [(name, mark, _sum(tally, pool=name)) for name, mark in _pool_marks(tally.pools.pools)]
     stacks = [stack for stack in stacks if stack[2].any()]
     cuts = _cuts(tally)
+    middles, width = (tally.edges[1:] + tally.edges[:-1]) / 2, float(tally.edges[1] - tally.edges[0])
     num = sum(int(counts.sum()) for counts in tally.counts.values())
     return Chart(
         id="chart-scores",
@@ -100,21 +101,13 @@ def score_chart(tally: Tally, labels: Sequence[str]) -> Chart:
         legend=tuple((name, mark) for name, mark, _ in stacks),
         x=Axis(title=f"Score (column {tally.pools.by}, no unit)"),
         y=Axis(title="Pairs a bin"),
-        series=tuple(_bars(tally, *stack) for stack in stacks),
+        series=tuple(
+            Bars(name, middles, counts.astype(float), width, mark, "score %{x:.3g}: %{y:,} pairs")
+            for name, mark, counts in stacks
+        ),
         uprights=tuple(cuts),
         labels=tuple(_label(pool, tally) for pool in tally.pools.pools) if labels else (),
         note="Upright lines are the cuts" + (", with the pools' names above." if labels else "."),
-    )
-
-
-def _bars(tally: Tally, name: str, mark: Mark, counts: Counts) -> Bars:
-    return Bars(
-        name,
-        (tally.edges[1:] + tally.edges[:-1]) / 2,
-        counts.astype(float),
-        float(tally.edges[1] - tally.edges[0]),
-        mark,
-        "score %{x:.3g}: %{y:,} pairs",
     )
 
 

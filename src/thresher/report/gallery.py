@@ -94,21 +94,14 @@ def _thumbnail(index: Index, row: int) -> tuple[str, str]:
     except (OSError, InputError):
         return "", "its shard can no longer be read"
     image.thumbnail((LONGER_SIDE, LONGER_SIDE))
-    return data_uri(image), ""
+    return data_uri(image, "JPEG"), ""
 
 
-def data_uri(image: Image.Image) -> str:
-    """The image as a JPEG inside a `data:` address."""
+def data_uri(image: Image.Image, kind: str) -> str:
+    """The image as a JPEG, or without loss as a PNG, inside a `data:` address."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def png_uri(image: Image.Image) -> str:
-    """The image as a PNG, without loss, inside a `data:` address."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, kind, quality=JPEG_QUALITY, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _card(pair: Shown, image: str, problem: str) -> Card:

@@ -12,7 +12,6 @@ import numpy as np
 from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Floats, design
 from thresher.planning.laws.predict import predict_designs, utility_curve
-from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.prediction import error_interval
 from thresher.planning.runs.record import Run, mix_unique, mix_weights
@@ -53,12 +52,21 @@ def error_chart(runs: Sequence[Run], marks: Marks, laws: Laws | None, scale: Sca
     curves: list[Series] = []
     measured: list[Series] = []
     for setting in settings:
-        found = predict_run(laws, setting.runs[0], grid)
+        first = setting.runs[0]
+        found = predict_weights(
+            laws,
+            mix_weights(first),
+            mix_unique(first),
+            grid,
+            params=first.params,
+            replacement=bool(first.replacement),
+        )
         if found is not None:
             y = scale.factor * found.mean
             curves.append(Line(setting.name, grid, y, setting.mark, hover_text(scale, "predicted")))
-            if found.low is not None and found.high is not None:
-                bands.append(Band(grid, scale.factor * found.low, scale.factor * found.high, setting.mark))
+            if found.ends is not None:
+                low_N, high_N = found.ends
+                bands.append(Band(grid, scale.factor * low_N, scale.factor * high_N, setting.mark))
         x = floats([run.samples_seen for run in setting.runs])
         y = scale.factor * floats([run.error for run in setting.runs])
         measured.append(Points(setting.name, x, y, setting.mark, hover_text(scale, "measured")))
@@ -121,8 +129,8 @@ def utility_chart(fit: Fit, marks: Marks) -> Chart | None:
     for name, tau in lives.items():
         mark = mark_of(marks, name)
         found = worth(fit, name, passes)
-        if found.low is not None and found.high is not None:
-            bands.append(Band(passes, found.low, found.high, mark))
+        if found.ends is not None:
+            bands.append(Band(passes, *found.ends, mark))
         curves.append(
             Line(name, passes, found.mean, mark, "after %{x:.1f} passes, worth %{y:.2f} of a fresh sample")
         )
@@ -181,20 +189,7 @@ class Predicted:
     """Mean over the draws with the 5% and 95% quantiles; no quantiles where the laws have no draws."""
 
     mean: Floats
-    low: Floats | None
-    high: Floats | None
-
-
-def predict_run(laws: Laws | None, run: Run, samples_seen: Floats) -> Predicted | None:
-    """What runs like this one would reach, [N]; None without laws, or where a pool has none."""
-    return predict_weights(
-        laws,
-        mix_weights(run),
-        mix_unique(run),
-        samples_seen,
-        params=run.params,
-        replacement=bool(run.replacement),
-    )
+    ends: tuple[Floats, Floats] | None
 
 
 def predict_weights(
@@ -225,30 +220,21 @@ def predict_weights(
             replacement=with_replacement,
         ),
     )
-    return _summed_up(error_SN, has_draws=has_draws(laws))
+    return Predicted(mean=error_SN.mean(0), ends=error_interval(error_SN) if has_draws(laws) else None)
 
 
 def worth(fit: Fit, pool: str, repetitions: Floats) -> Predicted:
     """What a sample of the pool is worth on its k-th repetition, 1 when fresh."""
     fitted = utility_curve(fit, pool, repetitions)
     if len(fit.draws_SX) < 2:
-        return Predicted(mean=fitted, low=None, high=None)
+        return Predicted(mean=fitted, ends=None)
     drawn_SN = np.array([utility_curve(drawn, pool, repetitions) for drawn in _drawn(fit, pool)])
-    low_N, high_N = np.quantile(drawn_SN, (LOW, HIGH), axis=0)
-    return Predicted(mean=fitted, low=low_N, high=high_N)
+    return Predicted(mean=fitted, ends=error_interval(drawn_SN))
 
 
 def has_draws(laws: Laws) -> bool:
     """Whether there is a band to draw."""
     return any(len(fit.draws_SX) > 1 for fit in laws.fits)
-
-
-def _summed_up(error_SN: Floats, *, has_draws: bool) -> Predicted:
-    mean_N = error_SN.mean(0)
-    if not has_draws:
-        return Predicted(mean=mean_N, low=None, high=None)
-    low_N, high_N = error_interval(error_SN)
-    return Predicted(mean=mean_N, low=low_N, high=high_N)
 
 
 def _drawn(fit: Fit, pool: str) -> Sequence[Fit]:

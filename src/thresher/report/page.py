@@ -11,7 +11,6 @@ import jinja2
 
 import thresher
 from thresher.data.files.atomic import atomic_path
-from thresher.planning.laws.result import Laws
 from thresher.report.chart import SYMBOLS
 from thresher.report.figures import (
     figures,
@@ -20,11 +19,11 @@ from thresher.report.figures import (
     scale_of_workdir,
     training_scale,
 )
-from thresher.report.fitted import fitted
 from thresher.report.plotly_spec import spec_json
 from thresher.report.pool_stats import NUM_SHOWN, rejects, tally
 from thresher.report.sections import (
     error_section,
+    fit_section,
     gallery_section,
     plan_section,
     read_commands,
@@ -93,7 +92,7 @@ def render(workdir: Workdir, *, shards: Sequence[str] | None, title: str, galler
         "gallery": None if counted is None else gallery_section(counted, marks.ranks, shards),
         "quarantine": rejects(*workdir.quarantine) if workdir.quarantine else None,
         "commands": None if workdir.subset is None else read_commands(workdir.subset, plan),
-        "fit": None if laws is None else fitted(laws, scale),
+        "fit": None if laws is None else fit_section(laws, scale),
         "training": training_section(
             workdir.training,
             training_scale(workdir),
@@ -154,13 +153,9 @@ def _facts(workdir: Workdir, scale: Scale) -> list[str]:
     if workdir.runs:
         facts.append(f"{len(workdir.runs)} measured points")
     if workdir.laws is not None:
-        facts += [_law_fact(workdir.laws), f"error: {scale.axis[:1].lower()}{scale.axis[1:]}"]
+        others = len(workdir.laws.fits) - 1
+        more = f" and {others} other law{'s' if others > 1 else ''}" if others else ""
+        facts += [f"{workdir.laws.best.law} law{more}", f"error: {scale.axis[:1].lower()}{scale.axis[1:]}"]
         named = {"model": workdir.laws.model, "recipe": workdir.laws.recipe}
         facts += [f"{key} {value}" for key, value in named.items() if value]
     return facts
-
-
-def _law_fact(laws: Laws) -> str:
-    others = len(laws.fits) - 1
-    more = f" and {others} other law{'s' if others > 1 else ''}" if others else ""
-    return f"{laws.best.law} law{more}"

@@ -39,9 +39,9 @@ def spec_json(chart: Chart) -> str:
 def spec(chart: Chart) -> dict[str, Any]:
     """Data and layout for plotly."""
     layout = _layout(chart.x, chart.y)
-    layout["shapes"] = [_upright(x) for x in chart.uprights]
+    layout["shapes"] = [_dotted("x", float(f"{x:.6g}")) for x in chart.uprights]
     if chart.level is not None:
-        layout["shapes"].append(_level(chart.level))
+        layout["shapes"].append(_dotted("y", chart.level))
     if chart.labels:
         layout["annotations"] = [_annotation(label) for label in chart.labels]
         layout["margin"]["t"] = LABELS_MARGIN
@@ -71,24 +71,20 @@ def _trace(series: Series) -> Trace:
     return trace
 
 
+def _scatter(mode: str, x: Floats, y: Floats) -> Trace:
+    return {"type": "scatter", "mode": mode, "x": numbers(x), "y": numbers(y)}
+
+
 def _line(line: Line) -> Trace:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": numbers(line.x),
-        "y": numbers(line.y),
-        "line": {"color": line.mark.colour, "dash": line.mark.dash or "solid", "width": line.width},
-    }
+    style = {"color": line.mark.colour, "dash": line.mark.dash or "solid", "width": line.width}
+    return {**_scatter("lines", line.x, line.y), "line": style}
 
 
 def _points(points: Points) -> Trace:
     mark = points.mark
     symbol = mark.symbol or "circle"
     trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": numbers(points.x),
-        "y": numbers(points.y),
+        **_scatter("markers", points.x, points.y),
         "marker": {
             "color": mark.colour,
             "symbol": symbol if mark.filled else f"{symbol}-open",
@@ -117,10 +113,9 @@ def _whiskers(middle: Floats, low: Floats, high: Floats, colour: str) -> dict[st
 
 def _band(band: Band) -> Trace:
     return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": numbers(np.concatenate([band.x, band.x[::-1]])),
-        "y": numbers(np.concatenate([band.high, band.low[::-1]])),
+        **_scatter(
+            "lines", np.concatenate([band.x, band.x[::-1]]), np.concatenate([band.high, band.low[::-1]])
+        ),
         "fill": "toself",
         "fillcolor": band.mark.colour,
         "opacity": BAND_OPACITY,
@@ -181,15 +176,11 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return made
 
 
-def _upright(x: float) -> dict[str, Any]:
-    style = {"color": MUTED, "width": 1.5, "dash": "dot"}
-    place = float(f"{x:.6g}")
-    return {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "paper", "line": style}
-
-
-def _level(y: float) -> dict[str, Any]:
-    style = {"color": MUTED, "width": 1.5, "dash": "dot"}
-    return {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "line": style}
+def _dotted(axis: str, place: float) -> dict[str, Any]:
+    """A line across the plot at one place of an axis."""
+    along = "y" if axis == "x" else "x"
+    ends = {f"{axis}0": place, f"{axis}1": place, f"{along}0": 0, f"{along}1": 1, f"{along}ref": "paper"}
+    return {"type": "line", **ends, "line": {"color": MUTED, "width": 1.5, "dash": "dot"}}
 
 
 def _annotation(label: Label) -> dict[str, Any]:

@@ -252,8 +252,8 @@ def rejects(*paths: Path) -> Rejects:
     examples: dict[tuple[str, str], set[str]] = {}
     rows: list[tuple[str, str, str, str]] = []
     num_shards = 0
-    for path in paths:
-        for row in _rows(path):
+    for batch in (batch for path in paths for batch in batches(path, ("shard", "key", "stage", "reason"))):
+        for row in batch.to_pylist():
             reason = cut_caption(row["reason"] or "", REASON_LIMIT)[0]
             num_shards += not row["key"]
             group = (row["stage"] or "", reason_kind(reason))
@@ -272,8 +272,3 @@ def rejects(*paths: Path) -> Rejects:
         num_reasons=len(named),
         rows=rows,
     )
-
-
-def _rows(path: Path) -> Iterator[dict[str, str | None]]:
-    for batch in batches(path, ("shard", "key", "stage", "reason")):
-        yield from batch.to_pylist()

@@ -66,8 +66,9 @@ def _error_chart(
         points = [point for run in members for point in run.measured]
         x = floats([place(point) for point in points])
         y = scale.factor * floats([point.error for point in points])
-        means = _means(points, place)
-        mean_x, mean_y = floats([x for x, _ in means]), floats([y for _, y in means])
+        groups = by_samples(members).values()
+        mean_x = floats([float(np.mean([place(point) for point in group])) for group in groups])
+        mean_y = floats([float(np.mean([point.error for point in group])) for group in groups])
         series.append(Line(method, mean_x, scale.factor * mean_y, mark))
         series.append(Points(method, x, y, mark, _hover(scale, name)))
     places = [place(point) for run in runs for point in run.measured]
@@ -95,15 +96,13 @@ def _hover(scale: Scale, name: str) -> str:
     return f"{place}<br>measured {scale.hover}"
 
 
-def _means(points: Sequence[Measured], place: Callable[[Measured], float]) -> list[tuple[float, float]]:
-    """Mean place and mean error of the models that had seen the same number of samples."""
+def by_samples(runs: Sequence[TrainingRun]) -> dict[int, list[Measured]]:
+    """The finished models of some runs by samples seen, fewest first."""
     groups: dict[int, list[Measured]] = {}
-    for point in points:
-        groups.setdefault(point.samples_seen, []).append(point)
-    return [
-        (float(np.mean([place(p) for p in group])), float(np.mean([p.error for p in group])))
-        for _, group in sorted(groups.items())
-    ]
+    for run in runs:
+        for point in run.measured:
+            groups.setdefault(point.samples_seen, []).append(point)
+    return dict(sorted(groups.items()))
 
 
 def _flops_axis(title: str, low: float, high: float) -> Axis:

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from thresher.budget import format_count
-from thresher.report.gallery import cards, png_uri
+from thresher.report.gallery import cards, data_uri
 from thresher.report.pool_stats import Shown, batches
-from thresher.report.training_charts import by_method
+from thresher.report.training_charts import by_method, by_samples
 from thresher.report.wording import ABSENT, Scale, number_text, share_text
 from thresher.report.workdir import TrainingRun
 from thresher.train import picks
@@ -62,11 +62,7 @@ def training_section(
 
 def _rows(method: str, members: Sequence[TrainingRun], scale: Scale) -> Iterator[tuple[str, ...]]:
     """One row for each number of samples seen, means over the seeds."""
-    groups: dict[int, list[Any]] = {}
-    for run in members:
-        for point in run.measured:
-            groups.setdefault(point.samples_seen, []).append(point)
-    for seen, points in sorted(groups.items()):
+    for seen, points in by_samples(members).items():
         errors = np.array([point.error for point in points])
         spread = scale.gap(float(errors.std(ddof=1) / np.sqrt(len(errors)))) if len(errors) > 1 else ABSENT
         spent = [float(np.mean([point.flops.get(kind, 0.0) for point in points])) for kind in KINDS]
@@ -90,7 +86,7 @@ def _matrix(run: TrainingRun) -> dict[str, Any]:
     image = image.resize((side, side), Image.Resampling.NEAREST)
     off = run.matrix_bb[~np.eye(len(pixels), dtype=bool)]
     return {
-        "image": png_uri(image),
+        "image": data_uri(image, "PNG"),
         "size": len(pixels),
         "method": run.method,
         "diagonal": number_text(float(np.diagonal(run.matrix_bb).mean())),

@@ -36,7 +36,7 @@ class Scale:
     @property
     def axis(self) -> str:
         """Title of an axis that shows the error, with its unit."""
-        name = metric_text(self.metric)
+        name = METRICS.get(self.metric, self.metric.replace("_", " ") or "error")
         return f"{name[:1].upper()}{name[1:]}{' (%)' if self.percent else ''}"
 
     @property
@@ -70,11 +70,6 @@ def scale_of(metric: str, errors: Iterable[float]) -> Scale:
     """Per cent where every error lies in 0..1 and the metric is no loss."""
     inside = all(0.0 <= error <= 1.0 for error in errors)
     return Scale(metric=metric, percent=inside and not is_loss(metric))
-
-
-def metric_text(metric: str) -> str:
-    """The name of a metric in words."""
-    return METRICS.get(metric, metric.replace("_", " ") or "error")
 
 
 def number_text(value: float | None) -> str:

@@ -10,34 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from thresher.data.files.atomic import append_jsonl
-from thresher.errors import InputError
+from thresher.errors import InputError, naming
 from thresher.planning.runs.record import (
     SCHEMA,
     VERSION,
     Run,
-    is_loss,
-    mix_pool_samples,
-    mix_unique,
     mix_weights,
     run_from_record,
     run_key,
     run_to_record,
 )
 from thresher.planning.runs.table_file import Row, complete_lines, listed, read_csv, read_jsonl
-
-__all__ = [
-    "Run",
-    "append_runs",
-    "check_runs",
-    "is_loss",
-    "mix_pool_samples",
-    "mix_unique",
-    "mix_weights",
-    "read_runs",
-    "run_from_record",
-    "run_key",
-    "run_to_record",
-]
 
 _SHORT = 20_000
 _LONG = 1_000_000
@@ -69,10 +52,8 @@ def read_runs(path: Path | str, *, error_column: str = "error") -> list[Run]:
     placed: list[tuple[str, Run]] = []
     for row, record in rows:
         place = f"{path.name}, row {row}"
-        try:
+        with naming(place):
             placed.append((place, run_from_record(record, error_column=error_column)))
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from None
     if not placed:
         raise InputError(f"{path.name} holds no runs; run `thresher probe`, or add rows to it")
     check_runs(placed)

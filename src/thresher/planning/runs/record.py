@@ -155,20 +155,19 @@ def run_from_record(record: Mapping[str, Any], *, error_column: str = "error") -
     Raises:
         InputError: naming the field, its value and the remedy.
     """
-    if not _present(record, "pool") and not _present(record, "weights"):
+    if not is_given(record.get("pool")) and not is_given(record.get("weights")):
         raise InputError(
             "has neither `pool` nor `weights`; name the pool, or the weight of each pool of the mix"
         )
     for name in _REQUIRED:
         column = error_column if name == "error" else name
-        if not _present(record, column):
+        if not is_given(record.get(column)):
             raise InputError(
                 f"`{column}` is missing or empty{_of(record)}; every run needs {', '.join(_REQUIRED)}"
             )
-    optional: dict[str, Any] = {}
-    for name, convert in _OPTIONAL.items():
-        if _present(record, name):
-            optional[name] = convert(name, record[name])
+    optional: dict[str, Any] = {
+        name: convert(name, record[name]) for name, convert in _OPTIONAL.items() if is_given(record.get(name))
+    }
     optional.setdefault("metric", error_column)
     return Run(
         unique_samples=counts("unique_samples", record["unique_samples"]),
@@ -239,13 +238,13 @@ _OPTIONAL = {
 }
 
 
-def _present(record: Mapping[str, Any], name: str) -> bool:
-    value = record.get(name)
+def is_given(value: Any) -> bool:
+    """Whether a cell or key holds anything."""
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def _of(record: Mapping[str, Any]) -> str:
-    return f" for pool {record['pool']!r}" if _present(record, "pool") else ""
+    return f" for pool {record['pool']!r}" if is_given(record.get("pool")) else ""
 
 
 def _check_pools(run: Run) -> None:

@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import InputError
+from thresher.errors import InputError, naming
 from thresher.planning.runs.importers.open_clip import cools_down, read_params, run_labels, whole
 from thresher.planning.runs.importers.records import (
     Found,
     Metric,
     Wanted,
     error_of,
-    is_given,
     printable,
     result_files,
     shown,
 )
+from thresher.planning.runs.record import is_given
 from thresher.planning.runs.table_file import read_jsonl
 
 DEFAULT_METRIC = Metric("imagenet1k", 1)
@@ -158,10 +158,8 @@ def _scores(path: Path, place: str) -> dict[str, float]:
         value = metrics.get("main_metric")
         if not is_given(value):
             continue
-        try:
+        with naming(f"{place}, row {row}: task {printable(key)!r}"):
             error_of(Metric("main_metric", 1), value)
-        except InputError as problem:
-            raise InputError(f"{place}, row {row}: task {printable(key)!r}: {problem}") from None
         score = float(str(value))
         if scores.setdefault(name, score) != score:
             raise InputError(f"{place}, row {row}: task {name!r} has two different results; remove one line")

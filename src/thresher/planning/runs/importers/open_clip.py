@@ -15,9 +15,8 @@ from thresher.planning.runs.importers.records import (
     Found,
     Metric,
     Wanted,
-    error_of,
-    is_given,
-    metric_label,
+    first_given,
+    measurement,
     printable,
     result_files,
     shown,
@@ -110,7 +109,9 @@ def _points(epochs: list[int | None], lines: list[Row], wanted: Wanted, reason: 
     if not wanted.all_points:
         last = max(epoch for epoch in by_epoch if epoch)
         return {last: by_epoch[last]}
-    return {epoch: (row, line) for epoch, (row, line) in by_epoch.items() if _has_any(line, wanted.metrics)}
+    return {
+        epoch: (row, line) for epoch, (row, line) in by_epoch.items() if first_given(wanted.metrics, line)
+    }
 
 
 def _is_due(epoch: int, frequencies: list[int]) -> bool:
@@ -124,24 +125,16 @@ def _size_reason(settings: Mapping[str, str]) -> str:
     )
 
 
-def _has_any(line: Mapping[str, Any], metrics: tuple[Metric, ...]) -> bool:
-    return any(is_given(line.get(metric.column)) for metric in metrics)
-
-
 def _measurement(line: Mapping[str, Any], wanted: Wanted, place: str) -> dict[str, Any]:
-    metric = next((metric for metric in wanted.metrics if is_given(line.get(metric.column))), None)
+    metric = first_given(wanted.metrics, line)
     if metric is None:
         held = ", ".join(name for name in line if name not in _NOT_MEASURED)
         raise InputError(
             f"{place}: holds no {wanted.metrics[0].column!r}, only {held or 'nothing'}; name a metric that "
             f"it holds"
         )
-    try:
-        error = error_of(metric, line[metric.column])
-    except InputError as problem:
-        raise InputError(f"{place}: {problem}") from None
     others = {name: value for name, value in line.items() if name not in _NOT_MEASURED and _finite(value)}
-    return {"error": error, "metric": wanted.metric_name or metric_label(metric), "metrics": others}
+    return {**measurement(metric, line[metric.column], wanted, place), "metrics": others}
 
 
 def _finite(value: Any) -> bool:

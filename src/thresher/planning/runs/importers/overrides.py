@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import InputError
-from thresher.planning.runs.importers.records import FIELDS, Found, is_given
-from thresher.planning.runs.record import Run, run_from_record, run_key
+from thresher.errors import InputError, naming
+from thresher.planning.runs.importers.records import FIELDS, Found
+from thresher.planning.runs.record import Run, is_given, run_from_record, run_key
 from thresher.planning.runs.table_file import listed, parse_line, read_csv
 
 BY_POOL = ("unique_samples", "pool_samples")
@@ -111,13 +111,11 @@ def _run(found: Found, supplied: Supplied, used: set[tuple[str, str]]) -> Run:
     if "weights" in facts or "pool" in facts:
         record = {field: value for field, value in record.items() if field not in ("weights", "pool")}
     record |= facts
-    try:
+    with naming(found.place):
         _fill(record, supplied.values, frozenset(facts), used)
         _count_samples(record, supplied)
         _check_complete(record, found)
         return run_from_record(record)
-    except InputError as error:
-        raise InputError(f"{found.place}: {error}") from None
 
 
 def _fill(

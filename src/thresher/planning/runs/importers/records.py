@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import InputError
+from thresher.errors import InputError, naming
+from thresher.planning.runs.record import is_given
 
 FIELDS = (
     *("pool", "weights", "unique_samples", "pool_samples", "samples_seen", "run", "role", "seed"),
@@ -178,6 +179,16 @@ def error_of(metric: Metric, value: Any) -> float:
     return round((metric.whole - number) / metric.whole, _DIGITS)
 
 
-def is_given(value: Any) -> bool:
-    """Whether a cell or key holds anything."""
-    return value is not None and not (isinstance(value, str) and not value.strip())
+def first_given(metrics: Sequence[Metric], cells: Mapping[str, Any]) -> Metric | None:
+    """The first metric that a row has."""
+    return next((metric for metric in metrics if is_given(cells.get(metric.column))), None)
+
+
+def measurement(metric: Metric, value: Any, wanted: Wanted, place: str) -> dict[str, Any]:
+    """The fields `error` and `metric` of a run.
+
+    Raises:
+        InputError: with the place, as `error_of`.
+    """
+    with naming(place):
+        return {"error": error_of(metric, value), "metric": wanted.metric_name or metric_label(metric)}

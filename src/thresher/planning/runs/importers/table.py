@@ -12,11 +12,12 @@ from thresher.planning.runs.importers.records import (
     FIELDS,
     Found,
     Wanted,
-    error_of,
-    is_given,
+    first_given,
+    measurement,
     metric_label,
     printable,
 )
+from thresher.planning.runs.record import is_given
 from thresher.planning.runs.table_file import Row, listed, read_csv, read_jsonl
 
 _DEEPEST = 8
@@ -75,15 +76,11 @@ def _found(
     for field in ("run", "pool", "model", "recipe"):
         if field in record:
             record[field] = printable(str(record[field]))
-    metric = next((metric for metric in wanted.metrics if is_given(cells.get(metric.column))), None)
+    metric = first_given(wanted.metrics, cells)
     if metric is None:
         names = " and ".join(repr(metric.column) for metric in wanted.metrics)
         raise InputError(f"{place}: {names} is empty; drop the row, or leave it out with --where")
-    try:
-        record["error"] = error_of(metric, cells[metric.column])
-    except InputError as problem:
-        raise InputError(f"{place}: {problem}") from None
-    record["metric"] = wanted.metric_name or metric_label(metric)
+    record |= measurement(metric, cells[metric.column], wanted, place)
     task = "" if wanted.average_over is None else str(cells.get(wanted.average_over, "")).strip()
     if wanted.average_over is not None and not task:
         raise InputError(f"{place}: {wanted.average_over!r} is empty; name the task, or drop the row")

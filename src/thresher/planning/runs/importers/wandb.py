@@ -7,20 +7,18 @@ them. The table of runs has the columns "Name" and "State", and one for each set
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from thresher.errors import InputError
 from thresher.planning.runs.importers.records import (
     Found,
     Metric,
     Wanted,
-    error_of,
-    is_given,
-    metric_label,
+    measurement,
     parse_metric,
     printable,
 )
 from thresher.planning.runs.importers.table import read_rows
+from thresher.planning.runs.record import is_given
 from thresher.planning.runs.table_file import Row, listed, read_csv
 
 _MARK = " - "
@@ -76,14 +74,9 @@ def _read_chart(name: str, header: list[str], rows: Iterator[Row], wanted: Wante
             )
         for row, cells in points if wanted.all_points else points[-1:]:
             place = f"{name}, row {row}, column {printable(column)!r}"
-            try:
-                error = error_of(metric, cells[column])
-            except InputError as problem:
-                raise InputError(f"{place}: {problem}") from None
-            record: dict[str, Any] = {
+            record = {
                 "run": printable(column.removesuffix(ending)),
-                "error": error,
-                "metric": wanted.metric_name or metric_label(metric),
+                **measurement(metric, cells[column], wanted, place),
             }
             if axis is not None:
                 record[axis] = cells[header[0]]
