@@ -112,7 +112,6 @@ def plan(
 def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: str | None) -> "Costs":
     """What the runs cost, and scoring the pairs: those in the pools and those in none of them."""
     from thresher.curate.pools.record import load_pools
-    from thresher.planning.api import runs_of
     from thresher.planning.plans.costs import costs_of_runs
     from thresher.planning.runs.ledger import read_runs
 
@@ -123,4 +122,4 @@ def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: 
         record = load_pools(pools if pools.is_dir() else pools.parent)
         num_pairs = sum(record.sizes.values()) + sum(count for _, count in record.dropped)
         scoring = flops_of(flops_per_pair, training=False) * num_pairs
-    return costs_of_runs(runs_of(laws) if runs is None else read_runs(runs), scoring_flops=scoring)
+    return costs_of_runs(laws.runs if runs is None else read_runs(runs), scoring_flops=scoring)

@@ -26,7 +26,7 @@ from thresher.planning.plans.next_run import suggest as suggest_among
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.prediction import Prediction, error_interval
 from thresher.planning.plans.suggestions import Suggestions
-from thresher.planning.runs.record import Run, is_loss
+from thresher.planning.runs.record import is_loss
 
 Budget = int | str
 Sizes = Mapping[str, int] | Path | str
@@ -61,7 +61,7 @@ def plan(
         InputError: for a budget that cannot be read or priced, a pool without a size, and what `make_plan`
             refuses.
     """
-    costs = costs_of_runs(runs_of(laws)) if spent is None else spent
+    costs = costs_of_runs(laws.runs) if spent is None else spent
     full = _price(price, costs)
     return make_plan(
         laws,
@@ -110,7 +110,7 @@ def predict(
     total = float(sum(weights.values()))
     if not total > 0:
         raise InputError("the weights sum to zero; give at least one pool a positive weight")
-    seen = parse_budget(budget, _price(price, costs_of_runs(runs_of(laws))))
+    seen = parse_budget(budget, _price(price, costs_of_runs(laws.runs)))
     weights_P = np.array([weights.get(name, 0.0) / total for name in names])
     size_P = np.array([max(1, known.get(name, 1)) for name in names], float)
     error_S = predict_draws(laws, float(seen), weights_P, size_P, params=params)
@@ -150,18 +150,13 @@ def suggest(
     Raises:
         InputError: as `plan`, and for laws without draws.
     """
-    full = _price(price, costs_of_runs(runs_of(laws)))
+    full = _price(price, costs_of_runs(laws.runs))
     seen = [parse_budget(budget, full) for budget in _listed(budgets)]
     known, rate = _sizes(laws, sizes), full.flops_per_sample or 1.0
     if candidates is None:
         candidates = candidate_runs(laws, seen, sizes=known, flops_per_sample=rate)
     found = suggest_among(laws, candidates, seen, sizes=known, flops_per_sample=rate)
     return Suggestions(runs=tuple(found), budgets=tuple(seen), loss=is_loss(laws.metric))
-
-
-def runs_of(laws: Laws) -> list[Run]:
-    """The runs that laws were fitted to and checked on."""
-    return [point.run for point in (*laws.points, *laws.check.points)]
 
 
 def _listed(budgets: Budget | Sequence[Budget]) -> list[Budget]:
@@ -178,5 +173,5 @@ def _price(price: Price | None, costs: Costs) -> Price:
 
 def _sizes(laws: Laws, sizes: Sizes | None) -> dict[str, int]:
     if sizes is None:
-        return {pool.name: round(pool.pool_samples) for pool in laws.pools}
+        return laws.sizes
     return dict(sizes) if isinstance(sizes, Mapping) else read_pool_sizes(sizes)

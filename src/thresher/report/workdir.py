@@ -194,7 +194,7 @@ def read_workdir(root: Path) -> Workdir:
     parts = sorted(p for p in (root / "scores" / "parts").glob("*.parquet") if ".quarantine." not in p.name)
     laws = load_laws(root / "laws.json") if (root / "laws.json").is_file() else None
     ledger = root / "runs.jsonl"
-    runs = comparable(read_runs(ledger), laws) if ledger.is_file() else runs_of(laws)
+    runs = comparable(read_runs(ledger), laws) if ledger.is_file() else [] if laws is None else laws.runs
     workdir = Workdir(
         root=root,
         score_parts=tuple(parts),
@@ -225,11 +225,6 @@ def comparable(runs: Iterable[Run], laws: Laws | None) -> list[Run]:
 def _is_comparable(run: Run, laws: Laws) -> bool:
     pairs = ((run.metric, laws.metric), (run.recipe, laws.recipe), (run.model, laws.model))
     return all(of_run == of_laws or None in (of_run, of_laws) for of_run, of_laws in pairs)
-
-
-def runs_of(laws: Laws | None) -> list[Run]:
-    """The runs that the laws were fitted to and checked with."""
-    return [] if laws is None else [point.run for point in (*laws.points, *laws.check.points)]
 
 
 def open_table(path: Path) -> Any:

@@ -62,7 +62,7 @@ def test_every_fit_of_a_batch_ends_where_it_does_alone():
     start_BX = np.repeat(problem.start_X[None], 6, axis=0)
     together = descend(problem, start_BX, SCALE, tolerance=1e-10, max_steps=200, data=data)
     for place in range(6):
-        only = type(data)(*(getattr(data, name)[place : place + 1] for name in data.__slots__))
+        only = type(data)(*(values[place : place + 1] for values in data))
         alone = descend(problem, start_BX[:1], SCALE, tolerance=1e-10, max_steps=200, data=only)
         assert alone.cost_B[0] == pytest.approx(together.cost_B[place], rel=1e-7)
         np.testing.assert_allclose(alone.coordinates_BX[0], together.coordinates_BX[place], atol=1e-4)

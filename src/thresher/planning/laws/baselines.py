@@ -81,23 +81,16 @@ EFFECTIVE = Law(
 
 def constrained_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
     """`E` of the data-constrained law and slopes; arguments broadcast, an infinite interval never repeats."""
-    worth, by_log_R, by_log_samples = saturated(samples_seen / interval, half_life / _LN2)
-    fresh = np.log(np.minimum(samples_seen, interval))
-    return Exposure(fresh + np.log(worth), by_log_R, by_log_samples)
-
-
-def saturated(passes: Floats, R: Floats) -> tuple[Floats, Floats, Floats]:
-    """Worth of `passes` over a pool beyond the first, `1 + R (1 - e^(-(passes - 1) / R))`, 1 within it.
-
-    Returns the worth, the slope of its log in `ln R`, and its log's slope in `ln passes` plus that of the
-    first pass.
-    """
+    passes, R = samples_seen / interval, half_life / _LN2
     beyond = np.maximum(passes - 1.0, 0.0) / R
     kept = np.exp(-beyond)
-    worth = 1.0 - R * np.expm1(-beyond)
-    by_log_R = R * (-np.expm1(-beyond) - beyond * kept) / worth
-    by_log_passes = np.where(passes > 1.0, passes * kept / worth, 1.0)
-    return worth, by_log_R, by_log_passes
+    worth = 1.0 - R * np.expm1(-beyond)  # of the passes, 1 within the first
+    fresh = np.log(np.minimum(samples_seen, interval))
+    return Exposure(
+        fresh + np.log(worth),
+        R * (-np.expm1(-beyond) - beyond * kept) / worth,
+        np.where(passes > 1.0, passes * kept / worth, 1.0),
+    )
 
 
 def expected_constrained_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:

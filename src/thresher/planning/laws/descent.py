@@ -127,7 +127,11 @@ def descend(
             left = ~done
             active, at_AX, cost_A = active[left], at_AX[left], cost_A[left]
             damping_A, harder_A = damping_A[left], harder_A[left]
-            found, data, at = _kept(found, left), _rows(data, left), at.kept(left)
+            found, data, at = (
+                _kept(found, left),
+                Measured(*(_picked(values, left) for values in data)),
+                at.kept(left),
+            )
     _write(end, active, at_AX, found.runs, cost_A)
     return end
 
@@ -196,15 +200,6 @@ def _between(values_AF: Floats, at: _Place) -> Floats:
     return np.asarray(np.minimum(np.maximum(values_AF, at.lower_AF), at.upper_AF))
 
 
-def _rows(data: Measured, rows: NDArray[np.bool_]) -> Measured:
-    return Measured(
-        _picked(data.log_error_BR, rows),
-        _picked(data.weight_BR, rows),
-        _picked(data.prior_mean_BX, rows),
-        _picked(data.upper_BX, rows),
-    )
-
-
 def _picked(values: Floats, rows: NDArray[np.bool_]) -> Floats:
     return values if len(values) == 1 else values[rows]
 
@@ -215,9 +210,8 @@ def _kept(found: Residuals, rows: NDArray[np.bool_]) -> Residuals:
 
 def _merged(before: Residuals, after: Residuals, better: NDArray[np.bool_]) -> Residuals:
     """Residuals where each fit stands now."""
-    return Residuals(
-        np.where(better[:, None], after.runs, before.runs),
-        np.where(better[:, None, None], after.by_free, before.by_free),
-        np.where(better[:, None], after.priors, before.priors),
-        before.prior_slope_FF,
+    return before._replace(
+        runs=np.where(better[:, None], after.runs, before.runs),
+        by_free=np.where(better[:, None, None], after.by_free, before.by_free),
+        priors=np.where(better[:, None], after.priors, before.priors),
     )

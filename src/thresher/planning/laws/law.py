@@ -295,11 +295,6 @@ def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floa
     return size, size, -size * alpha * ratio
 
 
-def return_interval(of: Design) -> Floats:
-    """Samples seen between two passes over each pool, `M_i = N_i / w_i`; infinite for a pool left out."""
-    return of.interval
-
-
 def stretched(parameters: Parameters, of: Design, interval: Floats) -> tuple[Floats, Floats]:
     """Half-lives at the return interval, `tau_i (M_i / N_ref_i)^gamma`, and `ln (M_i / N_ref_i)`."""
     reference_P = parameters.num_unique_P

@@ -7,7 +7,6 @@ coordinates (`layout.py`).
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -47,11 +46,13 @@ _LOG_OWN_A_SD, _OWN_D_SD_OF_ERROR = 0.3, 0.1
 _SIZE_RATIO = 1.5
 """Return intervals must differ by this factor before they say anything about gamma."""
 
+_RANGES = {"gamma": (0.0, _LARGEST_GAMMA), "b": (_LOWEST_B, 0.0), "harm": (0.0, _LARGEST_HARM)}
+"""Values at which a parameter can be held."""
+
 Scalar = TypeVar("Scalar", float, Floats)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Limits:
+class Limits(NamedTuple):
     """Bounds, priors and values to start from, one entry a coordinate; without a prior its sd is infinite.
 
     Row x of `about_XX` says what prior x is about: coordinate x, less the shared one for what a pool has of
@@ -193,12 +194,9 @@ def hold(
             raise InputError(
                 f"d is held at {value}; give a value from 0 to below the smallest error, {least_error:g}"
             )
-        if name == "gamma" and not 0 <= value <= _LARGEST_GAMMA:
-            raise InputError(f"gamma is held at {value}; give a value from 0 to {_LARGEST_GAMMA:g}")
-        if name == "b" and not _LOWEST_B <= value <= 0:
-            raise InputError(f"b is held at {value}; give a value from {_LOWEST_B:g} to 0")
-        if name == "harm" and not 0 <= value <= _LARGEST_HARM:
-            raise InputError(f"harm is held at {value}; give a value from 0 to {_LARGEST_HARM:g}")
+        low, high = _RANGES.get(name, (-math.inf, math.inf))
+        if name in _RANGES and not low <= value <= high:
+            raise InputError(f"{name} is held at {value}; give a value from {low:g} to {high:g}")
         place = layout.place(name)
         start_X[place] = math.log(value) if name in LOGARITHMIC else value
         free_X[place] = False

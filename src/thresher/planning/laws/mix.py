@@ -27,7 +27,6 @@ from thresher.planning.laws.law import (
     LogExposure,
     Parameters,
     SpanOf,
-    return_interval,
     stretched,
 )
 
@@ -64,7 +63,7 @@ def _difference(
 def log_excess_error(law: Law, parameters: Parameters, of: Design) -> LogExcessError:
     """`ln A + sum_i w_i b_i (E_i(n) - E_i(n0))` and its slopes."""
     assert law.span is not None
-    interval = return_interval(of)
+    interval = of.interval
     half_life, log_stretch = stretched(parameters, of, interval)
     samples, n0 = of.samples_seen[..., None], parameters.shared["n0"][..., None]
     span = law.span(samples, n0, interval, half_life, of.replacement)

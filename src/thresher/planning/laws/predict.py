@@ -13,7 +13,7 @@ from thresher.errors import InputError
 from thresher.planning.laws import utility
 from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error, in_mix
-from thresher.planning.laws.layout import Layout, layout_of, to_parameters
+from thresher.planning.laws.layout import layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
 
@@ -23,12 +23,6 @@ _LEAST_FREEDOM = 1.0
 _LARGEST_NOISE_FACTOR = 4.0
 """A noise measured with one degree of freedom may be any multiple: as far as draws go in `profile.py`."""
 _EQUAL = 1e-6
-
-
-def layout_of_fit(fit: Fit) -> Layout:
-    """The layout of the columns of `draws_SX`."""
-    names = [pool.name for pool in fit.pools]
-    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
 
 
 def parameters(fit: Fit) -> Parameters:
@@ -58,7 +52,9 @@ def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
             own={name: value_P.reshape(*lead, -1) for name, value_P in point.own.items()},
         )
     draws = fit.draws_SX.reshape(len(fit.draws_SX), *(1,) * more_axes, -1)
-    return to_parameters(layout_of_fit(fit), draws, _reference(fit), fit.num_params)
+    names = [pool.name for pool in fit.pools]
+    layout = layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
+    return to_parameters(layout, draws, _reference(fit), fit.num_params)
 
 
 def predict_draws(
@@ -79,8 +75,16 @@ def predict_draws(
         params: Model size, for laws with a size term; that of `laws` where absent.
     """
     size = laws.params if params is None else params
-    drawn = laws.replacement
-    return predict_designs(laws, lambda fit: _design(fit, samples_seen, weights, num_unique, size, drawn))
+    return predict_designs(
+        laws,
+        lambda fit: design(
+            samples_seen,
+            weights,
+            num_unique,
+            num_params=None if fit.num_params is None else size,
+            replacement=laws.replacement,
+        ),
+    )
 
 
 def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Floats:
@@ -145,18 +149,6 @@ def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike) -> Floats:
             harm = fit.shared.get("harm", 0.0) if LAWS[fit.law].worth == "b" else 0.0
             return np.asarray(worth - harm * (1.0 - worth))
     raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(law.name for law in fit.pools)}")
-
-
-def _design(
-    fit: Fit,
-    samples_seen: ArrayLike,
-    weights: ArrayLike,
-    num_unique: ArrayLike,
-    params: float | None,
-    replacement: bool = False,
-) -> Design:
-    size = None if fit.num_params is None else params
-    return design(samples_seen, weights, num_unique, num_params=size, replacement=replacement)
 
 
 def _reference(fit: Fit) -> Floats:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
-from thresher.planning.laws.law import Design, Floats, Law, design, error_with_jacobian, return_interval
+from thresher.planning.laws.law import Design, Floats, Law, design, error_with_jacobian
 from thresher.planning.laws.layout import Layout, layout_of, to_natural, to_parameters
 from thresher.planning.laws.limits import Limits, gamma_shows, half_life_shows, hold, largest_d, limits
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
@@ -105,7 +106,7 @@ def build_problem(
     loss = is_loss(runs[0].metric)
     num_params = _reference_params(runs)
     of = design_of(runs, pools, sized=num_params is not None)
-    interval_RP = return_interval(of)
+    interval_RP = of.interval
     passes_RP = samples_R[:, None] / interval_RP
     layout = layout_of(law, pools, sized=num_params is not None, own=own)
     smallest_P = np.where(of.weights == of.weights.max(0), error_R[:, None], np.inf).min(0)  # purest runs
@@ -157,19 +158,13 @@ def build_problem(
 
 def without_own(problem: Problem) -> Problem:
     """The same problem with nothing but shared parameters."""
-    layout, known = replace(problem.layout, own=()), problem.limits
+    layout = replace(problem.layout, own=())
     kept = slice(layout.size)
+    about_XX = problem.limits.about_XX[kept, kept]
     return replace(
         problem,
         layout=layout,
-        limits=Limits(
-            lower_X=known.lower_X[kept],
-            upper_X=known.upper_X[kept],
-            prior_mean_X=known.prior_mean_X[kept],
-            prior_sd_X=known.prior_sd_X[kept],
-            start_X=known.start_X[kept],
-            about_XX=known.about_XX[kept, kept],
-        ),
+        limits=Limits(*(values[kept] for values in problem.limits))._replace(about_XX=about_XX),
         start_X=problem.start_X[kept],
         free_X=problem.free_X[kept],
         assumed_X=problem.assumed_X[kept],
@@ -217,8 +212,7 @@ def predictions(problem: Problem, coordinates_BX: Floats) -> tuple[Floats, Float
     return error_with_jacobian(problem.law, parameters, problem.design)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Residuals:
+class Residuals(NamedTuple):
     """Residuals of the runs [B, R] and of the priors [B, F], with their slopes in the free coordinates.
 
     Attributes:
@@ -249,8 +243,7 @@ def residuals(problem: Problem, coordinates_BX: Floats, data: "Measured | None" 
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measured(NamedTuple):
     """What a batch of fits to the same design differs in; leading axes B or 1.
 
     Attributes:

@@ -130,6 +130,16 @@ class Laws:
         return tuple(pool.name for pool in self.best.pools)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Samples in each whole pool, as the runs tell them."""
+        return {pool.name: round(pool.pool_samples) for pool in self.pools}
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that the laws were fitted to and checked on."""
+        return [point.run for point in (*self.points, *self.check.points)]
+
+    @property
     def noise(self) -> float:
         """Standard deviation of the error of one run."""
         return self.best.noise

@@ -24,14 +24,13 @@ from thresher.planning.laws.law import (
     Law,
     LogExcessError,
     Parameters,
-    return_interval,
     stretched,
 )
 
 
 def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     """`ln (y - d)` of the module's docstring and its slopes."""
-    interval = return_interval(of)
+    interval = of.interval
     half_life, log_stretch = stretched(parameters, of, interval)
     samples = of.samples_seen[..., None]
     worn = constrained_exposure(samples, interval, half_life)

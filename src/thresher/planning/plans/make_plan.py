@@ -138,7 +138,7 @@ def _pool_sizes(laws: Laws, sizes: Mapping[str, int] | Path | str | None) -> tup
     """Size of each pool that has a law, and sentences about those that take no part."""
     names = laws.pool_names
     if sizes is None:
-        sizes = {pool.name: round(pool.pool_samples) for pool in laws.pools}
+        sizes = laws.sizes
     elif not isinstance(sizes, Mapping):
         sizes = read_pool_sizes(sizes)
     for name in names:

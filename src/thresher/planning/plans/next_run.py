@@ -99,7 +99,7 @@ def suggest(
     """
     if not candidates or not budgets:
         raise InputError("to suggest a run takes candidate runs and budgets; give at least one of each")
-    known = {pool.name: round(pool.pool_samples) for pool in laws.pools} if sizes is None else dict(sizes)
+    known = laws.sizes if sizes is None else dict(sizes)
     mixes = all_mixes(laws.pool_names, known)
     target_BSC = np.stack(
         [predict_draws(laws, float(budget), mixes.weights_CP, mixes.size_P) for budget in budgets]
@@ -175,7 +175,7 @@ def candidate_runs(
         lengths: Shares of the largest budget.
         longest: Samples seen that no candidate exceeds.
     """
-    known = {pool.name: round(pool.pool_samples) for pool in laws.pools} if sizes is None else dict(sizes)
+    known = laws.sizes if sizes is None else dict(sizes)
     pools = [name for name in laws.pool_names if known.get(name, 0) > 0]
     groups = [(name,) for name in pools] + ([tuple(pools)] if len(pools) > 1 else [])
     found = []

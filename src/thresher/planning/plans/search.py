@@ -124,23 +124,22 @@ def best_weights(
     Found from several starts by a few draws and then improved by all of them. Weights that can be left out at
     no cost are 0.
     """
-    pools = np.asarray(filled)
     seen_B = np.asarray(budgets, float)
     few, count = with_few_draws(predictor), starts_BTP.shape[1]
 
     def lowest(source: Predictor, seen_N: Floats, starts_NQ: Floats, rounds: int) -> tuple[Floats, Floats]:
         def value(problem_N: NDArray[np.intp], weights_NQ: Floats) -> Floats:
-            return mean_errors(source, seen_N[problem_N], _spread(weights_NQ, pools, predictor.size_P.size))
+            return mean_errors(source, seen_N[problem_N], _spread(weights_NQ, filled, predictor.size_P.size))
 
         return descend(value, starts_NQ, rounds=rounds)
 
     found_NQ, error_N = lowest(
-        few, np.repeat(seen_B, count), starts_BTP[..., pools].reshape(-1, pools.size), _SEARCH_ROUNDS
+        few, np.repeat(seen_B, count), starts_BTP[..., filled].reshape(-1, len(filled)), _SEARCH_ROUNDS
     )
     best_B = error_N.reshape(-1, count).argmin(1)
-    start_BQ = found_NQ.reshape(-1, count, pools.size)[np.arange(seen_B.size), best_B]
+    start_BQ = found_NQ.reshape(-1, count, len(filled))[np.arange(seen_B.size), best_B]
     polished_BQ, _ = lowest(predictor, seen_B, start_BQ, _POLISH_ROUNDS)
-    polished_BP = _spread(polished_BQ, pools, predictor.size_P.size)
+    polished_BP = _spread(polished_BQ, filled, predictor.size_P.size)
     return np.array([_tidy(predictor, seen, row) for seen, row in zip(seen_B, polished_BP, strict=True)])
 
 
@@ -152,7 +151,7 @@ def starts(mixes: Mixes, best: Sequence[int], filled: Sequence[int]) -> Floats:
     return np.array([[mixes.weights_CP[place], everything_P, equal_P] for place in best])
 
 
-def _spread(weights_NQ: Floats, pools: NDArray[np.intp], num_pools: int) -> Floats:
+def _spread(weights_NQ: Floats, pools: Sequence[int], num_pools: int) -> Floats:
     """Weights of the filled pools among all pools."""
     weights_NP = np.zeros((len(weights_NQ), num_pools))
     weights_NP[:, pools] = weights_NQ
@@ -262,9 +261,7 @@ def _search(few: Predictor, filled: Sequence[int], budgets: Sequence[int]) -> Me
     for samples_seen, free_P in zip(seen_B, free_BP, strict=True):
 
         def value(weights_NQ: Floats, samples_seen: float = samples_seen) -> Floats:
-            weights_NP = np.zeros((len(weights_NQ), len(few.size_P)))
-            weights_NP[:, filled] = weights_NQ
-            return mean_errors(few, samples_seen, weights_NP)
+            return mean_errors(few, samples_seen, _spread(weights_NQ, filled, few.size_P.size))
 
         found.append(search_subsets(value, few.size_P[filled], free_P[filled], kept=_KEPT_A_BUDGET))
     return np.unique(np.concatenate(found), axis=0)

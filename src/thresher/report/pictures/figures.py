@@ -19,7 +19,7 @@ from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_ch
 from thresher.report.pool_stats import tally
 from thresher.report.verdict import trained
 from thresher.report.wording import Scale, one_line, scale_of
-from thresher.report.workdir import read_workdir, runs_of
+from thresher.report.workdir import read_workdir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def error_picture(laws: Laws, *, runs: Sequence[Run] | None = None) -> Picture:
         InputError: there are no fit or check runs.
         MissingExtra: matplotlib is not installed.
     """
-    drawn = runs_of(laws) if runs is None else list(runs)
+    drawn = laws.runs if runs is None else list(runs)
     chart = error_chart(drawn, _marks(laws, None, drawn), laws, _scale(laws.metric, drawn))
     return picture_of(
         _existing(chart, "there are no runs with role fit or check to draw; give them as `runs`")
@@ -103,7 +103,7 @@ def residual_picture(laws: Laws) -> Picture:
         InputError: the laws hold no runs.
         MissingExtra: matplotlib is not installed.
     """
-    drawn = runs_of(laws)
+    drawn = laws.runs
     chart = residual_chart(laws, _marks(laws, None, drawn), _scale(laws.metric, drawn))
     return picture_of(_existing(chart, "these laws hold no runs; fit them again"))
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +51,16 @@ def read_rows(name: str, header: Sequence[str], rows: Iterator[Row], wanted: Wan
     if wanted.average_over is not None:
         found = _averages(found, wanted.average_over, wanted)
     empty = True
-    for one in found:
+    for one, _ in found:
         empty = False
-        yield one.found
+        yield one
     if empty:
         said = " and ".join(wanted.where)
         raise InputError(f"{name}: no row has {said}; check --where" if said else f"{name} holds no rows")
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A row as a measurement, with the task that it measures."""
-
-    found: Found
-    task: str
+_Cell = tuple[Found, str]
+"""A row as a measurement, with the task that it measures."""
 
 
 def _found(
@@ -84,26 +79,26 @@ def _found(
     task = "" if wanted.average_over is None else str(cells.get(wanted.average_over, "")).strip()
     if wanted.average_over is not None and not task:
         raise InputError(f"{place}: {wanted.average_over!r} is empty; name the task, or drop the row")
-    return _Cell(Found(place=place, record=record), task)
+    return Found(place=place, record=record), task
 
 
 def _averages(cells: Iterator[_Cell], over: str, wanted: Wanted) -> Iterator[_Cell]:
     """One measurement a run: the mean over all tasks of the table; every run has to have each of them."""
     runs: dict[tuple[tuple[str, str], ...], dict[str, Found]] = {}
     tasks: dict[str, None] = {}
-    for cell in cells:
-        record = cell.found.record
+    for found, task in cells:
+        record = found.record
         key = tuple(
             sorted((field, str(record[field])) for field in record if field not in ("error", "metric"))
         )
         errors = runs.setdefault(key, {})
-        if cell.task in errors:
+        if task in errors:
             raise InputError(
-                f"{cell.found.place}: {over} {cell.task!r} stands already in {errors[cell.task].place} for "
+                f"{found.place}: {over} {task!r} stands already in {errors[task].place} for "
                 f"this run; drop one, or tell the runs apart by --column run=COLUMN"
             )
-        errors[cell.task] = cell.found
-        tasks[cell.task] = None
+        errors[task] = found
+        tasks[task] = None
     for errors in runs.values():
         first = next(iter(errors.values()))
         missing = [task for task in tasks if task not in errors]
@@ -113,10 +108,10 @@ def _averages(cells: Iterator[_Cell], over: str, wanted: Wanted) -> Iterator[_Ce
                 f"{first.place}: run {first.record.get('run', '')!r} has no {over} {missing[0]!r}{more}, "
                 f"which other runs have; add it, or leave it out of all: --where '{over}!={missing[0]}'"
             )
-        error = math.fsum(found.record["error"] for found in errors.values()) / len(errors)
+        error = math.fsum(one.record["error"] for one in errors.values()) / len(errors)
         label = wanted.metric_name or f"mean_{metric_label(wanted.metrics[0])}"
         record = {**first.record, "error": error, "metric": label}
-        yield _Cell(Found(place=first.place, record=record), "")
+        yield Found(place=first.place, record=record), ""
 
 
 def _columns(name: str, header: Sequence[str], wanted: Wanted) -> dict[str, str]:
