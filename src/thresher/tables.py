@@ -53,7 +53,10 @@ def sentences(*lines: str) -> Sentences:
 
 def text_of(blocks: Iterable[Block]) -> str:
     """The blocks as plain text, an empty line between two; those that hold nothing are left out."""
-    return "\n\n".join(_text(block) for block in filled(blocks))
+    return "\n\n".join(
+        columns(block.header, block.rows) if isinstance(block, Table) else "\n".join(block.lines)
+        for block in filled(blocks)
+    )
 
 
 def filled(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -61,10 +64,6 @@ def filled(blocks: Iterable[Block]) -> Iterator[Block]:
     for block in blocks:
         if block.rows if isinstance(block, Table) else block.lines:
             yield block
-
-
-def _text(block: Block) -> str:
-    return columns(block.header, block.rows) if isinstance(block, Table) else "\n".join(block.lines)
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -208,7 +207,12 @@ def html_of(blocks: Iterable[Block]) -> str:
     >>> html_of([sentences("a < b")])
     '<div><p>a &lt; b</p></div>'
     """
-    parts = (_table(block) if isinstance(block, Table) else _lines(block.lines) for block in filled(blocks))
+    parts = (
+        _table(block)
+        if isinstance(block, Table)
+        else f"<p>{'<br>'.join(escape(line) for line in block.lines)}</p>"
+        for block in filled(blocks)
+    )
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -218,15 +222,12 @@ def _table(block: Table) -> str:
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(_cell(tag, cell, right=place > 0) for place, cell in enumerate(cells))}</tr>"
-
-
-def _cell(tag: str, cell: str, *, right: bool) -> str:
-    return f'<{tag} style="text-align: {"right" if right else "left"}">{escape(cell)}</{tag}>'
-
-
-def _lines(lines: Sequence[str]) -> str:
-    return f"<p>{'<br>'.join(escape(line) for line in lines)}</p>"
+    sides = ["left", *["right"] * (len(cells) - 1)]
+    made = (
+        f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>'
+        for side, cell in zip(sides, cells, strict=False)
+    )
+    return f"<tr>{''.join(made)}</tr>"
 
 
 def to_polars(columns: Columns) -> Any:

@@ -228,24 +228,9 @@ def worth(fit: Fit, pool: str, repetitions: Floats) -> Predicted:
     fitted = utility_curve(fit, pool, repetitions)
     if len(fit.draws_SX) < 2:
         return Predicted(mean=fitted, ends=None)
-    drawn_SN = np.array([utility_curve(drawn, pool, repetitions) for drawn in _drawn(fit, pool)])
-    return Predicted(mean=fitted, ends=error_interval(drawn_SN))
+    return Predicted(mean=fitted, ends=error_interval(utility_curve(fit, pool, repetitions, of_draws=True)))
 
 
 def has_draws(laws: Laws) -> bool:
     """Whether there is a band to draw."""
     return any(len(fit.draws_SX) > 1 for fit in laws.fits)
-
-
-def _drawn(fit: Fit, pool: str) -> Sequence[Fit]:
-    """The fit with the parameters of each draw, for one pool."""
-    place = {name: number for number, name in enumerate(fit.draw_names)}
-    own = next(law for law in fit.pools if law.name == pool)
-    drawn = []
-    for row_X in fit.draws_SX:
-        values = {name: float(row_X[place[f"{name}:{pool}"]]) for name in own.values}
-        shared = {name: float(row_X[place[name]]) for name in fit.shared}
-        drawn.append(
-            dataclasses.replace(fit, shared=shared, pools=(dataclasses.replace(own, values=values),))
-        )
-    return drawn

@@ -76,8 +76,12 @@ def read_training_runs(root: Path, metric: str | None = None) -> tuple[TrainingR
         InputError: the result of a run is no JSON.
     """
     found = (path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}{RESULT_FILE}"))
-    results = [(path.parent, _read_json(path)) for path in sorted(found)]
-    results = [(folder, result) for folder, result in results if result.get("schema") == SCHEMA]
+    read = ((path.parent, _read_json(path, "train again, or delete it")) for path in sorted(found))
+    results = [
+        (folder, result)
+        for folder, result in read
+        if isinstance(result, dict) and result.get("schema") == SCHEMA
+    ]
     metric = metric if metric in ERRORS else _first_metric(result for _, result in results)
     runs = (_run(folder, result, metric) for folder, result in results) if metric is not None else ()
     return tuple(run for run in runs if run.measured)
@@ -136,12 +140,11 @@ def _first_metric(results: Iterable[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, remedy: str) -> Any:
     try:
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); train again, or delete it") from error
-    return content if isinstance(content, dict) else {}
+        raise InputError(f"{path} is not JSON ({error}); {remedy}") from error
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
@@ -254,10 +257,7 @@ def _read_planted(path: Path) -> dict[str, str]:
     """Uid -> label; empty where there is no such file."""
     if not path.is_file():
         return {}
-    try:
-        planted = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); make it again or delete it") from error
+    planted = _read_json(path, "make it again or delete it")
     if not isinstance(planted, dict):
         raise InputError(
             f"{path} holds a {type(planted).__name__}, not uid -> label; make it again or delete it"

@@ -177,9 +177,9 @@ def test_long_lists_keep_the_mixes_that_people_ask_for() -> None:
 
 def test_the_summary_has_a_row_for_each_budget() -> None:
     rows = summary(make_plan(PUBLISHED, BUDGETS))
-    assert [row["budget"] for row in rows] == ["32M", "64M", "128M", "640M"]
-    assert rows[0]["error"] == "83.0%"
-    assert rows[2]["passes"] == "5"
+    assert [row[0] for row in rows] == ["32M", "64M", "128M", "640M"]
+    assert rows[0][2] == "83.0%"
+    assert rows[2][5] == "5"
 
 
 def test_the_same_laws_give_the_same_plan() -> None:

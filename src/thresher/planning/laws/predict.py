@@ -13,7 +13,7 @@ from thresher.errors import InputError
 from thresher.planning.laws import utility
 from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error, in_mix
-from thresher.planning.laws.layout import layout_of, to_parameters
+from thresher.planning.laws.layout import Layout, layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
 
@@ -27,34 +27,28 @@ _EQUAL = 1e-6
 
 def parameters(fit: Fit) -> Parameters:
     """The fitted values, without leading axes."""
-    law = LAWS[fit.law]
-    return Parameters(
-        shared={name: np.asarray(value, float) for name, value in fit.shared.items()},
-        worth_P=np.array([pool.values[law.worth] for pool in fit.pools], float),
-        tau_P=np.array([pool.values.get("tau", 1.0) for pool in fit.pools], float),
-        num_unique_P=_reference(fit),
-        num_params=fit.num_params,
-        own={name: np.array([pool.values[name] for pool in fit.pools], float) for name in fit.own},
-    )
+    return to_parameters(_layout(fit), _fitted_values(fit), _reference(fit), fit.num_params)
 
 
 def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
     """The draws, leading axis S and then `more_axes` of length 1; the fitted values where there are none."""
-    if not len(fit.draws_SX):
-        point = parameters(fit)
-        lead = (1,) * (1 + more_axes)
-        return Parameters(
-            shared={name: np.reshape(value, lead) for name, value in point.shared.items()},
-            worth_P=point.worth_P.reshape(*lead, -1),
-            tau_P=point.tau_P.reshape(*lead, -1),
-            num_unique_P=point.num_unique_P,
-            num_params=point.num_params,
-            own={name: value_P.reshape(*lead, -1) for name, value_P in point.own.items()},
-        )
-    draws = fit.draws_SX.reshape(len(fit.draws_SX), *(1,) * more_axes, -1)
+    draws_SX = fit.draws_SX if len(fit.draws_SX) else _fitted_values(fit)[None]
+    draws = draws_SX.reshape(len(draws_SX), *(1,) * more_axes, -1)
+    return to_parameters(_layout(fit), draws, _reference(fit), fit.num_params)
+
+
+def _layout(fit: Fit) -> Layout:
+    """The layout of the columns of `draws_SX`."""
     names = [pool.name for pool in fit.pools]
-    layout = layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
-    return to_parameters(layout, draws, _reference(fit), fit.num_params)
+    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
+
+
+def _fitted_values(fit: Fit) -> Floats:
+    """The fitted values in the columns of `draws_SX`; laws without half-lives have 1 in their place."""
+    layout = _layout(fit)
+    kinds = (layout.worth, "tau", *layout.own)
+    of_pools = [pool.values.get(kind, 1.0) for kind in kinds for pool in fit.pools]
+    return np.array([*(fit.shared[name] for name in layout.shared), *of_pools], float)
 
 
 def predict_draws(
@@ -136,19 +130,20 @@ def _normal(count: int) -> Floats:
     return np.array([NormalDist().inv_cdf(place) for place in places.tolist()])
 
 
-def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike) -> Floats:
+def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike, *, of_draws: bool = False) -> Floats:
     """What a sample of one pool is worth on its k-th repetition (0 is the first pass), 1 when fresh.
 
     `2^(-k / tau)` in every law with half-lives, less the harm that a sample does. (That of the saturating law
-    is done by the whole mix and shows in the error alone.)
+    is done by the whole mix and shows in the error alone.) By the fitted values, or by each draw, [S, ...].
     """
-    for law in fit.pools:
-        if law.name == pool:
-            k = np.asarray(repetitions, float)
-            worth = np.ones_like(k) if "tau" not in law.values else np.exp2(-k / law.values["tau"])
-            harm = fit.shared.get("harm", 0.0) if LAWS[fit.law].worth == "b" else 0.0
-            return np.asarray(worth - harm * (1.0 - worth))
-    raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(law.name for law in fit.pools)}")
+    names = [law.name for law in fit.pools]
+    if pool not in names:
+        raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(names)}")
+    law, k = LAWS[fit.law], np.asarray(repetitions, float)
+    known = draw_parameters(fit, more_axes=k.ndim) if of_draws else parameters(fit)
+    worth = np.exp2(-k / known.tau_P[..., names.index(pool)]) if law.has_half_life else np.ones_like(k)
+    harm = known.shared.get("harm", 0.0) if law.worth == "b" else 0.0
+    return np.asarray(worth - harm * (1.0 - worth))
 
 
 def _reference(fit: Fit) -> Floats:

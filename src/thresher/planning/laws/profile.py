@@ -74,7 +74,9 @@ def profile(problem: Problem, solution: Solution) -> tuple[Floats, Floats]:
             problem, fitted_X[None], solution.huber_scale, tolerance=_TOLERANCE, max_steps=_MAX_STEPS
         ).cost_B[0]
     )
-    inside, outside = _Known(place_E.size, 0.0), _Known(place_E.size, np.inf)
+    # For each end the last distance on either side of the wanted rise, and the rise there.
+    inside_2E, outside_2E = np.zeros((2, 2, place_E.size))
+    outside_2E[0] = np.inf
     active = np.arange(place_E.size)
     for _ in range(_ROUNDS):
         cost_E, start_EX[active] = _pinned(
@@ -82,37 +84,21 @@ def profile(problem: Problem, solution: Solution) -> tuple[Floats, Floats]:
         )
         rise_E = np.sqrt(np.maximum(cost_E - base, 0.0) / wanted)
         reach_E = np.abs(end_E - fitted_X[place_E])[active]
-        inside.update(active, reach_E, rise_E, rise_E < 1)
-        outside.update(active, reach_E, rise_E, rise_E >= 1)
+        for known_2E, here_E in ((inside_2E, rise_E < 1), (outside_2E, rise_E >= 1)):
+            known_2E[:, active[here_E]] = reach_E[here_E], rise_E[here_E]
         at_bound = (end_E[active] == bound_E[active]) & (rise_E <= 1)
         active = active[~(at_bound | (np.abs(rise_E - 1.0) < _CLOSE))]
         if not active.size:
             break
-        reach_E = _next_reach(inside, outside, active)
+        reach_E = _next_reach(*inside_2E[:, active], *outside_2E[:, active])
         centre_E = fitted_X[place_E[active]]
         end_E[active] = _within(centre_E + sign_E[active] * reach_E, centre_E, bound_E[active])
     low_X[free], high_X[free] = end_E[::2], end_E[1::2]
     return low_X, high_X
 
 
-class _Known:
-    """For each end the last distance on one side of the wanted rise, and the rise there."""
-
-    def __init__(self, count: int, reach: float) -> None:
-        self.reach = np.full(count, reach)
-        self.rise = np.full(count, 0.0)
-
-    def update(
-        self, ends: NDArray[np.intp], reach_E: Floats, rise_E: Floats, here_E: NDArray[np.bool_]
-    ) -> None:
-        """Note those of `ends` that lie on this side."""
-        self.reach[ends[here_E]], self.rise[ends[here_E]] = reach_E[here_E], rise_E[here_E]
-
-
-def _next_reach(inside: _Known, outside: _Known, ends: NDArray[np.intp]) -> Floats:
+def _next_reach(near_E: Floats, low_E: Floats, far_E: Floats, high_E: Floats) -> Floats:
     """Where to look next: between the two sides, by the line through the rises there; or further out."""
-    near_E, far_E = inside.reach[ends], outside.reach[ends]
-    low_E, high_E = inside.rise[ends], outside.rise[ends]
     bracketed = np.isfinite(far_E)
     share_E = np.clip((1.0 - low_E) / np.where(bracketed, high_E - low_E, 1.0), _INSIDE, 1 - _INSIDE)
     between_E = near_E + share_E * (np.where(bracketed, far_E, near_E) - near_E)

@@ -145,7 +145,9 @@ class Laws:
         return self.best.noise
 
     def __repr__(self) -> str:
-        return f"<{laws_line(self)}>"
+        pairs = zip(self.fits, self.weights, strict=True)
+        shares = ", ".join(f"{fit.law} {percent(weight, 0)}" for fit, weight in pairs)
+        return f"<Laws of {self.metric}, {_origin(self)}: {shares}>"
 
     def __str__(self) -> str:
         return text_of(laws_blocks(self))
@@ -172,12 +174,6 @@ def laws_blocks(laws: Laws) -> list[Block]:
     return [*_blocks(laws), sentences(*(f"Warning: {sentence}" for sentence in laws.warnings))]
 
 
-def laws_line(laws: Laws) -> str:
-    """The laws in one line: which, of what, from how many runs."""
-    shares = ", ".join(_shares(laws))
-    return f"Laws of {laws.metric}, {_origin(laws)}: {shares}"
-
-
 def _blocks(laws: Laws) -> Iterator[Block]:
     loss, best = is_loss(laws.metric), laws.best
     yield sentences(f"{best.law} law of {laws.metric}, {_origin(laws)}")
@@ -196,11 +192,6 @@ def _origin(laws: Laws) -> str:
     """Where the laws are from; without runs their parameters were given."""
     pools = f"{len(laws.pools)} pool{'s' if len(laws.pools) > 1 else ''}"
     return f"fitted to {len(laws.points)} runs on {pools}" if laws.points else f"given for {pools}"
-
-
-def _shares(laws: Laws) -> Iterator[str]:
-    for fit, weight in zip(laws.fits, laws.weights, strict=True):
-        yield f"{fit.law} {percent(weight, 0)}"
 
 
 def _pools(best: Fit) -> Table:

@@ -203,8 +203,9 @@ def _grid(problem: Problem) -> Floats:
     lower, upper, layout = problem.limits.lower_X, problem.limits.upper_X, problem.layout
     axes: dict[str, tuple[float, ...]] = {}
     free = {name for place, name in enumerate(layout.shared) if problem.free_X[place]}
+    n0 = layout.place("n0")
     if "n0" in free:
-        axes["n0"] = tuple(_between(lower, upper, layout.place("n0"), np.array(_N0_PLACES)))
+        axes["n0"] = tuple(lower[n0] + np.array(_N0_PLACES) * (upper[n0] - lower[n0]))
     if "d" in free:
         axes["d"] = tuple(np.array(_D_SHARES) * upper[layout.place("d")])
     if "size" in free:
@@ -219,7 +220,3 @@ def _grid(problem: Problem) -> Floats:
         start_X[fitted_tau] = np.clip(values[-1], lower[fitted_tau], upper[fitted_tau])
         rows.append(start_X)
     return np.array(rows)
-
-
-def _between(lower_X: Floats, upper_X: Floats, place: int, shares: Floats) -> Floats:
-    return np.asarray(lower_X[place] + shares * (upper_X[place] - lower_X[place]))

@@ -8,7 +8,7 @@ Axes: S draws, G budgets of the grid, C candidates, K leading candidates or ends
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,18 +119,16 @@ def policies_of(
     for place in places:
         weights_GP = np.broadcast_to(mixes.weights_CP[place], (budgets_G.size, len(mixes.pools)))
         regret_G = np.maximum(mean_errors(predictor, budgets_G, weights_GP) - best_G, 0.0)
-        policies.append(_policy(mix_name(mixes, place), mix_weights(mixes, place), regret_G))
+        policies.append(
+            Policy(
+                name=mix_name(mixes, place),
+                weights=mix_weights(mixes, place),
+                regrets=tuple(regret_G.tolist()),
+                mean_regret=float(regret_G.mean()),
+                worst_regret=float(regret_G.max()),
+            )
+        )
     return tuple(sorted(policies, key=lambda policy: policy.mean_regret))
-
-
-def _policy(name: str, weights: Mapping[str, float], regret_G: Floats) -> Policy:
-    return Policy(
-        name=name,
-        weights=weights,
-        regrets=tuple(float(regret) for regret in regret_G),
-        mean_regret=float(regret_G.mean()),
-        worst_regret=float(regret_G.max()),
-    )
 
 
 def find_crossovers(predictor: Predictor, mixes: Mixes, seen: Survey) -> tuple[Crossover, ...]:

@@ -39,7 +39,6 @@ from thresher.tables import (
 
 _POLICIES = 6
 _HEADER = ("samples seen", "best mix", "error", "5-95%", "chance", "times seen")
-_KEYS = ("budget", "best", "error", "interval", "chance", "passes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,8 @@ class Plan:
     status: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<{plan_line(self)}>"
+        best = ", ".join(f"{format_count(budget.samples_seen)} {budget.best}" for budget in self.budgets)
+        return f"<Plan of {self.metric}: {best}>"
 
     def __str__(self) -> str:
         return text_of(plan_blocks(self))
@@ -92,23 +92,22 @@ class Plan:
         return to_pandas(table_of_plan(self, table))
 
 
-def summary(plan: Plan) -> list[dict[str, str]]:
+def summary(plan: Plan) -> list[tuple[str, ...]]:
     """One row a budget, ready to print: what is best, its error, how sure, how often samples repeat."""
     loss = is_loss(plan.metric)
     return [_row(budget, loss) for budget in plan.budgets]
 
 
-def _row(budget: BudgetPlan, loss: bool) -> dict[str, str]:
+def _row(budget: BudgetPlan, loss: bool) -> tuple[str, ...]:
     best = budget.candidates[0]
-    return {
-        "budget": format_count(budget.samples_seen),
-        "best": best.name,
-        "error": error_text(best.predicted_error, loss),
-        "interval": f"{error_text(best.low, loss)} to {error_text(best.high, loss)}",
-        "chance": chance_text(best.chance_best),
-        "passes": _passes(best.repeats),
-        "decision": budget.decision,
-    }
+    return (
+        format_count(budget.samples_seen),
+        best.name,
+        error_text(best.predicted_error, loss),
+        f"{error_text(best.low, loss)} to {error_text(best.high, loss)}",
+        chance_text(best.chance_best),
+        _passes(best.repeats),
+    )
 
 
 def _passes(repeats: Mapping[str, float]) -> str:
@@ -129,16 +128,9 @@ def plan_blocks(plan: Plan) -> list[Block]:
     return [*_blocks(plan), sentences(*plan.status)]
 
 
-def plan_line(plan: Plan) -> str:
-    """The plan in one line: the best mix at each budget."""
-    best = ", ".join(f"{format_count(budget.samples_seen)} {budget.best}" for budget in plan.budgets)
-    return f"Plan of {plan.metric}: {best}"
-
-
 def _blocks(plan: Plan) -> Iterator[Block]:
-    rows = summary(plan)
-    yield table(_HEADER, [[row[key] for key in _KEYS] for row in rows])
-    yield sentences(*(row["decision"] for row in rows))
+    yield table(_HEADER, summary(plan))
+    yield sentences(*(budget.decision for budget in plan.budgets))
     yield _weightings(plan)
     yield sentences(*_crossovers(plan))
     yield _policies(plan)

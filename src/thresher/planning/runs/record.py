@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from thresher.budget import parse_count
@@ -47,14 +47,14 @@ class Run:
             exposures are Poisson and not exact passes; None where unknown.
     """
 
-    unique_samples: int | Mapping[str, int]
-    samples_seen: int
-    error: float
-    pool: str | None = None
-    weights: Mapping[str, float] | None = None
     run: str | None = None
     role: str = "fit"
+    pool: str | None = None
+    weights: Mapping[str, float] | None = None
+    unique_samples: int | Mapping[str, int]
     pool_samples: int | Mapping[str, int] | None = None
+    samples_seen: int
+    error: float
     metric: str = "error"
     metrics: Mapping[str, float] = field(default_factory=dict)
     seed: int | None = None
@@ -134,19 +134,13 @@ def run_key(run: Run) -> tuple[object, ...]:
 def run_to_record(run: Run) -> dict[str, object]:
     """The run as a JSON object: fixed key order, absent fields left out, maps sorted by pool."""
     record: dict[str, object] = {"schema": SCHEMA, "version": VERSION}
-    for name in _LEDGER_ORDER:
+    for name in (one.name for one in fields(run)):
         value = getattr(run, name)
         if isinstance(value, Mapping):
             value = {key: value[key] for key in sorted(value)}
         if value is not None and value != {}:
             record[name] = value
     return record
-
-
-_LEDGER_ORDER = (
-    *("run", "role", "pool", "weights", "unique_samples", "pool_samples", "samples_seen", "error", "metric"),
-    *("metrics", "seed", "recipe", "model", "flops", "final", "params", "replacement"),
-)
 
 
 def run_from_record(record: Mapping[str, Any], *, error_column: str = "error") -> Run:

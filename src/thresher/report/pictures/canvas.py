@@ -129,10 +129,12 @@ def _draw_axes(axes: "Axes", chart: Chart) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(muted)
     axes.tick_params(colors=muted, labelcolor=ink)
-    stacked: Floats | None = None
+    stacked: Floats | float = 0.0
     for series in chart.series:
         if isinstance(series, Bars):
-            stacked = _draw_bars(axes, series, stacked)
+            style: dict[str, Any] = {"color": colour(series.mark.colour), "linewidth": 0}
+            axes.bar(series.x, series.heights, width=series.width, bottom=stacked, **style)
+            stacked = stacked + series.heights
         elif isinstance(series, Band):
             axes.fill_between(
                 series.x,
@@ -154,14 +156,6 @@ def _draw_axes(axes: "Axes", chart: Chart) -> None:
         _draw_label(axes, label)
     _set_axis(axes, "x", chart.x)
     _set_axis(axes, "y", chart.y)
-
-
-def _draw_bars(axes: "Axes", bars: Bars, below: Floats | None) -> Floats:
-    bottom = np.zeros_like(bars.heights) if below is None else below
-    axes.bar(
-        bars.x, bars.heights, width=bars.width, bottom=bottom, color=colour(bars.mark.colour), linewidth=0
-    )
-    return bottom + bars.heights
 
 
 def _draw_points(axes: "Axes", points: Points) -> None:

@@ -55,12 +55,15 @@ class Picture:
         return _file(self, "svg").decode("utf-8")
 
 
-def picture_of(chart: Chart) -> Picture:
+def picture_of(chart: Chart | None, absent: str = "") -> Picture:
     """The picture of a chart.
 
     Raises:
+        InputError: with the sentence `absent`, where there is no chart.
         MissingExtra: matplotlib is not installed.
     """
+    if chart is None:
+        raise InputError(absent)
     return Picture(chart=chart, figure=draw(chart))
 
 
@@ -91,9 +94,7 @@ def error_picture(laws: Laws, *, runs: Sequence[Run] | None = None) -> Picture:
     """
     drawn = laws.runs if runs is None else list(runs)
     chart = error_chart(drawn, _marks(laws, None, drawn), laws, _scale(laws.metric, drawn))
-    return picture_of(
-        _existing(chart, "there are no runs with role fit or check to draw; give them as `runs`")
-    )
+    return picture_of(chart, "there are no runs with role fit or check to draw; give them as `runs`")
 
 
 def residual_picture(laws: Laws) -> Picture:
@@ -105,7 +106,7 @@ def residual_picture(laws: Laws) -> Picture:
     """
     drawn = laws.runs
     chart = residual_chart(laws, _marks(laws, None, drawn), _scale(laws.metric, drawn))
-    return picture_of(_existing(chart, "these laws hold no runs; fit them again"))
+    return picture_of(chart, "these laws hold no runs; fit them again")
 
 
 def utility_picture(laws: Laws) -> Picture:
@@ -116,7 +117,7 @@ def utility_picture(laws: Laws) -> Picture:
         MissingExtra: matplotlib is not installed.
     """
     chart = utility_chart(laws.best, _marks(laws, None, ()))
-    return picture_of(_existing(chart, f"the {laws.best.law} law has no half-lives to draw; fit another law"))
+    return picture_of(chart, f"the {laws.best.law} law has no half-lives to draw; fit another law")
 
 
 def plan_picture(plan: Plan, laws: Laws | None = None, *, runs: Sequence[Run] = ()) -> Picture:
@@ -142,7 +143,7 @@ def frontier_picture(plan: Plan) -> Picture:
         MissingExtra: matplotlib is not installed.
     """
     chart = frontier_chart(plan, _marks(None, plan, ()), _scale(plan.metric, ()))
-    return picture_of(_existing(chart, "this plan holds no frontier; make it again with `thresher plan`"))
+    return picture_of(chart, "this plan holds no frontier; make it again with `thresher plan`")
 
 
 def crossover_picture(plan: Plan) -> Picture:
@@ -154,13 +155,7 @@ def crossover_picture(plan: Plan) -> Picture:
     """
     chart = crossover_chart(plan, _marks(None, plan, ()))
     sentence = "the best mix is the same at all budgets of this plan; give it budgets further apart"
-    return picture_of(_existing(chart, sentence))
-
-
-def _existing(chart: Chart | None, sentence: str) -> Chart:
-    if chart is None:
-        raise InputError(sentence)
-    return chart
+    return picture_of(chart, sentence)
 
 
 def _marks(laws: Laws | None, plan: Plan | None, runs: Sequence[Run]) -> Marks:
