@@ -51,7 +51,18 @@ def cards(
             image, problem = "", "its shard was not at hand"
             if index is not None and pair.uid in places:
                 image, problem = _thumbnail(index, places[pair.uid])
-            made[pool].append(_card(pair, image, problem))
+            caption, remark = cut_caption(pair.caption)
+            made[pool].append(
+                Card(
+                    uid=pair.uid,
+                    caption=caption,
+                    remark=remark,
+                    label=pair.label,
+                    scores=[(name, number_text(value)) for name, value in pair.scores.items()],
+                    image=image,
+                    problem="" if image else problem,
+                )
+            )
     return made, problems
 
 
@@ -102,16 +113,3 @@ def data_uri(image: Image.Image, kind: str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, kind, quality=JPEG_QUALITY, optimize=True)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _card(pair: Shown, image: str, problem: str) -> Card:
-    caption, remark = cut_caption(pair.caption)
-    return Card(
-        uid=pair.uid,
-        caption=caption,
-        remark=remark,
-        label=pair.label,
-        scores=[(name, number_text(value)) for name, value in pair.scores.items()],
-        image=image,
-        problem="" if image else problem,
-    )

@@ -106,7 +106,7 @@ def residual_chart(laws: Laws, marks: Marks, scale: Scale) -> Chart | None:
         title="Residuals",
         summary=f"Measured minus predicted error of {len(points)} runs; the largest is "
         f"{scale.gap(largest.residual)}.",
-        legend=tuple((setting.name, _without_line(setting.mark)) for setting in settings),
+        legend=tuple((setting.name, dataclasses.replace(setting.mark, dash="")) for setting in settings),
         x=count_axis("Samples seen, repeats counted", low, high),
         y=Axis(title=f"Measured − predicted ({scale.difference})"),
         series=tuple(series),
@@ -178,10 +178,6 @@ def _band_note(laws: Laws | None) -> str:
         return ""
     of = "the draws of all laws, each by its weight" if len(laws.fits) > 1 else "the bootstrap draws"
     return f"Bands hold 5 to 95% of {of}; the noise of a single run comes on top."
-
-
-def _without_line(mark: Mark) -> Mark:
-    return Mark(colour=mark.colour, symbol=mark.symbol, filled=mark.filled)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)

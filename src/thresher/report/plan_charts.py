@@ -123,14 +123,13 @@ def crossover_chart(plan: Plan, marks: Marks) -> Chart | None:
     """The budgets where the winner changes with their intervals, a row each; None where it never does."""
     if not plan.crossovers:
         return None
-    low, high = plan.looked_at or _reach(plan)
-    low, high = low / ROOM, high * ROOM
+    changes = [crossover.samples_seen for crossover in plan.crossovers]
+    places = plan.looked_at or [*(budget.samples_seen for budget in plan.budgets), *changes]
+    low, high = min(places) / ROOM, max(places) * ROOM
     series: list[Series] = []
     legend, ticks = [], []
     for row, crossover in enumerate(plan.crossovers, start=1):
-        mark = Mark(
-            colour=mark_of(marks, crossover.after).colour, symbol=mark_of(marks, crossover.after).symbol
-        )
+        mark = dataclasses.replace(mark_of(marks, crossover.after), dash="")
         name = f"{row}: {crossover.after} overtakes {crossover.before}"
         x = floats([crossover.samples_seen])
         left = low if crossover.low is None else max(low, crossover.low)
@@ -250,9 +249,3 @@ def _shown_policies(plan: Plan, winners: Sequence[str]) -> list[Policy]:
     own = winners if len(winners) > 1 else ()
     named = dict.fromkeys([*own, *least, *(name for name in everything if name not in winners)])
     return [fitting[name] for name in named if name in fitting][:MAX_POLICIES]
-
-
-def _reach(plan: Plan) -> tuple[float, float]:
-    budgets = [budget.samples_seen for budget in plan.budgets]
-    changes = [crossover.samples_seen for crossover in plan.crossovers]
-    return min([*budgets, *changes]), max([*budgets, *changes])

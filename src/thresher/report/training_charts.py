@@ -60,6 +60,7 @@ def _error_chart(
     """Error of finished models against what they had seen or cost; lines join the means over seeds."""
     series: list[Series] = []
     legend: list[tuple[str, Mark]] = []
+    where = "%{x:,.3s} samples seen" if name == "samples" else "%{x:.3g} FLOPs"
     for number, (method, members) in enumerate(by_method(runs).items()):
         mark = mix_mark(number)
         legend.append((method, mark))
@@ -70,7 +71,7 @@ def _error_chart(
         mean_x = floats([float(np.mean([place(point) for point in group])) for group in groups])
         mean_y = floats([float(np.mean([point.error for point in group])) for group in groups])
         series.append(Line(method, mean_x, scale.factor * mean_y, mark))
-        series.append(Points(method, x, y, mark, _hover(scale, name)))
+        series.append(Points(method, x, y, mark, f"{where}<br>measured {scale.hover}"))
     places = [place(point) for run in runs for point in run.measured]
     low, high = min(places) / 1.1, max(places) * 1.1
     axis = count_axis(title, low, high) if name == "samples" else _flops_axis(title, low, high)
@@ -89,11 +90,6 @@ def _error_chart(
         else "Training, scoring, selecting and embedding the reference are counted; training the "
         "reference is not.",
     )
-
-
-def _hover(scale: Scale, name: str) -> str:
-    place = "%{x:,.3s} samples seen" if name == "samples" else "%{x:.3g} FLOPs"
-    return f"{place}<br>measured {scale.hover}"
 
 
 def by_samples(runs: Sequence[TrainingRun]) -> dict[int, list[Measured]]:

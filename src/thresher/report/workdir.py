@@ -222,12 +222,12 @@ def read_workdir(root: Path) -> Workdir:
 
 def comparable(runs: Iterable[Run], laws: Laws | None) -> list[Run]:
     """The runs of the laws' metric, recipe and model; one that does not name them is taken for it."""
-    return [run for run in runs if laws is None or _is_comparable(run, laws)]
-
-
-def _is_comparable(run: Run, laws: Laws) -> bool:
-    pairs = ((run.metric, laws.metric), (run.recipe, laws.recipe), (run.model, laws.model))
-    return all(of_run == of_laws or None in (of_run, of_laws) for of_run, of_laws in pairs)
+    if laws is None:
+        return list(runs)
+    named = [(name, getattr(laws, name)) for name in ("metric", "recipe", "model")]
+    return [
+        run for run in runs if all(getattr(run, name) in (None, own) or own is None for name, own in named)
+    ]
 
 
 def open_table(path: Path) -> Any:

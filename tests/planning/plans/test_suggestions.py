@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from thresher.planning.plans.next_run import CandidateRun, Suggestion
-from thresher.planning.plans.suggestions import suggestions_text
+from thresher.planning.plans.suggestions import Suggestions
 
 RUN = CandidateRun(weights={"a": 1.0}, num_unique={"a": 4000}, samples_seen=32_000, flops=1e9)
 FOUND = Suggestion(
@@ -10,7 +10,7 @@ FOUND = Suggestion(
 
 
 def test_the_verdict_comes_first_and_then_the_leading_runs():
-    lines = suggestions_text([FOUND] * 15, loss=False).splitlines()
+    lines = str(Suggestions(runs=(FOUND,) * 15, budgets=(1_000_000,), loss=False)).splitlines()
     assert lines[0] == (
         "The next run to make is a, 8 passes: it costs 3.1% of the largest budget and lowers the expected "
         "regret by 0.21 points."
@@ -20,7 +20,7 @@ def test_the_verdict_comes_first_and_then_the_leading_runs():
 
 
 def test_where_no_run_pays_it_is_said():
-    text = suggestions_text([replace(FOUND, worth=False)], loss=True)
+    text = str(Suggestions(runs=(replace(FOUND, worth=False),), budgets=(1_000_000,), loss=True))
     assert text.startswith("No further run is worth it: ")
     assert text.endswith("no")
     assert "points" not in text

@@ -14,7 +14,7 @@ import numpy as np
 
 from thresher.budget import format_count
 from thresher.errors import InputError
-from thresher.planning.laws.fitted import DRAW_DIGITS, made_from, score, solved_or_none, with_profiles
+from thresher.planning.laws.fitted import DRAW_DIGITS, made_from, score, with_profiles
 from thresher.planning.laws.law import Floats, Law, shared_names
 from thresher.planning.laws.law_weights import (
     AUTO,
@@ -33,7 +33,7 @@ from thresher.planning.laws.predict import predict_designs
 from thresher.planning.laws.problem import build_problem, design_of
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Check, Laws, Point
-from thresher.planning.laws.solve import solve
+from thresher.planning.laws.solve import solve, solved_or_none
 from thresher.planning.laws.status import (
     choice_status,
     order_warnings,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from thresher.planning.laws.fits import Fit, Interval, PoolLaw
-from thresher.planning.laws.law import Floats, Law
+from thresher.planning.laws.law import Floats
 from thresher.planning.laws.law_weights import LawTrial
 from thresher.planning.laws.layout import pool_values, to_natural
 from thresher.planning.laws.limits import ASSUMED_HALF_LIFE
-from thresher.planning.laws.problem import Problem, TooFewRuns, build_problem, degrees_of_freedom
+from thresher.planning.laws.problem import Problem, degrees_of_freedom
 from thresher.planning.laws.profile import bootstrap, profile, quantiles
 from thresher.planning.laws.result import LawScore
-from thresher.planning.laws.solve import Solution, solve
+from thresher.planning.laws.solve import Solution
 from thresher.planning.laws.status import pool_status, shared_status
 from thresher.planning.runs.record import Run, mix_pool_samples, mix_unique
 
@@ -28,16 +28,6 @@ class Made:
     problem: Problem
     solution: Solution
     draws_SX: Floats
-
-
-def solved_or_none(
-    law: Law, runs: Sequence[Run], pools: Sequence[str], held: Mapping[str, float], own: Sequence[str]
-) -> tuple[Problem, Solution] | None:
-    """The law fitted to all runs; None where it has more parameters than there are runs."""
-    try:
-        return solve(build_problem(law, runs, pools, held, own))
-    except TooFewRuns:
-        return None
 
 
 def made_from(

@@ -30,15 +30,13 @@ from thresher.errors import InputError
 from thresher.planning.laws.law import Floats, Law
 from thresher.planning.laws.problem import (
     Problem,
-    TooFewRuns,
-    build_problem,
     design_of,
     posterior,
     predictions,
     residuals,
 )
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.solve import Solution, solve
+from thresher.planning.laws.solve import Solution, solved_or_none
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
@@ -90,15 +88,16 @@ def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     if repeated is not None:
         return repeated
     longest: dict[tuple[str, ...], int] = {}
-    for group, lengths in _lengths(runs).items():
+    lengths_of: dict[tuple[str, ...], set[int]] = {}
+    for run in runs:
+        lengths_of.setdefault(_group(run), set()).add(run.samples_seen)
+    for group, lengths in lengths_of.items():
         budgets = _budgets(lengths)
         if len(budgets) >= _ENOUGH_LENGTHS:
             longest[group] = budgets[-1]
     held = [run.samples_seen >= longest.get(_group(run), math.inf) for run in runs]
-    return (
-        [run for run, out in zip(runs, held, strict=True) if not out],
-        [run for run, out in zip(runs, held, strict=True) if out],
-    )
+    shorter = [run for run, out in zip(runs, held, strict=True) if not out]
+    return shorter, [run for run, out in zip(runs, held, strict=True) if out]
 
 
 def try_law(
@@ -112,11 +111,8 @@ def try_law(
     shorter, longest = hold_out(runs)
     if not longest or {pool for run in shorter for pool in mix_weights(run)} != set(pools):
         return None
-    try:
-        problem, solution = solve(build_problem(law, shorter, pools, fixed, own))
-    except TooFewRuns:
-        return None
-    return _judge(problem, solution, shorter, longest)
+    solved = solved_or_none(law, shorter, pools, fixed, own)
+    return None if solved is None else _judge(*solved, shorter, longest)
 
 
 def weights_of(trials: Mapping[str, LawTrial | None], evidence: Mapping[str, float]) -> dict[str, float]:
@@ -175,13 +171,6 @@ def log_evidence(problem: Problem, solution: Solution) -> float:
     likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
     evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)
     return evidence * min(1.0, _RUNS_PER_POOL * len(problem.pools) / count)
-
-
-def _lengths(runs: Sequence[Run]) -> dict[tuple[str, ...], set[int]]:
-    lengths: dict[tuple[str, ...], set[int]] = {}
-    for run in runs:
-        lengths.setdefault(_group(run), set()).add(run.samples_seen)
-    return lengths
 
 
 def _budgets(lengths: Iterable[int]) -> list[int]:

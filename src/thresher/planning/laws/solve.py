@@ -5,21 +5,25 @@ so each start is the solution of a small linear problem; the best few are refine
 Axes: S starts, R runs, X coordinates.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from thresher.planning.laws.descent import descend, huber_cost
-from thresher.planning.laws.law import Floats, Parameters, error, log_excess_error_of
+from thresher.planning.laws.law import Floats, Law, Parameters, error, log_excess_error_of
 from thresher.planning.laws.layout import to_natural, to_parameters
 from thresher.planning.laws.problem import (
     Problem,
+    TooFewRuns,
+    build_problem,
     degrees_of_freedom,
     log_noise,
     robust_deviation,
     without_own,
 )
+from thresher.planning.runs.record import Run
 
 FIRST_HUBER_SCALE = 0.05
 """Log errors beyond 5% count as outliers before the noise is known."""
@@ -79,6 +83,16 @@ def solve(problem: Problem) -> tuple[Problem, Solution]:
         problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
         scale = _huber_scale(problem, best)
     return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
+
+
+def solved_or_none(
+    law: Law, runs: Sequence[Run], pools: Sequence[str], held: Mapping[str, float], own: Sequence[str]
+) -> tuple[Problem, Solution] | None:
+    """The law fitted to runs; None where it has more parameters than there are runs."""
+    try:
+        return solve(build_problem(law, runs, pools, held, own))
+    except TooFewRuns:
+        return None
 
 
 def _solve_own(problem: Problem) -> tuple[Problem, Solution]:

@@ -145,14 +145,14 @@ def _sentence(
     start, end = number(budgets_G[0]), number(budgets_G[-1])
     if not np.isfinite(since):
         return f"{said}; up to {end} training on everything is as good for less."
-    lost = [number(charge.samples_seen) for charge in charges if not _pays(charge, samples)]
+    lost = [
+        number(charge.samples_seen)
+        for charge in charges
+        if charge.saved_samples is not None and charge.saved_samples < samples
+    ]
     late = f", though not at {', '.join(lost)}" if lost and since < charges[-1].samples_seen else ""
     where = f"at {start} already" if since <= budgets_G[0] else f"from {number(since)} samples seen on"
     return f"{said}; against training on everything that has paid back {where}{late}."
-
-
-def _pays(charge: Charge, samples: float) -> bool:
-    return charge.saved_samples is None or charge.saved_samples >= samples
 
 
 def _share(charge: Charge) -> str:

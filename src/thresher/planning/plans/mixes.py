@@ -111,8 +111,7 @@ def rounded(weights_P: Floats) -> Floats:
 
 def mix_pools(mixes: Mixes, candidate: int) -> tuple[str, ...]:
     """Names of the pools of one candidate."""
-    drawn_P = mixes.weights_CP[candidate] > 0
-    return tuple(pool for pool, drawn in zip(mixes.pools, drawn_P, strict=True) if drawn)
+    return tuple(mix_weights(mixes, candidate))
 
 
 def mix_weights(mixes: Mixes, candidate: int) -> dict[str, float]:

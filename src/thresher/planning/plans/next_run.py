@@ -234,7 +234,7 @@ def tiebreaker(laws: Laws, sizes: Mapping[str, int]) -> Tiebreaker:
     def tell(contest: Comparison) -> str:
         budgets = [contest.samples_seen]
         candidates = candidate_runs(laws, budgets, sizes=sizes)
-        if many or num_draws(laws) < _LEAST_DRAWS or not candidates:
+        if many or sum(len(fit.draws_SX) for fit in laws.fits) < _LEAST_DRAWS or not candidates:
             return train_both(contest)
         best = suggest(laws, candidates, budgets, sizes=sizes)[0]
         if best.regret_fall <= _LEAST_FALL:
@@ -246,11 +246,6 @@ def tiebreaker(laws: Laws, sizes: Mapping[str, int]) -> Tiebreaker:
         return f"No probe is worth its cost here; the best one is {said}."
 
     return tell
-
-
-def num_draws(laws: Laws) -> int:
-    """Draws of all laws together."""
-    return sum(len(fit.draws_SX) for fit in laws.fits)
 
 
 def _arrays(laws: Laws, candidates: Sequence[CandidateRun]) -> tuple[Floats, Floats, Floats]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thresher.planning.laws.law import Floats
-from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_pools, mix_weights, with_weights
+from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_weights, with_weights
 from thresher.planning.plans.prediction import Predictor, error_interval, errors
 from thresher.planning.plans.result import (
     SURE,
@@ -183,7 +183,7 @@ def _candidates(field: _Field, places: list[int]) -> list[Candidate]:
         found.append(
             Candidate(
                 name=mix_name(mixes, place),
-                pools=mix_pools(mixes, place),
+                pools=tuple(weights),
                 weights=weights,
                 predicted_error=float(field.error_SC[:, place].mean()),
                 low=float(low),

@@ -50,7 +50,7 @@ class Suggestions:
         return f"<{len(self.runs)} suggested runs, first {self.runs[0].about}>"
 
     def __str__(self) -> str:
-        return suggestions_text(self.runs, loss=self.loss)
+        return text_of(suggestions_blocks(self.runs, loss=self.loss))
 
     def _repr_html_(self) -> str:
         return html_of(suggestions_blocks(self.runs, loss=self.loss))
@@ -62,11 +62,6 @@ class Suggestions:
     def to_pandas(self) -> Any:
         """The suggestions as a `pandas.DataFrame`, one row a run."""
         return to_pandas(table_of_suggestions(self.runs))
-
-
-def suggestions_text(found: Sequence[Suggestion], *, loss: bool) -> str:
-    """The verdict and the leading runs as text for a terminal."""
-    return text_of(suggestions_blocks(found, loss=loss))
 
 
 def suggestions_blocks(found: Sequence[Suggestion], *, loss: bool) -> list[Block]:

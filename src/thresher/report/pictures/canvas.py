@@ -130,20 +130,15 @@ def _draw_axes(axes: "Axes", chart: Chart) -> None:
     axes.spines[["left", "bottom"]].set_color(muted)
     axes.tick_params(colors=muted, labelcolor=ink)
     stacked: Floats | float = 0.0
+    style: dict[str, Any]
     for series in chart.series:
         if isinstance(series, Bars):
-            style: dict[str, Any] = {"color": colour(series.mark.colour), "linewidth": 0}
+            style = {"color": colour(series.mark.colour), "linewidth": 0}
             axes.bar(series.x, series.heights, width=series.width, bottom=stacked, **style)
             stacked = stacked + series.heights
         elif isinstance(series, Band):
-            axes.fill_between(
-                series.x,
-                series.low,
-                series.high,
-                color=colour(series.mark.colour),
-                alpha=BAND_OPACITY,
-                linewidth=0,
-            )
+            style = {"color": colour(series.mark.colour), "alpha": BAND_OPACITY, "linewidth": 0}
+            axes.fill_between(series.x, series.low, series.high, **style)
         elif isinstance(series, Line):
             axes.plot(series.x, series.y, **_line_style(series.mark, series.width))
         else:
@@ -162,16 +157,12 @@ def _draw_points(axes: "Axes", points: Points) -> None:
     for interval, name in ((points.y_interval, "yerr"), (points.x_interval, "xerr")):
         if interval is not None:
             middle = points.y if name == "yerr" else points.x
-            whiskers: dict[str, Any] = {name: np.stack([middle - interval[0], interval[1] - middle])}
-            axes.errorbar(
-                points.x,
-                points.y,
-                fmt="none",
-                ecolor=colour(points.mark.colour),
-                elinewidth=1.1,
-                capsize=3,
-                **whiskers,
-            )
+            style: dict[str, Any] = {"fmt": "none", "elinewidth": 1.1, "capsize": 3}
+            style |= {
+                "ecolor": colour(points.mark.colour),
+                name: np.stack([middle - interval[0], interval[1] - middle]),
+            }
+            axes.errorbar(points.x, points.y, **style)
     axes.plot(points.x, points.y, linestyle="none", zorder=3, **_marker_style(points.mark, points.size))
 
 
