@@ -163,11 +163,6 @@ def label_mark(place: int) -> Mark:
     return Mark(colour=f"@l{place % NUM_COLOURS}")
 
 
-def open_mark(mark: Mark) -> Mark:
-    """The same mark, not filled."""
-    return dataclasses.replace(mark, filled=False)
-
-
 def count_axis(title: str, low: float, high: float) -> Axis:
     """A log axis of sample counts from `low` to `high`, ticks written as counts."""
     steps = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 2_000 else (1,)

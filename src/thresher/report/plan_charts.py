@@ -7,7 +7,7 @@ import numpy as np
 
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.result import Candidate, FrontierPoint, Policy, find_candidate, winner
+from thresher.planning.plans.result import FrontierPoint, Policy, find_candidate, winner
 from thresher.report.chart import (
     Axis,
     Band,
@@ -21,7 +21,6 @@ from thresher.report.chart import (
     floats,
     front_names,
     mark_of,
-    open_mark,
 )
 from thresher.report.law_charts import CURVE_POINTS, hover_text, note_mark, predict_weights
 from thresher.report.verdict import Trained, crossover_text
@@ -55,7 +54,10 @@ def plan_chart(plan: Plan, marks: Marks, tried: Sequence[Trained], laws: Laws | 
         series.append(_at_budgets(plan, name, mark, scale, aside))
         measured = [t for t in tried if t.name == name]
         if measured:
-            series.append(_measured(measured, mark, scale, aside))
+            x = aside * floats([t.samples_seen for t in measured])
+            y = scale.factor * floats([t.measured for t in measured])
+            hover = hover_text(scale, "measured", with_samples=False)
+            series.append(Points(name, x, y, mark, hover, size=11))
     legend = [(name, mark_of(marks, name)) for name in leaders]
     legend.append(("open: predicted, with interval", note_mark(filled=False)))
     if tried:
@@ -172,29 +174,19 @@ def _leaders(plan: Plan, tried: Sequence[Trained]) -> dict[str, Mapping[str, flo
 
 def _at_budgets(plan: Plan, name: str, mark: Mark, scale: Scale, aside: float) -> Points:
     """Open markers with intervals at the budgets of the plan, moved aside by a factor."""
-    found: list[tuple[int, Candidate]] = []
-    for budget in plan.budgets:
-        candidate = find_candidate(budget, name)
-        if candidate is not None:
-            found.append((budget.samples_seen, candidate))
+    listed = [(budget.samples_seen, find_candidate(budget, name)) for budget in plan.budgets]
+    found = [(samples_seen, candidate) for samples_seen, candidate in listed if candidate is not None]
     return Points(
         name,
         aside * floats([samples_seen for samples_seen, _ in found]),
         scale.factor * floats([candidate.predicted_error for _, candidate in found]),
-        open_mark(mark),
+        dataclasses.replace(mark, filled=False),
         hover_text(scale, "predicted", with_samples=False),
         y_interval=(
             scale.factor * floats([candidate.low for _, candidate in found]),
             scale.factor * floats([candidate.high for _, candidate in found]),
         ),
     )
-
-
-def _measured(found: Sequence[Trained], mark: Mark, scale: Scale, aside: float) -> Points:
-    x = aside * floats([t.samples_seen for t in found])
-    y = scale.factor * floats([t.measured for t in found])
-    hover = hover_text(scale, "measured", with_samples=False)
-    return Points(found[0].name, x, y, mark, hover, size=11)
 
 
 def _stretches(
@@ -232,7 +224,7 @@ def _turns(stretches: Sequence[Stretch], marks: Marks, scale: Scale) -> list[Poi
             name,
             floats([corners[0][0]]),
             scale.factor * floats([corners[0][1]]),
-            dataclasses.replace(mark_of(marks, name), filled=True),
+            mark_of(marks, name),
             hover_text(scale, "takes over at"),
             size=11,
         )

@@ -1,6 +1,5 @@
 """What each section of the page shows, in texts ready for the template."""
 
-import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,17 +152,8 @@ def gallery_section(counted: Tally, ranks: Mapping[str, int], shards: Sequence[s
     return {"pools": pools, "problems": problems}
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Commands:
-    """What the subset is, its pools as rows, and steps of (what it does, command lines)."""
-
-    summary: str
-    pools: list[tuple[str, str, str, str]]
-    steps: list[tuple[str, str]]
-
-
-def read_commands(path: Path, plan: Plan | None) -> Commands:
-    """The subset of a `meta.json` in words and commands.
+def read_commands(path: Path, plan: Plan | None) -> dict[str, Any]:
+    """The subset of a `meta.json`: what it is, its pools as rows, and steps of (what it does, command lines).
 
     Raises:
         InputError: the file is not what `thresher subset` writes.
@@ -171,7 +161,7 @@ def read_commands(path: Path, plan: Plan | None) -> Commands:
     return read_record(path, "thresher.subset", 1, "thresher subset", lambda subset: _commands(subset, plan))
 
 
-def _commands(subset: Mapping[str, Any], plan: Plan | None) -> Commands:
+def _commands(subset: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     seen = subset.get("samples_seen")
     summary = (
         f"The subset holds {subset['num_unique']:,} pairs; one pass over it is {subset['num_rows']:,} samples"
@@ -186,9 +176,8 @@ def _commands(subset: Mapping[str, Any], plan: Plan | None) -> Commands:
         )
         for pool in subset["pools"]
     ]
-    return Commands(
-        summary=summary, pools=pools, steps=_write_step(subset, plan) + _steps(subset["how_to_train"])
-    )
+    steps = _write_step(subset, plan) + _steps(subset["how_to_train"])
+    return {"summary": summary, "pools": pools, "steps": steps}
 
 
 def _write_step(subset: Mapping[str, Any], plan: Plan | None) -> list[tuple[str, str]]:

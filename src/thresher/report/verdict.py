@@ -9,7 +9,14 @@ import numpy as np
 
 from thresher.budget import format_count
 from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.result import BudgetPlan, Candidate, Crossover, find_candidate, winner
+from thresher.planning.plans.result import (
+    BudgetPlan,
+    Candidate,
+    Crossover,
+    all_candidates,
+    find_candidate,
+    winner,
+)
 from thresher.planning.runs.record import Run, mix_weights
 from thresher.report.wording import Scale, mix_text, times_text
 from thresher.tables import about, chance_text
@@ -165,8 +172,7 @@ def _average(members: list[Run], plan: Plan | None) -> Trained:
 def _candidate(plan: Plan | None, weights: dict[str, float], samples_seen: int) -> Candidate | None:
     for budget in () if plan is None else plan.budgets:
         if abs(budget.samples_seen - samples_seen) <= SAME_BUDGET * samples_seen:
-            extra: tuple[Candidate, ...] = () if budget.weighting is None else (budget.weighting.candidate,)
-            for candidate in (*budget.candidates, *extra):
+            for candidate in all_candidates(budget):
                 if same_mix(candidate.weights, weights):
                     return candidate
     return None

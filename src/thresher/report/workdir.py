@@ -224,10 +224,9 @@ def comparable(runs: Iterable[Run], laws: Laws | None) -> list[Run]:
     """The runs of the laws' metric, recipe and model; one that does not name them is taken for it."""
     if laws is None:
         return list(runs)
-    named = [(name, getattr(laws, name)) for name in ("metric", "recipe", "model")]
-    return [
-        run for run in runs if all(getattr(run, name) in (None, own) or own is None for name, own in named)
-    ]
+    named = {name: getattr(laws, name) for name in ("metric", "recipe", "model")}
+    wanted = [(name, (None, own)) for name, own in named.items() if own is not None]
+    return [run for run in runs if all(getattr(run, name) in known for name, known in wanted)]
 
 
 def open_table(path: Path) -> Any:

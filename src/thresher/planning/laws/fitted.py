@@ -47,7 +47,7 @@ def made_from(
         shared={name: float(natural_X[place]) for place, name in enumerate(layout.shared)},
         pools=_pool_laws(problem, solution, draws_SX, runs),
         num_params=problem.num_params,
-        intervals=_intervals(problem, draws_SX, {name: place for place, name in enumerate(layout.shared)}),
+        intervals=_intervals(problem, draws_SX, layout.shared_places),
         noise=_noise(problem, solution),
         noise_freedom=float(f"{_freedom(problem, solution):.{DRAW_DIGITS}g}"),
         status=tuple(shared_status(problem, solution, list(held))),
@@ -61,27 +61,17 @@ def made_from(
 def with_profiles(made: Made) -> Made:
     """The same fit with intervals by profile likelihood."""
     layout, free_X = made.problem.layout, made.problem.free_X
-    ends = [to_natural(layout, end_X) for end_X in profile(made.problem, made.solution)]
-    low_X, high_X = ends
+    low_X, high_X = (to_natural(layout, end_X) for end_X in profile(made.problem, made.solution))
 
     def of(names: Mapping[str, int]) -> dict[str, Interval]:
-        return {
-            name: (float(low_X[place]), float(high_X[place]))
-            for name, place in names.items()
-            if free_X[place]
-        }
+        free = {name: place for name, place in names.items() if free_X[place]}
+        return {name: (float(low_X[place]), float(high_X[place])) for name, place in free.items()}
 
-    pools = tuple(
-        replace(
-            pool,
-            intervals=of(
-                {kind: place for kind, place, _ in pool_values(layout, low_X, number) if kind in pool.values}
-            ),
-        )
-        for number, pool in enumerate(made.fit.pools)
-    )
-    shared = of({name: place for place, name in enumerate(layout.shared)})
-    return replace(made, fit=replace(made.fit, pools=pools, intervals=shared))
+    pools = []
+    for number, pool in enumerate(made.fit.pools):
+        places = {kind: place for kind, place, _ in pool_values(layout, low_X, number) if kind in pool.values}
+        pools.append(replace(pool, intervals=of(places)))
+    return replace(made, fit=replace(made.fit, pools=tuple(pools), intervals=of(layout.shared_places)))
 
 
 def score(

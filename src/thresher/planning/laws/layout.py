@@ -61,6 +61,11 @@ class Layout:
             kinds += [kind] * len(self.pools)
         return np.array([kind in LOGARITHMIC for kind in kinds])
 
+    @cached_property
+    def shared_places(self) -> dict[str, int]:
+        """Place of each shared parameter by name."""
+        return {name: place for place, name in enumerate(self.shared)}
+
     def place(self, name: str) -> int:
         """Place of a shared parameter."""
         return self.shared.index(name)

@@ -187,8 +187,12 @@ def winner(budget: BudgetPlan) -> Candidate:
 
 def find_candidate(budget: BudgetPlan, name: str) -> Candidate | None:
     """The candidate of that name, the free weights included."""
-    extra = () if budget.weighting is None else (budget.weighting.candidate,)
-    return next((candidate for candidate in (*budget.candidates, *extra) if candidate.name == name), None)
+    return next((candidate for candidate in all_candidates(budget) if candidate.name == name), None)
+
+
+def all_candidates(budget: BudgetPlan) -> tuple[Candidate, ...]:
+    """The candidates of a budget, the free weights included."""
+    return budget.candidates if budget.weighting is None else (*budget.candidates, budget.weighting.candidate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

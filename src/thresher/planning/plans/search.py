@@ -256,7 +256,8 @@ def _search(few: Predictor, filled: Sequence[int], budgets: Sequence[int]) -> Me
     found = [nested, np.eye(len(filled), dtype=bool)]
     everything = np.zeros((1, len(few.size_P)), bool)
     everything[:, filled] = True
-    whole = subset_mixes(few.laws.pool_names, _sizes(few, filled), everything)
+    sizes = {few.laws.pool_names[place]: int(few.size_P[place]) for place in filled}
+    whole = subset_mixes(few.laws.pool_names, sizes, everything)
     free_BP = best_weights(few, seen_B, starts(whole, [0] * len(seen_B), filled), filled)
     for samples_seen, free_P in zip(seen_B, free_BP, strict=True):
 
@@ -265,7 +266,3 @@ def _search(few: Predictor, filled: Sequence[int], budgets: Sequence[int]) -> Me
 
         found.append(search_subsets(value, few.size_P[filled], free_P[filled], kept=_KEPT_A_BUDGET))
     return np.unique(np.concatenate(found), axis=0)
-
-
-def _sizes(predictor: Predictor, filled: Sequence[int]) -> dict[str, int]:
-    return {predictor.laws.pool_names[place]: int(predictor.size_P[place]) for place in filled}

@@ -66,18 +66,17 @@ class Suggestions:
 
 def suggestions_blocks(found: Sequence[Suggestion], *, loss: bool) -> list[Block]:
     """The verdict and the leading runs; costs are shares of the largest budget."""
-    return [sentences(verdict(found, loss=loss)), table(_HEADER, _rows(found[:_SHOWN], loss))]
-
-
-def _rows(found: Sequence[Suggestion], loss: bool) -> Iterator[tuple[str, ...]]:
-    for suggestion in found:
-        yield (
+    rows = [
+        (
             suggestion.about,
             gap_text(suggestion.regret_fall, loss),
             percent(suggestion.variance_fall, 0),
             percent(suggestion.cost_share),
             "yes" if suggestion.worth else "no",
         )
+        for suggestion in found[:_SHOWN]
+    ]
+    return [sentences(verdict(found, loss=loss)), table(_HEADER, rows)]
 
 
 def table_of_suggestions(found: Sequence[Suggestion]) -> Columns:

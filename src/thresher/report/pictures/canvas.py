@@ -157,11 +157,8 @@ def _draw_points(axes: "Axes", points: Points) -> None:
     for interval, name in ((points.y_interval, "yerr"), (points.x_interval, "xerr")):
         if interval is not None:
             middle = points.y if name == "yerr" else points.x
-            style: dict[str, Any] = {"fmt": "none", "elinewidth": 1.1, "capsize": 3}
-            style |= {
-                "ecolor": colour(points.mark.colour),
-                name: np.stack([middle - interval[0], interval[1] - middle]),
-            }
+            style: dict[str, Any] = {name: np.stack([middle - interval[0], interval[1] - middle])}
+            style |= {"fmt": "none", "ecolor": colour(points.mark.colour), "elinewidth": 1.1, "capsize": 3}
             axes.errorbar(points.x, points.y, **style)
     axes.plot(points.x, points.y, linestyle="none", zorder=3, **_marker_style(points.mark, points.size))
 

@@ -89,7 +89,11 @@ def _epochs(lines: list[Row], settings: Mapping[str, str]) -> tuple[list[int | N
     frequencies = [whole(settings, "zeroshot_frequency") or 0]
     if any(written):
         frequencies.append(whole(settings, "val_frequency") or 0)
-    due = [epoch for epoch in range(1, last + 1) if epoch == last or _is_due(epoch, frequencies)]
+    due = [
+        epoch
+        for epoch in range(1, last + 1)
+        if epoch == last or any(every and epoch % every == 0 for every in frequencies)
+    ]
     if len(due) == len(lines) and all(was in (None, is_) for was, is_ in zip(written, due, strict=True)):
         return list(due), no_length
     return written, (
@@ -112,10 +116,6 @@ def _points(epochs: list[int | None], lines: list[Row], wanted: Wanted, reason: 
     return {
         epoch: (row, line) for epoch, (row, line) in by_epoch.items() if first_given(wanted.metrics, line)
     }
-
-
-def _is_due(epoch: int, frequencies: list[int]) -> bool:
-    return any(every and epoch % every == 0 for every in frequencies)
 
 
 def _size_reason(settings: Mapping[str, str]) -> str:
