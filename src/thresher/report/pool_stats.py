@@ -227,23 +227,11 @@ def _shown(row: dict[str, Any], by: str, others: dict[str, float], planted: dict
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Rejects:
-    """A quarantine in short.
+def rejects(*paths: Path) -> dict[str, Any]:
+    """The summary of quarantine tables; reasons that differ in numbers and names alone count together.
 
     `num_shards` of the rows stand for a shard and not for a pair: all of it, or what follows a damaged place.
     `reasons` holds (stage, reason, count), most frequent first; `rows` holds (shard, key, stage, reason).
-    """
-
-    num_rows: int
-    num_shards: int
-    reasons: list[tuple[str, str, int]]
-    num_reasons: int
-    rows: list[tuple[str, str, str, str]]
-
-
-def rejects(*paths: Path) -> Rejects:
-    """The summary of quarantine tables; reasons that differ in numbers and names alone count together.
 
     Raises:
         InputError: a table has not the columns of a quarantine.
@@ -265,10 +253,10 @@ def rejects(*paths: Path) -> Rejects:
                 rows.append((shard, cut_caption(row["key"] or "")[0], row["stage"] or "", reason))
     ordered = sorted(counts, key=lambda group: (-counts[group], group))
     named = [(g[0], min(examples[g]) if len(examples[g]) == 1 else g[1], counts[g]) for g in ordered]
-    return Rejects(
-        num_rows=sum(counts.values()),
-        num_shards=num_shards,
-        reasons=named[:MAX_REASONS],
-        num_reasons=len(named),
-        rows=rows,
-    )
+    return {
+        "num_rows": sum(counts.values()),
+        "num_shards": num_shards,
+        "reasons": named[:MAX_REASONS],
+        "num_reasons": len(named),
+        "rows": rows,
+    }
