@@ -135,12 +135,12 @@ def test_open_ends_of_a_crossover_are_said(low: float | None, high: float | None
 
 def test_a_card_shows_the_plans_rival_as_runner_up() -> None:
     card, doubtful = budgets(PLAN, SCALE)[:2]
-    assert card.runner_up is not None
-    assert card.runner_up.name == PLAN.budgets[0].rival
-    assert card.repeats == [(ONE, "3.2 times")]
-    assert card.rows[0] == card.best
-    assert doubtful.runner_up is not None
-    assert doubtful.runner_up.name == ONE
+    assert card["runner_up"] is not None
+    assert card["runner_up"].name == PLAN.budgets[0].rival
+    assert card["repeats"] == [(ONE, "3.2 times")]
+    assert card["rows"][0] == card["best"]
+    assert doubtful["runner_up"] is not None
+    assert doubtful["runner_up"].name == ONE
 
 
 def test_a_trained_mix_of_free_weights_meets_its_prediction() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,20 +46,6 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What the plan says for one budget, ready to print."""
-
-    samples: str
-    best: Row
-    best_percent: int
-    repeats: list[tuple[str, str]]
-    runner_up: Row | None
-    decision: str
-    rows: list[Row]
-    num_candidates: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """A candidate that was really trained at a budget; errors in metric units, `se` over seeds."""
 
@@ -73,24 +60,24 @@ class Trained:
     high: float | None
 
 
-def budgets(plan: Plan, scale: Scale) -> list[Budget]:
+def budgets(plan: Plan, scale: Scale) -> list[dict[str, Any]]:
     """One card for each budget of the plan, in its order."""
     return [_budget(budget, scale) for budget in plan.budgets if budget.candidates]
 
 
-def _budget(budget: BudgetPlan, scale: Scale) -> Budget:
+def _budget(budget: BudgetPlan, scale: Scale) -> dict[str, Any]:
     best = winner(budget)
     rival = None if budget.rival is None else find_candidate(budget, budget.rival)
-    return Budget(
-        samples=format_count(budget.samples_seen),
-        best=_row(best, scale),
-        best_percent=round(100 * best.chance_best),
-        repeats=[(pool, times_text(times)) for pool, times in best.repeats.items()],
-        runner_up=None if rival is None else _row(rival, scale),
-        decision=budget.decision,
-        rows=[_row(candidate, scale) for candidate in budget.candidates[:CARD_ROWS]],
-        num_candidates=len(budget.candidates),
-    )
+    return {
+        "samples": format_count(budget.samples_seen),
+        "best": _row(best, scale),
+        "best_percent": round(100 * best.chance_best),
+        "repeats": [(pool, times_text(times)) for pool, times in best.repeats.items()],
+        "runner_up": None if rival is None else _row(rival, scale),
+        "decision": budget.decision,
+        "rows": [_row(candidate, scale) for candidate in budget.candidates[:CARD_ROWS]],
+        "num_candidates": len(budget.candidates),
+    }
 
 
 def _row(candidate: Candidate, scale: Scale) -> Row:
