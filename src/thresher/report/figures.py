@@ -89,7 +89,9 @@ def score_chart(tally: Tally, labels: Sequence[str]) -> Chart:
     if labels:
         stacks = [(x or "no label", label_mark(i), _sum(tally, label=x)) for i, x in enumerate(labels)]
     else:
-        stacks = [(name, mark, _sum(tally, pool=name)) for name, mark in _pool_marks(tally.pools.pools)]
+        marks = [(pool.name, Mark(colour=pool_mark(pool.rank).colour)) for pool in tally.pools.pools]
+        marks.append((LEFT_OUT, LEFT_OUT_MARK))
+        stacks = [(name, mark, _sum(tally, pool=name)) for name, mark in marks]
     stacks = [stack for stack in stacks if stack[2].any()]
     cuts = _cuts(tally)
     middles, width = (tally.edges[1:] + tally.edges[:-1]) / 2, float(tally.edges[1] - tally.edges[0])
@@ -124,11 +126,6 @@ def _cuts(tally: Tally) -> list[float]:
     cuts = sorted({pool.score_min for pool in tally.pools.pools}, reverse=True)
     below = any(name == LEFT_OUT for name, _ in tally.counts)
     return cuts if below else cuts[:-1]
-
-
-def _pool_marks(pools: Sequence[Pool]) -> list[tuple[str, Mark]]:
-    marks = [(pool.name, Mark(colour=pool_mark(pool.rank).colour)) for pool in pools]
-    return [*marks, (LEFT_OUT, LEFT_OUT_MARK)]
 
 
 def _label(pool: Pool, tally: Tally) -> Label:

@@ -100,7 +100,10 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
     error_S = np.concatenate(predicted)
     if not drawn or laws.drift == 0:
         return error_S
-    drift_S = laws.drift * _normal(len(error_S)).reshape(-1, *(1,) * (error_S.ndim - 1)) * beyond
+    # Quantiles of a normal distribution, in the same shuffled order for every prediction.
+    places_S = np.random.default_rng(0).permutation((np.arange(len(error_S)) + 0.5) / len(error_S))
+    normal_S = np.array([NormalDist().inv_cdf(place) for place in places_S.tolist()])
+    drift_S = laws.drift * normal_S.reshape(-1, *(1,) * (error_S.ndim - 1)) * beyond
     return np.asarray(error_S * np.exp(drift_S - (laws.drift * beyond) ** 2 / 2))
 
 
@@ -122,12 +125,6 @@ def draw_noise(laws: Laws) -> Floats:
             factor_S = np.sqrt(freedom / rng.chisquare(freedom, count))
         noise.append(fit.noise * np.minimum(factor_S, _LARGEST_NOISE_FACTOR) * rng.standard_normal(count))
     return np.concatenate(noise)
-
-
-def _normal(count: int) -> Floats:
-    """Quantiles of a normal distribution, in the same shuffled order for every prediction."""
-    places = np.random.default_rng(0).permutation((np.arange(count) + 0.5) / count)
-    return np.array([NormalDist().inv_cdf(place) for place in places.tolist()])
 
 
 def utility_curve(fit: Fit, pool: str, repetitions: ArrayLike, *, of_draws: bool = False) -> Floats:

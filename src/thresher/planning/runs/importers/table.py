@@ -155,9 +155,8 @@ def _meets(cells: Mapping[str, Any], conditions: Sequence[_Condition]) -> bool:
         allowed = [value for name, equal, value in conditions if name == column and equal]
         refused = [value for name, equal, value in conditions if name == column and not equal]
         held = cells.get(column)
-        if any(_same(held, value) for value in refused):
-            return False
-        if allowed and not any(_same(held, value) for value in allowed):
+        wrong = allowed and not any(_same(held, value) for value in allowed)
+        if wrong or any(_same(held, value) for value in refused):
             return False
     return True
 
