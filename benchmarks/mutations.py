@@ -101,8 +101,8 @@ PROMISES = (
     ("data.files.atomic", "        fcntl.flock(descriptor, fcntl.LOCK_EX)\n", ""),
     (
         "data.files.atomic",
-        '(descriptor, line + b"\\n")\n        os.fsync(descriptor)',
-        '(descriptor, line + b"\\n")',
+        "            line = line[os.write(descriptor, line) :]\n        os.fsync(descriptor)\n",
+        "            line = line[os.write(descriptor, line) :]\n",
     ),
     ("pipeline.estimate", "seconds += pairs / rate", "seconds += 0"),
     ("pipeline.estimate", "if config.probe.verify:", "if False:"),
@@ -131,7 +131,7 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
     ): "a rate below 1 differs by less than a draw of a pool of 1e9 pairs",
     (
         "data.files.atomic",
-        "text = json.dumps(obj, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)",
+        "text = json.dumps(obj, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain)",
         "allow_nan=False",
         "allow_nan=True",
     ): "what is not finite has been refused by its place before",

@@ -147,7 +147,8 @@ def append_jsonl(path: str | os.PathLike[str], obj: Any) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _close_last_line(descriptor)
-        os.write(descriptor, line)
+        while line:  # less may be written than was asked for, on a disk that is nearly full
+            line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
