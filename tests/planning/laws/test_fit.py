@@ -199,6 +199,13 @@ def test_runs_that_one_law_cannot_describe_are_not_mixed(name, value):
         fit(mixed, **{name: "none"})
 
 
+def test_what_runs_mix_is_listed_in_alphabetical_order():
+    names = [f"recipe-{letter}" for letter in "hcagfbed"]
+    runs = [replace(run, recipe=name) for run in planted_runs(TWO_POOLS) for name in names]
+    with pytest.raises(InputError, match=rf"mix 8 recipes \({', '.join(sorted(names))}\)"):
+        fit(runs)
+
+
 def test_too_few_runs_a_missing_role_and_an_unknown_law_are_refused():
     runs = planted_runs(TWO_POOLS, lengths=(20_000_000, 60_000_000))
     for law in ("auto", "utility"):

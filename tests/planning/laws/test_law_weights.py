@@ -6,8 +6,18 @@ import pytest
 from tests.planning.laws.planted import parameters, planted_run, planted_runs
 from tests.planning.laws.test_recovery import LENGTHS, drawn_truth
 from thresher.planning.laws.fit import fit, predict_runs
-from thresher.planning.laws.law_weights import AUTO, LawTrial, drift_of, hold_out, try_law, weights_of
+from thresher.planning.laws.law_weights import (
+    AUTO,
+    LawTrial,
+    drift_of,
+    hold_out,
+    log_evidence,
+    try_law,
+    weights_of,
+)
+from thresher.planning.laws.problem import build_problem
 from thresher.planning.laws.registry import LAWS
+from thresher.planning.laws.solve import solve
 
 TWO_POOLS = parameters(b=(-0.2, -0.1), tau=(5.0, 3.0))
 POOLS = ("p0", "p1")
@@ -59,6 +69,25 @@ def test_of_laws_with_equal_evidence_the_one_that_predicts_the_longest_runs_bett
     untried = {"power": None, "utility": tried()}
     assert weights_of(untried, {"power": 0.0, "utility": 0.0}) == pytest.approx(
         {"power": 0.5, "utility": 0.5}
+    )
+
+
+def test_laws_with_less_than_three_hundredths_are_left_out_and_the_others_share_what_they_had():
+    shares = {"utility": 0.75, "harmful": 0.205, "power": 0.035, "bounded": 0.01}
+    logs = {name: float(np.log(share)) for name, share in shares.items()}
+    found = weights_of(dict.fromkeys(shares), logs)
+    assert found == pytest.approx({name: shares[name] / 0.99 for name in ("utility", "harmful", "power")})
+
+
+def test_a_parameter_that_the_runs_say_nothing_about_changes_no_evidence():
+    runs = planted_runs(TWO_POOLS, lengths=LENGTHS, noise=0.003)
+    problem, solution = solve(build_problem(LAWS["utility"], runs, POOLS, {}))
+    gamma = problem.layout.place("gamma")
+    free_X = problem.free_X.copy()
+    free_X[gamma] = True  # one size of each pool: no run depends on it, and it stands where its prior does
+    assert not problem.free_X[gamma]
+    assert log_evidence(replace(problem, free_X=free_X), solution) == pytest.approx(
+        log_evidence(problem, solution), abs=1e-9
     )
 
 

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.planning.laws.planted import POOL_SIZE, PUBLISHED, error_of_pool, parameters, predict
-from thresher.planning.laws.law import Parameters, design, error
+from thresher.planning.laws.law import Parameters, design, error, log_excess_error_of
 from thresher.planning.laws.predict import error_as_published
 from thresher.planning.laws.registry import LAWS
 
@@ -190,3 +192,28 @@ def test_the_order_of_the_pools_does_not_matter(name):
     n = np.geomspace(100, 1e5, 7)
     one = predict(LAWS[name], truth, n, [0.3, 0.7], [1000, 400])
     np.testing.assert_allclose(one, predict(LAWS[name], turned, n, [0.7, 0.3], [400, 1000]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["utility", "harmful"])
+@pytest.mark.parametrize("n0", [250.0, 900.0], ids=["before", "after"])
+@pytest.mark.parametrize("changed", ["n0", "tau", "harm"])
+def test_slopes_of_a_mix_that_meets_before_or_after_its_passes_agree_with_differences(name, n0, changed):
+    truth = two_pools(name, n0=n0, **({"harm": 0.4} if name == "harmful" else {}))
+    of, step = design(7300.0, [0.7, 0.3], [400.0, 450.0]), 1e-5
+    if changed == "harm" and name == "utility":
+        assert "harm" not in log_excess_error_of(LAWS[name], truth, of).shared
+        return
+
+    def moved(by):
+        if changed == "tau":
+            return replace(truth, tau_P=truth.tau_P * np.exp([by, 0.0]))
+        value = truth.shared[changed]
+        return replace(
+            truth, shared={**truth.shared, changed: value * np.exp(by) if changed == "n0" else value + by}
+        )
+
+    above, below = (log_excess_error_of(LAWS[name], moved(by), of).value for by in (step, -step))
+    found = log_excess_error_of(LAWS[name], truth, of)
+    slope = found.by_log_tau[0] if changed == "tau" else found.shared[changed]
+    assert slope == pytest.approx((above - below) / (2 * step), rel=1e-6)
+    assert abs(slope) > 1e-3

@@ -12,6 +12,7 @@ from thresher.planning.laws.law import design, error
 from thresher.planning.laws.predict import (
     draw_noise,
     draw_parameters,
+    error_as_published,
     parameters,
     predict_draws,
     utility_curve,
@@ -53,6 +54,16 @@ def test_draws_of_many_mixes_and_lengths_come_in_one_call(laws):
     assert together.shape[1:] == (2, 4)
     alone = predict_draws(laws, 9e7, weights[2], np.full(3, POOL_SIZE))
     np.testing.assert_allclose(together[:, 1, 2], alone, rtol=1e-13)
+
+
+def test_the_published_form_takes_many_mixes_in_one_call():
+    weights, n = (
+        np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]]),
+        np.array([2e7, 9e7, 3e8]),
+    )
+    together = error_as_published(TRUTH, n, weights, POOL_SIZE)
+    alone = [error_as_published(TRUTH, seen, row, POOL_SIZE) for seen, row in zip(n, weights, strict=True)]
+    np.testing.assert_allclose(together, alone, rtol=1e-13)
 
 
 def test_a_drift_widens_what_is_said_of_longer_runs_and_moves_no_prediction(laws):

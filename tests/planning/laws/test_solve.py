@@ -5,7 +5,8 @@ import pytest
 
 from tests.planning.laws.planted import parameters, planted_run
 from thresher.planning.laws import descent
-from thresher.planning.laws.problem import build_problem
+from thresher.planning.laws import solve as solving
+from thresher.planning.laws.problem import build_problem, predictions
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import solve
 
@@ -71,3 +72,42 @@ def test_a_fit_takes_few_looks_at_the_runs(monkeypatch, seed):
     solve(problem_of(0.003, seed))
     assert len(looks) < 130
     assert sum(looks) < 700
+
+
+class Begun(Exception):
+    """The first descent begins."""
+
+
+def starts_of(problem, monkeypatch):
+    """Where the first descent begins, [S, X]."""
+
+    def descend(problem, start_SX, *_, **__):
+        raise Begun(start_SX)
+
+    monkeypatch.setattr(solving, "descend", descend)
+    with pytest.raises(Begun) as begun:
+        solve(problem)
+    return begun.value.args[0]
+
+
+@pytest.mark.parametrize("name", ["utility", "bounded"])
+@pytest.mark.parametrize("n0_place", [0.05, 0.35, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("d_share", [0.0, 0.3])
+def test_what_is_planted_on_the_grid_is_a_start_already(monkeypatch, name, n0_place, d_share):
+    earliest = np.log(LENGTHS[0] / 1000)
+    latest = np.log(LENGTHS[-1]) if name == "bounded" else np.log(LENGTHS[0] * LENGTHS[-1]) / 2
+    begin = {"start": 1.0} if name == "bounded" else {"A": 0.5}
+    n0 = np.exp(earliest + n0_place * (latest - earliest))
+
+    def runs_of(d):
+        truth = parameters(name, b=B[:2], tau=(6.0, 6.0), n0=n0, d=d, **begin)
+        return [planted_run(truth, row, length, law=name) for row in np.eye(2) for length in LENGTHS]
+
+    least, above = (min(run.error for run in runs_of(d)) for d in (0.0, 0.1))
+    slope = (above - least) / 0.1  # the error is linear in d
+    share = 0.98 * d_share  # of the smallest error, as d may be 98% of it at most
+    runs = runs_of(share * least / (1 - share * slope))
+    problem = build_problem(LAWS[name], runs, POOLS[:2], {})
+    predicted_SR, _ = predictions(problem, starts_of(problem, monkeypatch))
+    off_S = np.abs(np.log(predicted_SR) - problem.log_error_R).max(1)
+    assert off_S.min() < 1e-4

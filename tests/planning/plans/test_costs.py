@@ -47,6 +47,15 @@ def test_costs_are_shares_of_the_budgets() -> None:
     )
 
 
+@pytest.mark.parametrize("known", ["scoring_flops", "probing_flops"])
+def test_what_is_not_known_is_not_charged(known: str) -> None:
+    paid = make_plan(
+        drawn_laws((-0.1,), (5.0,)), [100], spent=Costs(**{known: 8.0}, flops_per_sample=2.0)
+    ).payback
+    assert paid.samples == 4.0
+    assert paid.budgets[0].share == 0.04
+
+
 def test_the_sentence_of_a_single_budget_names_its_share_once() -> None:
     spent = Costs(scoring_flops=1e16, probing_flops=3e16, flops_per_sample=1e10)
     sentence = make_plan(LAWS, BUDGETS[:1], spent=spent).payback.sentence

@@ -7,7 +7,7 @@ import pytest
 
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_runs
 from thresher.planning.laws.fit import fit
-from thresher.planning.plans.discrepancy import deviations, discrepancy_of
+from thresher.planning.plans.discrepancy import deviations, discrepancy_of, expected_reduction
 
 TRUTH = parameters(b=(-0.16, -0.10), tau=(6.7, 3.0))
 LENGTHS = (4_000_000, 8_000_000, 16_000_000, 32_000_000)
@@ -52,3 +52,13 @@ def test_a_mix_strays_as_its_pools_do_by_weight(laws):
 def test_laws_without_runs_stray_nowhere(laws):
     written = replace(laws, points=())
     assert not deviations(discrepancy_of(written, 10), 64e6, np.array([1.0, 0.0]), np.full(2, 1e7)).any()
+
+
+def test_a_run_that_tells_the_winner_saves_the_whole_regret_and_one_drowned_in_noise_none():
+    winner_S = np.tile([0.0, 0.0, 1.0, 0.0, 0.0], 8)  # the second mix is better in one draw of five
+    target_SC = np.stack([np.full(40, 0.5), np.where(winner_S > 0, 0.45, 0.55)], axis=1)
+    regret = 0.05 / 5
+    told = expected_reduction(target_SC[None], target_SC[:, [1]], 1e-6)
+    assert told == pytest.approx((1.0, regret), rel=1e-6)
+    assert expected_reduction(target_SC[None], target_SC[:, [1]], 1e6) == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert expected_reduction(target_SC[None], np.empty((40, 0)), 0.01) == (0.0, 0.0)

@@ -168,6 +168,15 @@ def test_budgets_are_sorted_and_listed_once() -> None:
     assert [budget.samples_seen for budget in plan.budgets] == [32_000_000, 64_000_000]
 
 
+def test_winners_are_sought_from_half_the_smallest_budget_to_twice_the_largest() -> None:
+    assert make_plan(PUBLISHED, [64_000_000, 32_000_000]).looked_at == (16e6, 128e6)
+
+
+def test_a_single_sample_is_a_budget() -> None:
+    (budget,) = make_plan(PUBLISHED, [1]).budgets
+    assert budget.samples_seen == 1
+
+
 def test_long_lists_keep_the_mixes_that_people_ask_for() -> None:
     (budget,) = make_plan(PUBLISHED, [640_000_000], kept=1).budgets
     names = {candidate.name for candidate in budget.candidates}
