@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_run, planted_runs
+from tests.planning.plans.drawn import drawn_laws
 from thresher.errors import InputError
 from thresher.planning.laws.fit import fit
 from thresher.planning.plans.next_run import CandidateRun, candidate_runs, describe, suggest, verdict
@@ -61,6 +62,7 @@ def test_runs_made_together_do_not_tell_the_same(unworn):
     assert sum(one.regret_fall for one in found[:3]) < sum(by_itself[one.about] for one in found[:3])
     twice = suggest(unworn, [alone[0].candidate] * 2, BUDGETS, together=2)
     assert twice[1].regret_fall < twice[0].regret_fall / 2
+    assert 0 <= twice[1].variance_fall < twice[0].variance_fall / 2
 
 
 def test_where_all_is_known_no_run_is_worth_it():
@@ -78,6 +80,11 @@ def test_candidates_cover_pools_and_their_mix_at_every_share_and_length(unworn):
     assert {run.samples_seen for run in found} == {64_000_000}
     assert describe(found[0]) == "p0, 12.8M pairs of it, 64M samples seen (5 passes)"
     np.testing.assert_allclose([sum(run.weights.values()) for run in found], 1.0)
+
+
+def test_no_run_is_proposed_on_an_empty_pool():
+    found = candidate_runs(drawn_laws(), BUDGETS, sizes={"p0": 10_000_000, "p1": 0, "p2": 5_000_000})
+    assert {tuple(run.weights) for run in found} == {("p0",), ("p2",), ("p0", "p2")}
 
 
 def test_costs_are_shares_of_the_largest_budget(unworn):
