@@ -16,7 +16,7 @@ def own_loss(model: Embeddings) -> torch.Tensor:
 
 
 def test_learnable_is_what_the_learner_finds_hard_and_the_reference_easy() -> None:
-    learner, reference = made(40, seed=1), made(40, seed=2, noise=0.2, scale=25, bias=-12)
+    learner, reference = made(40, seed=1), made(40, seed=2, noise=0.2)
     meant = {
         "learnability": own_loss(learner) - own_loss(reference),
         "easy-reference": -own_loss(reference),

@@ -32,6 +32,19 @@ def test_the_order_of_the_candidates_does_not_matter(method: str, loss: str) -> 
     assert torch.equal(plain.score_B[order], shuffled.score_B)
 
 
+def test_what_is_not_said_is_as_in_the_paper() -> None:
+    learner, reference, keys_B = made(B, seed=1), made(B, seed=2), keys(B)
+    paper = {"method": "joint", "criterion": "learnability", "loss": "siglip", "chunks": 16, "gain": 1.0}
+
+    plain, said = (
+        select(learner, reference, keys_B, size=SIZE, step=0, seed=0, **how) for how in ({}, paper)
+    )
+
+    assert torch.equal(plain.places_b, said.places_b)
+    fewer = select(learner, reference, keys_B, size=SIZE, step=0, seed=0, chunks=17)
+    assert not torch.equal(plain.places_b, fewer.places_b)
+
+
 def test_the_number_of_threads_does_not_matter() -> None:
     learner, reference, keys_B = made(1500, seed=1), made(1500, seed=2), keys(1500)
     before, found = torch.get_num_threads(), []

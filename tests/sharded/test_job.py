@@ -1,4 +1,6 @@
 import os
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -6,7 +8,8 @@ import pytest
 
 from tests.small_pool import write_shards
 from thresher.errors import InputError
-from thresher.sharded.job import FolderPlan, plan_shards
+from thresher.sharded import job
+from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_shards
 from thresher.sharded.parts import Stage, part_path, shard_state, why_changed, write_stamped
 
 STAGE = Stage(
@@ -39,6 +42,40 @@ def test_a_shard_with_a_part_is_done(tmp_path: Path, shards: list[str]) -> None:
     assert [part.stamp.shard for part in work.parts] == shards
     finish(work)
     assert [part.path for part in planned(tmp_path, shards).parts] == [part_path(tmp_path, 1, shards[1])]
+
+
+def test_a_run_adds_up_what_its_parts_took_and_names_what_failed_in_the_order_of_the_shards(
+    tmp_path: Path, shards: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 103.0, 107.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    run = FolderRun(planned(tmp_path, shards))
+    first, second = run.plan.parts
+    run.take(Made(second, 0, 1, "is torn", waited_seconds=0.5))
+    run.take(Made(first, 2, 0, waited_seconds=0.25))
+    run.take(Made(first, 0, 1, "is gone"))
+    assert (run.done, run.kept, run.pairs, run.waited_seconds) == (3, 1, 2, 0.75)
+    assert run.seconds == 3.0
+    run.end()
+    assert list(run.unreadable.items()) == [(shards[0], "is gone"), (shards[1], "is torn")]
+    assert run.seconds == run.seconds == 7.0
+
+
+def test_a_part_that_another_try_may_help_is_tried_again_at_the_end(
+    tmp_path: Path, shards: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "PAUSES_S", (0.0, 0.0))
+    tried: list[list[str]] = []
+
+    def make(parts: Sequence[Part], run: FolderRun) -> Iterator[Made]:
+        tried.append([part.stamp.shard for part in parts])
+        for part in parts:
+            lost = part.stamp.shard == shards[0] and len(tried) < 3
+            yield Made(part, 0, 1, "is away", again=True) if lost else Made(part, 1, 0)
+
+    run = make_parts(planned(tmp_path, shards), make)
+    assert tried == [shards, shards[:1], shards[:1]]
+    assert (run.done, run.kept, run.unreadable) == (2, 2, {})
 
 
 def test_a_part_that_was_made_of_something_else_is_refused(tmp_path: Path, shards: list[str]) -> None:

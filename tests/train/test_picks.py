@@ -34,6 +34,11 @@ def test_records_come_back_in_their_order(run: Path) -> None:
     assert picks.read_uids(run).to_pylist() == [uid(n) for n in range(5)]
 
 
+def test_a_branch_that_leaves_at_the_first_step_is_no_trunk(tmp_path: Path) -> None:
+    picks.append(tmp_path, [Pick(0, 0, np.array([1])), Pick(0, None, np.array([2]))])
+    assert [pick.cooldown for pick in picks.read(tmp_path)] == [0, None]
+
+
 @pytest.mark.parametrize("lost", [1, 4, 9, 15])
 def test_a_torn_record_is_left_out(run: Path, lost: int) -> None:
     path = run / picks.FILE
