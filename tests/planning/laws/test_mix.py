@@ -198,7 +198,7 @@ def test_the_order_of_the_pools_does_not_matter(name):
 @pytest.mark.parametrize("changed", ["n0", "tau", "harm"])
 def test_slopes_of_mixes_that_meet_before_or_after_their_passes_agree_with_differences(n0, changed):
     truth, step = two_pools("harmful", n0=n0, harm=0.4), 1e-5
-    of = design([7300.0, 2100.0, 3900.0], [[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]], [400.0, 450.0])
+    of = design([7300.0, 5100.0, 3900.0], [[0.7, 0.3], [0.3, 0.7], [0.6, 0.4]], [400.0, 450.0])
 
     def moved(by):
         if changed == "tau":
