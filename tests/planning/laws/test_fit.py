@@ -199,6 +199,10 @@ def test_runs_that_one_law_cannot_describe_are_not_mixed(name, value):
         fit(mixed, **{name: "none"})
 
 
+def test_a_law_that_was_named_is_not_said_to_have_been_chosen():
+    assert fit_utility(planted_runs(TWO_POOLS)).status == ()
+
+
 def test_what_runs_mix_is_listed_in_alphabetical_order():
     names = [f"recipe-{letter}" for letter in "hcagfbed"]
     runs = [replace(run, recipe=name) for run in planted_runs(TWO_POOLS) for name in names]

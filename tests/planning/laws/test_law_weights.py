@@ -12,6 +12,7 @@ from thresher.planning.laws.law_weights import (
     drift_of,
     hold_out,
     log_evidence,
+    most_repeated,
     try_law,
     weights_of,
 )
@@ -43,6 +44,21 @@ def test_lengths_within_a_tenth_of_each_other_count_as_one():
     assert hold_out(runs) == (runs, [])
     between = planted_run(TWO_POOLS, [1.0, 0.0], 12_000_000)
     assert hold_out([*runs, between]) == ([*runs[:2], between], runs[2:])
+
+
+def test_among_models_of_many_sizes_a_mix_repeats_as_often_as_the_pool_that_it_repeats_most():
+    unique, lengths = (100_000_000, 1_000_000), range(10_000_000, 130_000_000, 10_000_000)
+    pure, mixed = (
+        [
+            planted_run(TWO_POOLS, weights, length, unique=unique, pool_samples=pool_samples, params=params)
+            for params in (10_000_000, 100_000_000)
+            for length in lengths
+        ]
+        for weights, pool_samples in (([1.0, 0.0], 100_000_000), ([0.9, 0.1], None))
+    )
+    fewer, most = most_repeated([*pure, *mixed])  # a tenth of a mix passes over the small pool 1 to 12 times
+    assert most == [run for run in mixed if run.samples_seen > 60_000_000]
+    assert len(fewer) + len(most) == len(pure) + len(mixed)
 
 
 def test_a_law_is_judged_by_runs_that_it_has_not_seen():
