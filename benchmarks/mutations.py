@@ -171,13 +171,13 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
         "_SIZE_SHARES = (0.05, 0.2)",
         "0.2",
         "0.4",
-    ): "where two of many descents begin; the best of them ends at the same minimum",
+    ): "where some of many descents begin; the best of them ends at the same minimum, to 1e-8",
     (
         "planning.laws.solve",
         "_LEAST_B = -1e-3",
         "-0.001",
         "(0.001)",
-    ): "where a pool that seems to teach nothing begins its descents; they end at the same minimum",
+    ): "where a pool that seems to teach nothing begins its descents; they end at the same minimum, to 1e-8",
     (
         "planning.laws.law_weights",
         "_SUM_TO_ONE = 1e4",
