@@ -9,6 +9,7 @@ from tests.models.small import RESNET
 from tests.small_pool import write_shards
 from thresher.curate.settings import Cut
 from thresher.models.evaluation.settings import Evaluate
+from thresher.models.towers import load_towers
 from thresher.pipeline.config import Config
 from thresher.pipeline.estimate import StageCost, estimate, kept_bytes, speedup
 from thresher.planning.settings import Plan
@@ -86,5 +87,8 @@ def test_training_that_chooses_its_batches_takes_what_its_steps_take(
     )
     assert uniform.seconds == pytest.approx(800 / (8 * STEPS_A_SECOND))
     assert uniform.note.startswith("800 samples at ")
+    towers = load_towers("thresher-tiny-vit-32", device="cpu")
+    weights = sum(parameter.numel() for parameter in towers.model.parameters())
+    assert uniform.disk_bytes >= 16 * weights + kept_bytes(PAIRS, towers.spec.size, 1 << 30) > 16 * weights
     assert 1.05 < chosen.flops / uniform.flops < 1.3
     assert chosen.seconds / uniform.seconds == pytest.approx(chosen.flops / uniform.flops)

@@ -49,6 +49,12 @@ def test_a_check_mix_of_an_unknown_pool_is_refused() -> None:
         check_config(config(cut=Cut(thresholds=(0.3, 0.2)), checks=({"0-10%": 1.0},)), PAIRS)
 
 
+def test_pools_of_thresholds_count_as_equal_and_hold_a_pair_at_least() -> None:
+    named = config(cut=Cut(thresholds=(0.3, 0.2)))
+    assert list(expected_sizes(named, 7).values()) == [3, 3]
+    assert list(expected_sizes(named, 1).values()) == [1, 1]
+
+
 def test_more_pools_than_a_plan_compares_in_full_are_searched() -> None:
     edges = tuple(number / 100 for number in range(1, 14))
     check_config(config(cut=Cut(edges=edges)), PAIRS)

@@ -1,6 +1,7 @@
 import pytest
 
-from thresher.train.schedule import Branch, branches, learning_rate
+from thresher.train.recipe import Recipe
+from thresher.train.schedule import Branch, branches, filter_ratio, learning_rate, num_candidates
 
 
 def test_the_rate_rises_by_equal_steps_and_then_stays() -> None:
@@ -38,3 +39,21 @@ def test_a_point_is_rounded_to_whole_steps_and_cools_down_for_at_least_one() -> 
 
 def test_a_run_that_is_all_cool_down_starts_at_the_start() -> None:
     assert branches([640], 64, 1.0) == [Branch(start=0, end=10)]
+
+
+def test_the_share_left_out_moves_from_one_value_to_the_other_and_no_further() -> None:
+    recipe = Recipe(
+        model="ViT-B-32",
+        select="joint",
+        batch_size=100,
+        filter_ratio=0.8,
+        filter_ratio_end=0.5,
+        loss="siglip",
+    )
+    shares = [filter_ratio(recipe, seen, 1100) for seen in (0, 500, 1000, 1099, 1100)]
+    assert shares == pytest.approx([0.8, 0.65, 0.5, 0.5, 0.0])
+
+
+def test_only_a_step_that_selects_draws_more_than_its_batch() -> None:
+    recipe = Recipe(model="ViT-B-32", select="joint", batch_size=100, filter_ratio=0.8, select_to=500)
+    assert [num_candidates(recipe, step, 1100) for step in (0, 4, 5, 10)] == [500, 500, 100, 100]

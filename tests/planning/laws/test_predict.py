@@ -58,7 +58,7 @@ def test_draws_of_many_mixes_and_lengths_come_in_one_call(laws):
 
 def test_the_published_form_takes_many_mixes_in_one_call():
     weights, n = (
-        np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]]),
+        np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
         np.array([2e7, 9e7, 3e8]),
     )
     together = error_as_published(TRUTH, n, weights, POOL_SIZE)
