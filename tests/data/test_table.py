@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.bad_pool import jpeg
-from thresher.data.pairs import Pair, Reject
+from tests.data.bad_pool import jpeg, write_tar
+from thresher.data.pairs import Pair, Reject, uid_of
 from thresher.data.shards import read_pairs
 from thresher.data.table import CAPTION_COLUMNS, IMAGE_COLUMNS, RowImages
 
@@ -31,12 +31,15 @@ def write_csv(path, rows, delimiter=",") -> None:
 )
 def test_usual_names_and_separators_are_understood(tmp_path, delimiter, image, caption):
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
-    write_csv(
-        tmp_path / "t.csv", [[image, caption, "label"], ["a.jpg", 'a "cat", two\nlines', "7"]], delimiter
-    )
+    text = 'a "cat", two' + (" lines" if delimiter == "\t" else "\nlines")
+    rows = [[image, caption, "label"], ["a.jpg", text, "7"]]
+    if delimiter == "\t":
+        (tmp_path / "t.csv").write_text("\n".join("\t".join(row) for row in rows))
+    else:
+        write_csv(tmp_path / "t.csv", rows, delimiter)
     (pair,), rejects = read(tmp_path / "t.csv")
     assert not rejects
-    assert pair.caption == 'a "cat", two\nlines'
+    assert pair.caption == text
     assert pair.image_bytes == jpeg(1)
     assert pair.meta == {"label": "7"}
     assert (pair.image.path, pair.image.offset, pair.image.length) == (
@@ -44,6 +47,57 @@ def test_usual_names_and_separators_are_understood(tmp_path, delimiter, image, c
         0,
         len(jpeg(1)),
     )
+
+
+def table_of(tmp_path, name: str, *lines: str):
+    for place in range(12):
+        (tmp_path / f"{place}.jpg").write_bytes(jpeg(place))
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    pairs, rejects = read(tmp_path / name)
+    return [pair.caption for pair in pairs], [(reject.offset, reject.reason) for reject in rejects]
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_quote_that_stays_open_costs_its_own_row_alone(tmp_path, order, end):
+    rows = [(f"{place}.jpg", f"picture {place}") for place in range(12)]
+    for place, caption in ((3, '"an open quote'), (7, '"another one'), (9, 'a 5" pipe'), (10, 'of 7"')):
+        rows[place] = (rows[place][0], caption)
+    lines = [",".join(row[::order]) for row in [("image", "caption"), *rows]]
+    captions, rejects = table_of(tmp_path, "t.csv", *lines[:-1], lines[-1] + end)
+    assert captions == [caption for _, caption in rows if not caption.startswith('"')]
+    assert [place for place, _ in rejects] == [3, 7]
+    assert [reason[:7] for _, reason in rejects] == ["line 5:", "line 9:"]
+
+
+def test_between_tabs_a_quote_is_a_character(tmp_path):
+    texts = ['"an open quote', 'a "word" in it', '"quoted"', '5"']
+    lines = ["image\tcaption", *(f"{place}.jpg\t{text}" for place, text in enumerate(texts))]
+    assert table_of(tmp_path, "t.tsv", *lines) == (texts, [])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    "text", ["two\nlines", "one, two\nthree, four\nfive, six", 'a "b"\nc', "\n\na", "1.jpg"]
+)
+def test_a_quoted_caption_may_hold_lines_commas_and_quotes(tmp_path, text, order):
+    quoted = '"' + text.replace('"', '""') + '"'
+    lines = [",".join(row[::order]) for row in (("image", "caption"), ("0.jpg", quoted), ("1.jpg", "last"))]
+    assert table_of(tmp_path, "t.csv", *lines) == ([text, "last"], [])
+
+
+@pytest.mark.parametrize("caption", ["a caption\n", "\ufeffa caption", "\ufeffa caption\r\n\n", "a caption"])
+def test_one_pair_has_one_uid_in_a_table_and_in_a_tar(tmp_path, caption):
+    (tmp_path / "0.jpg").write_bytes(jpeg(0))
+    write_csv(tmp_path / "t.csv", [["image", "caption"], ["0.jpg", caption]])
+    pq.write_table(pa.table({"image": [jpeg(0)], "caption": [caption]}), tmp_path / "t.parquet")
+    write_tar(tmp_path / "t.tar", [("0.jpg", jpeg(0)), ("0.txt", caption.encode())])
+    found = {
+        (pair.caption, pair.uid)
+        for name in ("t.csv", "t.parquet", "t.tar")
+        for pair in read_pairs(str(tmp_path / name))
+    }
+    assert found == {("a caption", uid_of(jpeg(0), "a caption"))}
 
 
 def test_bad_rows_are_refused_alone(tmp_path):

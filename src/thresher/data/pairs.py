@@ -152,10 +152,15 @@ def finish_pair(
     return Pair(uid, key, caption, shard, image, members, data if with_images else None, meta)
 
 
+def clean_caption(text: str) -> str:
+    """A caption as every format gives it: without a byte-order mark before it and line breaks after it."""
+    return text.removeprefix("\ufeff").rstrip("\r\n")
+
+
 def decode_caption(data: bytes) -> str:
-    """Text of a `.txt` file, unchanged but for a byte-order mark and the line ends at its end."""
+    """The caption in the bytes of a `.txt` file."""
     try:
-        return data.decode("utf-8-sig").rstrip("\r\n")
+        return clean_caption(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadPair(f"the caption is not valid UTF-8 (byte {error.start})") from error
 

@@ -1,6 +1,5 @@
 """Pairs of a table: CSV, TSV or Parquet with a caption column and image paths or image bytes."""
 
-import csv
 import io
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.csv_rows import BadRecord, delimiter_of, records
 from thresher.data.files.location import file_size, is_remote, open_binary, read_bytes
 from thresher.data.pairs import (
     IMAGE_EXTS,
@@ -18,6 +18,7 @@ from thresher.data.pairs import (
     Reject,
     check_caption,
     check_image_size,
+    clean_caption,
     finish_pair,
     printable,
 )
@@ -174,32 +175,37 @@ def _column_values(column: pa.Array) -> list[Any]:
 
 
 def _csv_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(2**24)  # the usual 131,072 characters would end the file at one long caption
     row = 0
     with (
         open_binary(table) as file,
         io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
     ):
         header = text.readline()
-        delimiter = max(",\t;", key=header.count)
-        names = next(csv.reader([header], delimiter=delimiter), [])
+        delimiter = delimiter_of(header)
+        _, names = next(records(io.StringIO(header), delimiter), (1, []))
+        if isinstance(names, BadRecord):
+            raise _BadTable(names.reason)
         image, caption = find_columns(names)
-        reader = csv.reader(text, delimiter=delimiter)
-        try:
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(names):
-                    yield (
-                        row,
-                        {"problem": f"the row has {len(fields)} fields where the header has {len(names)}"},
-                    )
-                else:
-                    values: dict[str, Any] = dict(zip(names, fields, strict=True))
-                    yield row, {"image": values.pop(image), "caption": values.pop(caption), "meta": values}
-                row += 1
-        except csv.Error as error:
-            raise _BadTable(f"the table cannot be read: {error}", row) from error
+        place = names.index(image)
+
+        def is_row(fields: list[str], inside: range) -> bool:
+            return len(fields) == len(names) and place in inside and _names_image(fields[place])
+
+        for _, fields in records(text, delimiter, first_line=2, is_row=is_row):
+            if isinstance(fields, BadRecord):
+                yield row, {"problem": fields.reason}
+            elif len(fields) != len(names):
+                yield row, {"problem": f"the row has {len(fields)} fields where the header has {len(names)}"}
+            else:
+                values: dict[str, Any] = dict(zip(names, fields, strict=True))
+                yield row, {"image": values.pop(image), "caption": values.pop(caption), "meta": values}
+            row += 1
+
+
+def _names_image(cell: str) -> bool:
+    """Whether a cell is an image's path or address, as far as its form tells."""
+    path = cell.strip().partition("?")[0]
+    return is_remote(path) or path.rpartition(".")[2].lower() in IMAGE_EXTS
 
 
 def _verdict(table: str, row: int, values: dict[str, Any], *, with_images: bool) -> Pair | Reject:
@@ -242,8 +248,9 @@ def _caption(value: Any) -> str:
         raise BadPair(f"the caption is a {type(value).__name__}, not text")
     if printable(value) != value:
         raise BadPair("the caption is not valid UTF-8")
-    check_caption(value)
-    return value
+    caption = clean_caption(value)
+    check_caption(caption)
+    return caption
 
 
 def _image_value(value: Any) -> tuple[bytes | None, str | None]:

@@ -66,6 +66,77 @@ def test_given_classes_number_the_labels_and_each_template_makes_a_prompt(
     assert task.prompts[1].tolist() == towers.tokenize(["a dog", "two dogs"]).tolist()
 
 
+def test_labels_are_read_in_one_way_in_the_whole_set(towers: Towers, tmp_path: Path) -> None:
+    """As names where all are names, though some could be numbers of classes too."""
+    metas = [{"class": label} for label in (3, 4, 5)]
+    assert zero_shot(towers, tmp_path, *metas, classes=("5", "4", "3")).labels.tolist() == [2, 1, 0]
+    metas = [{"class": label} for label in (0, 1, 2)]
+    assert zero_shot(towers, tmp_path, *metas, classes=("1", "3", "5")).labels.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("labels", "classes"), [((1, 2), ("2", "1", "0")), ((0, 3, 2), ("3", "4", "5"))])
+def test_labels_that_can_be_read_in_two_ways_are_refused(
+    towers: Towers, tmp_path: Path, labels: tuple[int, ...], classes: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        InputError, match=r"is the name of one class and the number of another|is none of the"
+    ):
+        zero_shot(towers, tmp_path, *({"class": label} for label in labels), classes=classes)
+
+
+def test_classes_of_one_name_are_one_class(towers: Towers, tmp_path: Path) -> None:
+    metas = [{"class": label} for label in (0, 1, 2, 3)]
+    task = zero_shot(towers, tmp_path, *metas, classes=("crane", "dog", "Crane ", "cat"))
+    assert task.labels.tolist() == [0, 1, 0, 2]
+    assert (
+        task.prompts[:, 0].tolist()
+        == towers.tokenize([f"a photo of a {n}." for n in ("crane", "dog", "cat")]).tolist()
+    )
+
+
+def test_classes_whose_prompts_are_cut_off_before_they_differ_are_refused(
+    towers: Towers, tmp_path: Path
+) -> None:
+    long = "a very long template that says nothing about what it is that can be seen on this nice photo of {}"
+    with pytest.raises(InputError, match=r"the classes 'cat' and 'dog' have the same prompts .* 20 tokens"):
+        zero_shot(towers, tmp_path, {"class": "cat"}, {"class": "dog"}, templates=(long,))
+
+
+@pytest.mark.parametrize("given", [{}, [{"raw": "a cat"}], ["a", 3], 7, True])
+def test_captions_that_are_no_texts_are_refused(towers: Towers, tmp_path: Path, given: object) -> None:
+    name = shard(tmp_path / "eval.tar", {"captions": given})
+    with pytest.raises(
+        InputError, match=r"`captions` of evaluation pair 0 in .* is .*; write a list of texts"
+    ):
+        prepare_tasks(Evaluate(retrieval=(name,)), towers, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("text", "meta"),
+    [
+        ("one red\ntwo blue\n", None),
+        ("one red\r\n\r\n two blue", {"captions": None}),
+        ("one red\ntwo blue", {"captions": []}),
+        ("x", {"captions": ["one red", None, "two blue", " "]}),
+    ],
+)
+def test_lines_of_the_text_and_a_list_in_the_json_are_the_same_captions(
+    towers: Towers, tmp_path: Path, text: str, meta: dict[str, object] | None
+) -> None:
+    members = [("0.jpg", jpeg(0)), ("0.txt", text.encode())]
+    members += [("0.json", json.dumps(meta).encode())] if meta is not None else []
+    write_tar(tmp_path / "eval.tar", members)
+    settings = Evaluate(retrieval=(str(tmp_path / "eval.tar"),))
+    (task,) = load_tasks(prepare_tasks(settings, towers, tmp_path / "cache"))
+    assert task.captions.tolist() == towers.tokenize(["one red", "two blue"]).tolist()
+
+
+def test_a_string_of_captions_is_one_caption(towers: Towers, tmp_path: Path) -> None:
+    name = shard(tmp_path / "eval.tar", {"captions": "one red"})
+    (task,) = load_tasks(prepare_tasks(Evaluate(retrieval=(name,)), towers, tmp_path / "cache"))
+    assert task.captions.tolist() == towers.tokenize(["one red"]).tolist()
+
+
 def test_retrieval_takes_several_captions_an_image_or_the_one_it_has(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"captions": ["a", "b c"]}, None, {"captions": ["d"]})
     (task,) = load_tasks(
@@ -121,6 +192,13 @@ def test_each_model_has_its_own_tokens(towers: Towers, tmp_path: Path) -> None:
         ([{"class": "dog"}], {"classes": ("cat",)}, "label 'dog' of pair 0 in .* is none of the 1 classes"),
         ([{"class": 3}], {}, "the labels of .* are numbers, .* list them in `classes`"),
         ([{"class": 3}], {"classes": ("cat", "dog")}, "label 3 of pair 0 in .* is none of the 2 classes"),
+        ([{"class": ["dog"]}], {}, r"the label 'class' of pair 0 in .* is \[\"dog\"\]; a label is the name"),
+        (
+            [{"class": True}],
+            {},
+            "the label 'class' of pair 0 in .* is true; a label is the name or the number",
+        ),
+        ([{"class": 1.0}], {}, r"the label 'class' of pair 0 in .* is 1\.0; a label is the name or the num"),
     ],
 )
 def test_a_label_that_cannot_be_used_is_named(

@@ -284,3 +284,12 @@ def test_a_missing_an_empty_and_a_binary_file_are_told_apart(tmp_path):
         read_runs(tmp_path / "binary.csv")
     with pytest.raises(InputError, match=r"appended to a \.jsonl ledger"):
         append_runs(tmp_path / "runs.csv", [a_run()])
+
+
+def test_a_quote_that_swallows_runs_is_named(tmp_path):
+    lines = ["top,128,256,0.5", '"top,128,512,0.4', "top,128,1024,0.3", "top,128,2048,0.2"]
+    with pytest.raises(InputError, match=r"runs\.csv, line 3: .*; mend the line"):
+        read_runs(write(tmp_path, HEADER + "\n".join(lines) + "\n"))
+    lines[-1] = 'top",128,2048,0.2'
+    with pytest.raises(InputError, match=r"runs\.csv, line 3: a quote is not closed, .* rows; mend the line"):
+        read_runs(write(tmp_path, HEADER + "\n".join(lines) + "\n"))

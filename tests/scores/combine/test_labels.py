@@ -55,7 +55,7 @@ def test_a_pair_that_is_labelled_twice_counts_once(tmp_path: Path) -> None:
         (["uid\tlabel", f"{uid(0)}\tmaybe"], "row 1: the label 'maybe' is unknown"),
         (["uid\tlabel", "abc\t1"], "'abc' is not a uid"),
         (["uid\tlabel", f"{uid(0)}\t1", f"{uid(0)}\t0"], "row 2: pair .* has another label in row 1"),
-        (["uid\tlabel", f"{uid(0)}"], "row 1: has 1 cells, its header 2"),
+        (["uid\tlabel", f"{uid(0)}"], "line 2: has 1 cells, its header 2"),
     ],
 )
 def test_what_is_no_label_is_named(tmp_path: Path, lines: list[str], sentence: str) -> None:

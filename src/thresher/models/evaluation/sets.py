@@ -3,12 +3,15 @@
 Shapes: N images, M captions, C classes, P prompts a class, T tokens.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from thresher.data.digests import digest, hasher
@@ -106,40 +109,104 @@ def _zero_shot_arrays(settings: Evaluate, towers: Towers) -> dict[str, Any]:
             "them in `classes`, in the order of the numbers"
         )
     classes = list(settings.classes) or sorted({str(label) for label in labels})
-    number = {name: place for place, name in enumerate(classes)}
-    numbers = []
-    for pair, label in zip(pairs, labels, strict=True):
-        found = number.get(str(label), label if isinstance(label, int) else None)
-        if found is None or not 0 <= found < len(classes):
-            raise InputError(
-                f"label {label!r} of pair {pair.key} in {pair.shard} is none of the {len(classes)} classes; "
-                "name it in `classes` or correct the label"
-            )
-        numbers.append(found)
+    numbers = np.asarray(_places(pairs, labels, classes), dtype=np.int64)
     prompts = torch.stack(
         [towers.tokenize([template.format(name) for template in settings.templates]) for name in classes]
-    )
-    pixels = _decoded(pairs, towers)
-    return {"pixels": pixels, "labels": np.asarray(numbers, dtype=np.int64), "prompts": prompts.int().numpy()}
+    ).int()
+    kept, number_of = _distinct(classes, prompts.numpy())
+    return {"pixels": _decoded(pairs, towers), "labels": number_of[numbers], "prompts": prompts.numpy()[kept]}
 
 
-def _label(pair: Pair, settings: Evaluate) -> Any:
+def _label(pair: Pair, settings: Evaluate) -> int | str:
     label = pair.meta.get(settings.label_key, pair.meta.get("cls"))
     if label is None:
         raise InputError(
             f"pair {pair.key} in {pair.shard} has no label {settings.label_key!r} in its json; "
             "set `label_key` to the key that holds the class"
         )
-    return int(label) if isinstance(label, str) and label.isdigit() else label
+    if isinstance(label, bool) or not isinstance(label, int | str):
+        raise InputError(
+            f"the label {settings.label_key!r} of pair {pair.key} in {pair.shard} is "
+            f"{json.dumps(label, default=str)[:80]}; a label is the name or the number of a class"
+        )
+    is_number = isinstance(label, str) and re.fullmatch("0|[1-9][0-9]{0,17}", label)
+    return int(label) if is_number else label
+
+
+def _places(pairs: Sequence[Pair], labels: Sequence[int | str], classes: Sequence[str]) -> list[int]:
+    """The place in `classes` of each label, which is a name or a place: the same reading for the whole set.
+
+    Raises:
+        InputError: a label can be read in no way, or the set in two ways that differ.
+    """
+    number = {name: place for place, name in reversed(list(enumerate(classes)))}
+    names = [number.get(str(label)) for label in labels]
+    numbers = [label if isinstance(label, int) and 0 <= label < len(classes) else None for label in labels]
+    if None in names:  # a number that is a name as well would be read in one way here, in another there
+        names = [None if isinstance(label, int) else name for label, name in zip(labels, names, strict=True)]
+    for pair, label, name, place in zip(pairs, labels, names, numbers, strict=True):
+        where = f"label {label!r} of pair {pair.key} in {pair.shard}"
+        if name is None and place is None:
+            raise InputError(
+                f"{where} is none of the {len(classes)} classes; name it in `classes` or correct the label"
+            )
+        if name != place and None not in names and None not in numbers:
+            raise InputError(
+                f"{where} is the name of one class and the number of another, {classes[int(label)]!r}; write "
+                "`classes` so that no name is another's number"
+            )
+    return [place if name is None else name for name, place in zip(names, numbers, strict=True)]  # type: ignore[misc]
+
+
+def _distinct(classes: Sequence[str], prompts_CPT: npt.NDArray[np.int32]) -> tuple[list[int], Any]:
+    """The classes with prompts of their own, and for each class the place of its prompts among these.
+
+    Classes of one name are one class: whatever a model does, it cannot tell them apart.
+
+    Raises:
+        InputError: two names have the same prompts, since those are cut off before they differ.
+    """
+    first: dict[bytes, int] = {}
+    kept: list[int] = []
+    number_of = np.zeros(len(classes), np.int64)
+    for place, prompts in enumerate(prompts_CPT):
+        number_of[place] = first.setdefault(prompts.tobytes(), len(kept))
+        if number_of[place] == len(kept):
+            kept.append(place)
+            continue
+        other = classes[kept[number_of[place]]]
+        if " ".join(other.lower().split()) != " ".join(classes[place].lower().split()):
+            raise InputError(
+                f"the classes {other!r} and {classes[place]!r} have the same prompts for this model, which "
+                f"reads {prompts_CPT.shape[-1]} tokens; shorten `templates` or rename one"
+            )
+    return kept, number_of
 
 
 def _retrieval_arrays(settings: Evaluate, towers: Towers) -> dict[str, Any]:
     pairs = _pairs(settings.retrieval)
-    captions = [list(pair.meta.get("captions") or [pair.caption]) for pair in pairs]
+    captions = [_captions(pair) for pair in pairs]
     flat = [caption for several in captions for caption in several]
     image_of = np.repeat(np.arange(len(pairs)), [len(several) for several in captions])
     tokens = towers.tokenize(flat).int().numpy()
     return {"photos": _decoded(pairs, towers), "captions": tokens, "image_of": image_of}
+
+
+def _captions(pair: Pair) -> list[str]:
+    """The captions of an image: those under `captions` in its json, else the lines of its text.
+
+    Raises:
+        InputError: there is something else than texts under `captions`.
+    """
+    given = pair.meta.get("captions")
+    listed = [given] if isinstance(given, str) else [] if given is None else given
+    if not isinstance(listed, list) or not all(text is None or isinstance(text, str) for text in listed):
+        raise InputError(
+            f"`captions` of evaluation pair {pair.key} in {pair.shard} is "
+            f"{json.dumps(given, default=str)[:80]}; write a list of texts"
+        )
+    texts = [text for text in listed if text is not None and text.strip()]
+    return texts or [line.strip() for line in pair.caption.splitlines() if line.strip()]
 
 
 def _pairs(shards: Sequence[str], *, need_caption: bool = True) -> list[Pair]:

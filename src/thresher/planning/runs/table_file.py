@@ -1,12 +1,12 @@
 """Rows of a CSV or JSONL file with their numbers, read within limits and refused with a sentence."""
 
-import csv
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from thresher.data.csv_rows import BadRecord, Record, records
 from thresher.errors import InputError
 
 MAX_BYTES = 64 * 2**20
@@ -26,15 +26,20 @@ def read_csv(path: Path) -> tuple[list[str], Iterator[Row]]:
         InputError: the file is empty, too long, not UTF-8 or not parted by commas, or names a column twice;
             for a row with too many or too few cells when it is reached.
     """
-    reader = csv.reader(io.StringIO(_decode(_read(path), path), newline=""))
-    try:
-        header = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise InputError(f"{path.name}, row 1: {error}; save the table as plain CSV") from None
+    header: list[str] = []
+
+    def is_row(cells: list[str], inside: range) -> bool:
+        return len(cells) == len(header) and len(inside) > 1
+
+    rows = records(io.StringIO(_decode(_read(path), path), newline=""), ",", is_row=is_row)
+    _, first = next(rows, (1, []))
+    if isinstance(first, BadRecord):
+        raise InputError(f"{path.name}, {first.reason}; save the table as plain CSV")
+    header += [name.strip() for name in first]
     if not any(header):
         raise InputError(f"{path.name} is empty; its first row has to name the columns")
     _check_header(path, header)
-    return header, _csv_rows(path, reader, header)
+    return header, _csv_rows(path, rows, header)
 
 
 def read_jsonl(path: Path, *, complete: bool = False) -> Iterator[Row]:
@@ -128,16 +133,15 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise InputError(f"{path.name}, row 1: two columns are called {twice!r}; rename or remove one")
 
 
-def _csv_rows(path: Path, reader: Any, header: list[str]) -> Iterator[Row]:
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{path.name}, row {reader.line_num}: {len(cells)} cells under {len(header)} columns; "
-                    f"mend the row (a cell that holds a comma needs quotes)"
-                )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path.name}, row {reader.line_num}: {error}; mend the row") from None
+def _csv_rows(path: Path, rows: Iterator[Record], header: list[str]) -> Iterator[Row]:
+    for line, cells in rows:
+        if isinstance(cells, BadRecord):
+            raise InputError(f"{path.name}, {cells.reason}; mend the line")
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path.name}, row {line}: {len(cells)} cells under {len(header)} columns; "
+                f"mend the row (a cell that holds a comma needs quotes)"
+            )
+        yield line, dict(zip(header, cells, strict=True))

@@ -1,6 +1,5 @@
 """Labelled pairs: which are good, and which belong to one group."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.csv_rows import BadRecord, records
 from thresher.data.digests import number_of
 from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
@@ -99,14 +99,18 @@ def _parquet(path: Path) -> dict[str, list[str]]:
 
 
 def _text(path: Path) -> dict[str, list[str]]:
-    comma = path.suffix == ".csv"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file) if comma else csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            header, *rows = [row for row in reader if row] or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
+            found = list(records(file, "," if path.suffix == ".csv" else "\t"))
+    except UnicodeDecodeError as error:
         raise InputError(f"the table of labels {path} is not readable text: {error}") from error
-    short = next((number for number, row in enumerate(rows, 1) if len(row) < len(header)), None)
-    if short is not None:
-        raise InputError(f"{path}, row {short}: has {len(rows[short - 1])} cells, its header {len(header)}")
-    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+    rows: list[tuple[int, list[str]]] = []
+    for line, fields in found:
+        if isinstance(fields, BadRecord):
+            raise InputError(f"the table of labels {path}, {fields.reason}; mend the line")
+        rows.append((line, fields))
+    header = rows[0][1] if rows else []
+    for line, fields in rows[1:]:
+        if len(fields) != len(header):
+            raise InputError(f"{path}, line {line}: has {len(fields)} cells, its header {len(header)}")
+    return {name: [fields[place] for _, fields in rows[1:]] for place, name in enumerate(header)}
