@@ -14,7 +14,7 @@ import pytest
 
 from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.killing import kill_when_ready, wait_until_gone
-from tests.small_pool import contents, uid, write_shards
+from tests.small_pool import contents, plant_modules, uid, write_shards
 from thresher.curate.duplicates.hashing import hash_folder
 from thresher.curate.subset.write import write_subset
 from thresher.errors import InputError
@@ -191,14 +191,40 @@ def test_an_own_ray_starts_and_ends_with_the_command_and_stdout_is_json_alone(
     environment |= {"RAY_worker_niceness": "0"}
     environment.pop("RAY_ADDRESS", None)
     before = set(psutil.pids())
-    words = ["score", *pool[:2], "--out", str(tmp_path), "--scorer", "caption", "--executor", "ray", "--json"]
+    plant_modules(tmp_path)
+    words = ["score", *pool[:2], "--out", "out", "--scorer", "caption", "--executor", "ray", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "thresher.cli", *words],
+        [sys.executable, "-P", "-m", "thresher.cli", *words],
+        cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
     assert json.loads(done.stdout)["pairs"] == 47
+    assert not (tmp_path / "executed").exists()  # the current folder is no place for modules
     orphans = [process for process in psutil.process_iter() if process.pid not in before]
     wait_until_gone(*(process.pid for process in workers_of_ray(orphans)))
+
+
+LISTENING = """
+import psutil
+from thresher.executor.cluster import connect
+connection = connect("local")
+me = psutil.Process()
+connection.ray.get(connection.ray.remote(lambda: 1).remote())
+for process in [me, *me.children(recursive=True)]:
+    for found in process.net_connections(kind="inet"):
+        if found.status == "LISTEN":
+            print(process.name(), found.laddr.ip)
+connection.close()
+"""
+
+
+def test_an_embedded_ray_listens_on_the_loopback_interface_alone() -> None:
+    """Also where Ray was imported, and its view of the machine made, before."""
+    code = ["-c", "import ray\n" + LISTENING]
+    done = subprocess.run([sys.executable, *code], capture_output=True, text=True, check=True)
+    lines = done.stdout.split("\n")[:-1]
+    assert len(lines) >= 4
+    assert {line.split()[-1].removeprefix("::ffff:") for line in lines} == {"127.0.0.1"}, lines

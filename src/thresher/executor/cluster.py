@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HTTP2_SETTINGS
 """What a client of gRPC, which Ray speaks, says first (RFC 9113); a server answers with its own settings."""
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ def connect(address: str | None) -> Connection:
     if ray.is_initialized():
         _check_same(ray, address)
         return Connection(ray, own=False)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "job_config": _job()}
     if address is None or address == "local":
-        with _environment(_for_workers()):
+        with _environment(_for_workers()), _loopback():
             ray.init(
                 address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
             )
@@ -109,6 +110,21 @@ def connect(address: str | None) -> Connection:
     return Connection(ray, own=True)
 
 
+class _NoFolders(list[str]):
+    """Stays empty: Ray would add the current folder, whose files are data, to where workers find modules."""
+
+    def extend(self, _: Iterable[str]) -> None:
+        """Nothing."""
+
+
+def _job() -> Any:
+    from ray.job_config import JobConfig
+
+    job = JobConfig()
+    job._py_driver_sys_path = _NoFolders()
+    return job
+
+
 _REMEDY = "give HOST:PORT as `ray start --head` prints it, or no address, for a Ray of this run alone"
 
 
@@ -117,7 +133,25 @@ def _for_workers() -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0"),
+        LOOPBACK_VARIABLE: "0",
     }
+
+
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """A Ray that starts inside the block listens on the loopback interface alone.
+
+    It does where Ray takes the machine for one that is in no cluster. Ray reads that from LOOPBACK_VARIABLE
+    when it is imported, which may have been long ago.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ class Worker:
         paths = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", NUMBER: str(number)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "thresher.executor.worker", function, *flags],
+            [sys.executable, "-P", "-m", "thresher.executor.worker", function, *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

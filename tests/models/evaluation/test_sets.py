@@ -108,7 +108,7 @@ def test_captions_that_are_no_texts_are_refused(towers: Towers, tmp_path: Path, 
     with pytest.raises(
         InputError, match=r"`captions` of evaluation pair 0 in .* is .*; write a list of texts"
     ):
-        prepare_tasks(Evaluate(retrieval=(name,)), towers, tmp_path / "cache")
+        prepare_tasks(Evaluate(metric="retrieval_error", retrieval=(name,)), towers, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_lines_of_the_text_and_a_list_in_the_json_are_the_same_captions(
     members = [("0.jpg", jpeg(0)), ("0.txt", text.encode())]
     members += [("0.json", json.dumps(meta).encode())] if meta is not None else []
     write_tar(tmp_path / "eval.tar", members)
-    settings = Evaluate(retrieval=(str(tmp_path / "eval.tar"),))
+    settings = Evaluate(metric="retrieval_error", retrieval=(str(tmp_path / "eval.tar"),))
     (task,) = load_tasks(prepare_tasks(settings, towers, tmp_path / "cache"))
     assert task.captions.tolist() == towers.tokenize(["one red", "two blue"]).tolist()
 
 
 def test_a_string_of_captions_is_one_caption(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"captions": "one red"})
-    (task,) = load_tasks(prepare_tasks(Evaluate(retrieval=(name,)), towers, tmp_path / "cache"))
+    (task,) = load_tasks(prepare_tasks(Evaluate(metric="retrieval_error", retrieval=(name,)), towers, tmp_path / "cache"))
     assert task.captions.tolist() == towers.tokenize(["one red"]).tolist()
 
 

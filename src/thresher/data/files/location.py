@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import functools
 import os
+import re
 import stat
 import sys
 from collections import OrderedDict
@@ -20,6 +22,9 @@ LARGEST_REQUEST = 32 * 2**20
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "memory"})
 """Protocols under which a file appears only when all of it has been written."""
 
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_SERVED = re.compile(r"bytes (\d+)-(\d+)/")
+
 
 def is_remote(path: str) -> bool:
     """Whether `path` is an fsspec URL (`s3://...`, `memory://...`) and not a path of this machine."""
@@ -34,8 +39,9 @@ def filesystem(url: str) -> tuple[Any, str]:
     """
     from fsspec.core import url_to_fs  # planning writes local files alone, and should not wait for it
 
+    protocols = [name for name in ("http", "https") if f"{name}://" in url]
     try:
-        fs, path = url_to_fs(url)
+        fs, path = url_to_fs(url, **{name: {"client_kwargs": _checked_ranges()} for name in protocols})
     except ImportError as error:
         if url.startswith(("s3://", "s3a://")):
             raise MissingExtra("s3", f"reading {url}") from error
@@ -43,6 +49,35 @@ def filesystem(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise InputError(f"{url} cannot be read: {error}") from error
     return fs, cast(str, path)
+
+
+@functools.cache
+def _checked_ranges() -> dict[str, Any]:
+    """Arguments of an HTTP client that raises OSError where a server answers a range with other bytes."""
+    from aiohttp import TraceConfig
+
+    async def check(_: object, __: object, answer: Any) -> None:
+        asked = _RANGE.fullmatch(answer.headers.get("Range", ""))
+        status, headers = answer.response.status, answer.response.headers
+        if asked is None or status not in (200, 206):
+            return
+        start, end = int(asked[1]), int(asked[2] or sys.maxsize)
+        if status == 206:
+            served = _SERVED.match(headers.get("Content-Range", ""))
+            right = served is not None and int(served[1]) == start and int(served[2]) <= end
+        else:
+            right = start == 0 and int(headers.get("Content-Length", 0)) <= end + 1
+        if not right:
+            raise no_ranges(str(answer.url))
+
+    trace = TraceConfig()
+    trace.on_request_end.append(check)
+    return {"trace_configs": [trace]}
+
+
+def no_ranges(url: str) -> OSError:
+    """The error of a server that answers a byte range with other bytes."""
+    return OSError(errno.EIO, "the server serves no byte ranges; copy the files to a disk or a store", url)
 
 
 def join(folder: str | os.PathLike[str], name: str) -> str:
@@ -161,20 +196,31 @@ def check_regular(path: str) -> None:
 
 
 def read_bytes(path: str, offset: int = 0, length: int | None = None) -> bytes:
-    """Bytes `offset` to `offset + length` of a file (to its end without a length)."""
+    """Bytes `offset` to `offset + length` of a file (to its end without a length).
+
+    Raises:
+        OSError: the file cannot be read, or its server sends other bytes.
+    """
     if is_remote(path):
         fs, inner = filesystem(path)
         with reached(path):
-            return cast(
+            data = cast(
                 bytes, fs.cat_file(inner, start=offset, end=None if length is None else offset + length)
             )
+        if length is not None and len(data) > length:
+            raise no_ranges(path)
+        return data
     with open_binary(path) as file:
         file.seek(offset)
         return file.read() if length is None else file.read(length)
 
 
 def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Bytes of a remote file for each (offset, length); ranges that lie near one another are one request."""
+    """Bytes of a remote file for each (offset, length); ranges that lie near one another are one request.
+
+    Raises:
+        OSError: the file cannot be read, or its server sends other bytes.
+    """
     fs, inner = filesystem(url)
     order = sorted(range(len(ranges)), key=ranges.__getitem__)
     requests: list[list[int]] = []  # start, end
@@ -190,6 +236,8 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     starts, ends = ([request[side] for request in requests] for side in (0, 1))
     with reached(url):
         found = fs.cat_ranges([inner] * len(requests), starts, ends, on_error="raise")
+    if any(len(data) > end - start for data, (start, end) in zip(found, requests, strict=True)):
+        raise no_ranges(url)
     return [
         found[request_of[place]][offset - starts[request_of[place]] :][:length]
         for place, (offset, length) in enumerate(ranges)
