@@ -223,3 +223,27 @@ def test_changed_bytes_never_raise(tmp_path, name):
             data[rng.randrange(len(data))] = rng.randrange(256)
         (tmp_path / f"bad-{name}").write_bytes(data[: rng.randrange(len(data))] if turn % 3 == 0 else data)
         assert list(read_pairs(str(tmp_path / f"bad-{name}")))
+
+
+def test_columns_that_are_not_used_cost_no_row(tmp_path):
+    broken = pa.array([b"\xff", b"b", b"c"], pa.binary()).buffers()
+    columns = {
+        "ns": pa.array([1_700_000_000_123_456_789] * 3, pa.timestamp("ns")),
+        "far": pa.array([10**8] * 3, pa.date32()),
+        "took": pa.array([123_456_789] * 3, pa.duration("ns")),
+        "at": pa.array([123_456_789] * 3, pa.time64("ns")),
+        "zone": pa.array([1_700_000_000] * 3, pa.timestamp("s", "Mars/Olympus")),
+        "tags": pa.ListArray.from_arrays(
+            pa.array([0, 1, 2, 3], pa.int32()), pa.Array.from_buffers(pa.string(), 3, broken)
+        ),
+        "text": pa.Array.from_buffers(pa.string(), 3, broken),
+        "nested": pa.array([[{"a": 10**8}]] * 3, pa.list_(pa.struct([("a", pa.date32())]))),
+    }
+    for name, column in columns.items():
+        table = pa.table(
+            {"image": [jpeg(n) for n in range(3)], "caption": ["a", "b", "c"], name: column, "n": [1, 2, 3]}
+        )
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        pairs, rejects = read(tmp_path / f"{name}.parquet")
+        assert [(pair.caption, pair.meta["n"]) for pair in pairs] == [("a", 1), ("b", 2), ("c", 3)], name
+        assert not rejects

@@ -164,14 +164,33 @@ def _parquet_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _column_values(column: pa.Array) -> list[Any]:
-    """Python values; bytes that are not UTF-8 become surrogates, so that their row alone is refused."""
+    """Python values, None for one that Python has no value for (nanoseconds, far dates, unknown zones).
+
+    Texts that are not UTF-8 become surrogates, so that their row alone is refused where the text is used.
+    """
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
-        raw = column.cast(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary())
-        return [
-            None if value is None else value.decode("utf-8", "surrogateescape") for value in raw.to_pylist()
-        ]
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            raw = column.cast(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary())
+            return [
+                None if value is None else value.decode("utf-8", "surrogateescape")
+                for value in raw.to_pylist()
+            ]
+    except _NO_VALUE:
+        pass
+    return [_value(scalar) for scalar in column]
+
+
+_NO_VALUE = (ValueError, OverflowError, LookupError, pa.ArrowException)
+"""What reading a value raises that Arrow can hold and Python cannot."""
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except _NO_VALUE:
+        return None
 
 
 def _csv_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
