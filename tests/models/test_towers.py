@@ -138,3 +138,16 @@ def test_a_precision_is_what_was_wished(wish: str, used: str) -> None:
 def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="precision 'fp8' is unknown; take one of auto, fp32, bf16"):
         resolve_precision(torch.device("cpu"), "fp8")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_the_name_of_the_tensor(
+    tmp_path: Path, value: float
+) -> None:
+    state = load_towers(VIT, seed=0).model.state_dict()
+    state["text_projection"][3, 4] = value
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(
+        InputError, match=r"a\.pt' are not finite \(tensor text_projection\); .* an earlier one"
+    ):
+        load_towers(VIT, pretrained=str(tmp_path / "a.pt"))

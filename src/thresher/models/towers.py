@@ -99,6 +99,8 @@ def load_towers(
         raise InputError(f"model {name!r}{given} cannot be loaded: {_reason(error)}") from error
     finally:
         logging.getLogger().removeFilter(_not_random_weights)
+    if pretrained is not None or ":" in name:
+        _check_finite(name, pretrained, model)
     model.visual.to(memory_format=torch.channels_last)
     lay_by_place(model)
     model.eval()
@@ -115,6 +117,16 @@ def load_towers(
         device=torch.device(device),
         fingerprint=_fingerprint(model, spec, mean, std, tokenizer),
     )
+
+
+def _check_finite(name: str, pretrained: str | None, model: torch.nn.Module) -> None:
+    """Refuse weights that are NaN or infinite: every score and loss would be NaN."""
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.sum(dtype=torch.float64)):
+            raise InputError(
+                f"the weights of model {pretrained or name!r} are not finite (tensor {key}); a training that "
+                "diverged leaves such a checkpoint, take an earlier one"
+            )
 
 
 @functools.lru_cache(maxsize=8)
