@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from thresher.data.digests import hasher
 
-IMAGE_EXTS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
+IMAGE_EXTS = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "gif", "bmp", "tif", "tiff")
 """Extensions of image members, lower case."""
 
 MAX_CAPTION_CHARS = 10_000

@@ -1,4 +1,7 @@
 import io
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data.bad_pool import animated, encoded, exif_rotated, jpeg, noise, png_bomb, sixteen_bit
+from thresher.data.images import decode as decode_module
 from thresher.data.images.decode import BadImage, ImageSpec, decode, fit, open_rgb
 
 SPEC = ImageSpec(size=32)
@@ -49,6 +53,68 @@ def test_sixteen_bit_grey_keeps_its_high_byte():
     image = sixteen_bit(1)
     pixels = np.asarray(open_rgb(encoded(image, "PNG")))
     np.testing.assert_array_equal(pixels, np.repeat((np.asarray(image) >> 8)[..., None], 3, axis=2))
+
+
+def tiff(values, bits, photometric, packed=None) -> bytes:
+    """A grey TIFF of rows of `values`, little-endian, written tag by tag."""
+    rows = np.asarray(values, dtype=np.uint16)
+    data = packed if packed is not None else rows.astype("<u2").tobytes()
+    tags = [
+        (256, 3, rows.shape[1]),
+        (257, 3, rows.shape[0]),
+        (258, 3, bits),
+        (259, 3, 1),
+        (262, 3, photometric),
+    ]
+    tags += [(273, 4, 8 + 2 + 12 * 9 + 4), (277, 3, 1), (278, 3, rows.shape[0]), (279, 4, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + data
+
+
+def pack_12(values) -> bytes:
+    return b"".join(
+        bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255])
+        for a, b in np.asarray(values).reshape(-1, 2).tolist()
+    )
+
+
+def test_grey_of_many_bits_keeps_its_brightness_and_its_polarity():
+    high = np.arange(16 * 16).reshape(16, 16)  # 8 bits
+    for bits in (12, 16):
+        values = high << (bits - 8)
+        packed = pack_12(values) if bits == 12 else None
+        assert (np.asarray(open_rgb(tiff(values, bits, 1, packed)))[..., 0] == high).all(), bits
+    assert (np.asarray(open_rgb(tiff(high << 8, 16, 0)))[..., 0] == 255 - high).all()
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+    data = encoded(noise(1, (64, 64)), "JPEG", progressive=True)
+    monkeypatch.setattr(decode_module, "MAX_SCANNED_PIXELS", 64 * 64 * 9)
+    monkeypatch.setattr("thresher.data.images.decode.decode_plain", lambda *_, **__: None)
+    with pytest.raises(BadImage, match="10 scans of 64 x 64 pixels are too many"):
+        open_rgb(data)
+
+
+def test_the_largest_image_takes_less_than_a_gigabyte():
+    """64 million pixels, which come in a few hundred kilobytes; most where they are turned and have alpha."""
+    code = """
+import io, resource
+from PIL import Image
+from thresher.data.images.decode import ImageSpec, decode
+file = io.BytesIO()
+exif = Image.Exif()
+exif[0x0112] = 6
+Image.new("RGBA", (8000, 8000)).save(file, "PNG", compress_level=1, exif=exif)
+import os, sys
+if os.fork() == 0:
+    data = file.getvalue()
+    decode(data, ImageSpec(32))
+    os._exit(0)
+os.wait()
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2**20  # in KiB
 
 
 def test_of_an_animation_the_first_frame_counts():

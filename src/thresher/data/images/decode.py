@@ -16,16 +16,23 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from thresher.data.images.jpeg import decode_plain
 
 MAX_PIXELS = 64_000_000
 """Most pixels that an image may have, stored or resized; the header is checked before anything is decoded."""
 
+MAX_SCANNED_PIXELS = 4_000_000_000
+"""Most pixels over all scans of a JPEG: a progressive one may hold thousands of them in few bytes."""
+
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _RESIZES = ("shortest", "squash")
 _ORIENTATION = 0x0112
+_BITS, _PHOTOMETRIC = 258, 262  # tags of TIFF
+_WHITE_IS_ZERO = 0
+_SCAN = b"\xff\xda"
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -102,6 +109,12 @@ def open_rgb(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _open_rgb(data: bytes, max_pixels: int) -> Image.Image:
+    rgb, turn = _load(data, max_pixels)  # here the pixels as they are stored are gone
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _load(data: bytes, max_pixels: int) -> tuple[Image.Image, Image.Transpose | None]:
+    """RGB pixels, and what turns them upright."""
     if not data:
         raise BadImage("the image is empty (0 bytes)")
     with warnings.catch_warnings():
@@ -111,8 +124,10 @@ def _open_rgb(data: bytes, max_pixels: int) -> Image.Image:
                 width, height = image.size
                 if width * height > max_pixels:
                     raise BadImage(f"{width} x {height} pixels; at most {max_pixels} are decoded")
+                if image.format == "JPEG" and width * height * data.count(_SCAN) > MAX_SCANNED_PIXELS:
+                    raise BadImage(f"{data.count(_SCAN)} scans of {width} x {height} pixels are too many")
                 image.load()
-                return _to_rgb(_upright(image), image.format)
+                return _to_rgb(image), _turn(image)
         except BadImage:
             raise
         except UnidentifiedImageError as error:
@@ -150,19 +165,31 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What turns the image upright, by its EXIF orientation."""
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except _MALFORMED:
-        return image  # broken metadata on a whole picture
-    return image if turn is None else image.transpose(turn)
+        return None  # broken metadata on a whole picture
 
 
-def _to_rgb(image: Image.Image, image_format: str | None) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "I" and image_format == "PNG":  # older Pillow opens 16-bit grey so
+        return _high_bits(image)
+    if image.mode == "I" and image.format == "PNG":  # older Pillow opens 16-bit grey so
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise BadImage(f"pixels of mode {image.mode} have no fixed range, so they have no meaning in RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _high_bits(image: Image.Image) -> Image.Image:
+    """Grey of 9 to 16 bits by its 8 highest; a TIFF says how many there are, and whether zero is white."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else ImageFileDirectory_v2()
+    bits = int(tags.get(_BITS, (16,))[0])
+    if not 8 < bits <= 16:
+        raise BadImage(f"grey of {bits} bits is not supported")
+    grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC, 1) == _WHITE_IS_ZERO:
+        grey = 255 - grey
+    return Image.fromarray(grey).convert("RGB")
