@@ -6,7 +6,8 @@ Within a part a uid stands once. Marks of eight bytes are compared first, so the
 and of about `ROWS_AT_ONCE` pairs at once.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,16 @@ import pyarrow.parquet as pq
 
 from thresher.data.uids import uid_bytes
 from thresher.scores.imported.pair_ids import Naming, naming_of
-from thresher.scores.imported.parquet_files import ParquetSource
+from thresher.scores.imported.parquet_files import BadFile, ParquetSource, read_rows
 from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of
+from thresher.scores.imported.vectors import read_text
 from thresher.sharded.parts import Stage, read_stamp
 
 INDEX = "index"
 """Folder, beside the parts, that keeps the index of the shards."""
 
 ROWS_AT_ONCE = 2**26
+NAMES_AT_ONCE = 65_536
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -59,7 +62,20 @@ def join(
     namings = {source.number: naming_of(source, uid=uid, key=key, pairs=bool(shards)) for source in sources}
     by_key = any(naming.uid is None for naming in namings.values())
     pairs = pairs_of(shards, cache=folder / INDEX, by_key=by_key) if shards else None
-    return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, [uid, key, *also]))
+    contested = pairs.contest(_names(sources, namings)) if pairs is not None and by_key else ""
+    settings = [uid, key, *also, *([contested] if contested else [])]
+    return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, settings))
+
+
+def _names(sources: Sequence[ParquetSource], namings: Mapping[int, Naming]) -> Iterator[Sequence[str]]:
+    """The names of the rows of all sources that tell their pair by name; damaged ones come later anyway."""
+    for source in sources:
+        naming = namings[source.number]
+        if naming.uid is None and naming.key is not None:
+            starts = frozenset(range(0, source.rows, NAMES_AT_ONCE))
+            with contextlib.suppress(BadFile):
+                for _, table in read_rows(source.path, [naming.key], NAMES_AT_ONCE, starts):
+                    yield read_text(table.column(naming.key))[0].to_pylist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ STATUS = "status"
 SUCCESS = "success"
 NO_SUCH_UID = "no pair of the shards has this uid"
 NO_SUCH_KEY = "no pair of the shards has this key"
+SEVERAL = "several pairs of the shards have this key, or paths of several folders end in it"
+OTHER_CAPTION = "the pair of the shards that has this key has another caption than the row"
 
 Mask = npt.NDArray[np.bool_]
 
@@ -34,7 +36,7 @@ class Naming:
     Attributes:
         uid: Column of the uid; None where rows are named by key.
         key: Column of the key; None where there is none.
-        caption: Column of the caption; None where there is none, or the shards have it.
+        caption: Column of the caption; None where there is none, or a uid tells the pair of a shard.
         status: Whether the file says which rows were downloaded, as img2dataset does.
     """
 
@@ -82,7 +84,7 @@ def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs:
             f"{source.path} names its pairs by {key_column!r} alone, which only their shards resolve to "
             "uids; give --shards, or name the column of uids with --uid COLUMN"
         )
-    captions = () if pairs else CAPTION_COLUMNS
+    captions = () if pairs and uid_column is not None else CAPTION_COLUMNS
     return Naming(
         uid=uid_column,
         key=key_column,
@@ -176,9 +178,11 @@ class Rows:
             assert pairs is not None
             places = pairs.of_names(keys.to_pylist())
             self.refuse(~keys_valid, "the key is not valid UTF-8")
-            self.refuse(places == AMBIGUOUS, "several pairs of the shards have this key")
+            self.refuse(places == AMBIGUOUS, SEVERAL)
             self.refuse(places == ABSENT, NO_SUCH_KEY)
             known = places >= 0
+            if naming.caption is not None:
+                self.refuse(_disagree(captions, pairs.table.column("caption"), places), OTHER_CAPTION)
         found = pairs.table.take(pa.array(places, pa.int64(), mask=places < 0))
         columns = [found.column(name) for name in ROW_COLUMNS]
         if naming.uid is not None:
@@ -210,6 +214,16 @@ class Rows:
                 for text in shown
             ],
         )
+
+
+def _disagree(captions: pa.Array, of_pairs: pa.ChunkedArray, places: npt.NDArray[np.int64]) -> Mask:
+    """Which rows have a caption, and another than their pair, white space apart."""
+    theirs = of_pairs.take(pa.array(places, pa.int64(), mask=places < 0)).to_pylist()
+    found = [
+        bool(ours.split()) and pair is not None and ours.split() != pair.split()
+        for ours, pair in zip(captions.to_pylist(), theirs, strict=True)
+    ]
+    return np.array(found, dtype=np.bool_)
 
 
 def _shown(value: pa.Scalar) -> str:

@@ -3,7 +3,7 @@
 The pairs of the shards that no row of the imported tables is about.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class ShardPairs:
     _uids: UidRows = field(repr=False)
     _keys: npt.NDArray[np.uint64] = field(repr=False)  # sorted marks of the keys, with the place of each
     _by_key: Places = field(repr=False)
+    _contested: npt.NDArray[np.bool_] = field(repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -53,12 +54,31 @@ class ShardPairs:
     def of_names(self, names: Sequence[str]) -> Places:
         """Place of the pair of each key, file name or path; `ABSENT`, or `AMBIGUOUS` where two have the key.
 
-        A path is taken for the longest ending of it that is a key, with its extension or without.
+        A path is taken for the longest ending of it that is a key, with its extension or without. A pair that
+        paths of several folders end in is ambiguous as well: which of them it is, nothing says.
         """
-        return np.array([self._of_name(name) for name in names], dtype=np.int64)
+        places = np.array([self._of_name(name)[0] for name in names], dtype=np.int64)
+        places[(places >= 0) & self._contested[places]] = AMBIGUOUS
+        return places
 
-    def _of_name(self, name: str) -> int:
-        for key in _readings(name):
+    def contest(self, names: Iterable[Sequence[str]]) -> str:
+        """Look through the names of all tables for pairs that paths of several folders end in.
+
+        Returns:
+            A digest of these pairs; empty where there are none.
+        """
+        folders = np.zeros(len(self), dtype=np.uint64)
+        for piece in names:
+            for place, folder in map(self._of_name, piece):
+                if place >= 0 and folder:
+                    mark = _mark(folder)
+                    self._contested[place] |= folders[place] not in (0, mark)
+                    folders[place] = mark
+        return digest(np.flatnonzero(self._contested).tolist()) if self._contested.any() else ""
+
+    def _of_name(self, name: str) -> tuple[int, str]:
+        """The place, and the folder in which the path has what is the pair's key."""
+        for key, folder in _readings(name):
             mark = _mark(key)
             first = int(np.searchsorted(self._keys, mark, side="left"))
             last = int(np.searchsorted(self._keys, mark, side="right"))
@@ -66,8 +86,8 @@ class ShardPairs:
             same = [place for place in places.tolist() if self.table.column("key")[place].as_py() == key]
             if same:
                 uids = {self.table.column("uid")[place].as_py() for place in same}
-                return same[0] if len(uids) == 1 else AMBIGUOUS
-        return ABSENT
+                return (same[0] if len(uids) == 1 else AMBIGUOUS), folder
+        return ABSENT, ""
 
 
 def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> ShardPairs:
@@ -96,6 +116,7 @@ def pairs_of(shards: Sequence[str], *, cache: Path | None, by_key: bool) -> Shar
         _uids=UidRows(uid_bytes(joined.column("uid"))),
         _keys=marks[order],
         _by_key=order,
+        _contested=np.zeros(joined.num_rows, dtype=np.bool_),
     )
 
 
@@ -115,19 +136,20 @@ def _mark(key: str) -> np.uint64:
     return np.uint64(number_of(key.encode("utf-8", "surrogatepass")))
 
 
-def _readings(name: str) -> Iterator[str]:
-    """What the name may be a key as: with and without its extension, with ever fewer folders before it.
+def _readings(name: str) -> Iterator[tuple[str, str]]:
+    """What the name may be a key as, and the folder before that: with its extension and without.
 
     >>> list(_readings("a/b.jpg"))
-    ['a/b.jpg', 'a/b', 'b.jpg', 'b']
+    [('a/b.jpg', ''), ('a/b', ''), ('b.jpg', 'a'), ('b', 'a')]
     """
     parts = name.split("/")
     for start in range(len(parts)):
         tail = "/".join(parts[start:])
         stem, dot, _ = parts[-1].rpartition(".")
-        yield tail
+        folder = parts[start - 1] if start else ""
+        yield tail, folder
         if dot and stem:
-            yield "/".join([*parts[start:-1], stem])
+            yield "/".join([*parts[start:-1], stem]), folder
 
 
 def write_missing_pairs(
