@@ -150,9 +150,9 @@ def test_a_pair_that_paths_of_two_folders_end_in_is_taken_for_neither(tmp_path: 
     """The shards are those of the dogs alone; `0001` of the cats is another picture."""
     shards = write_shards(tmp_path / "shards", (3,))
     names = [f"{folder}/{number:09d}.jpg" for folder in ("cats", "dogs") for number in (0, 1)]
-    names += ["dogs/000000002.jpg", "000000002"]
+    names += ["dogs/000000002.jpg"]
     (tmp_path / "t").mkdir()
-    table = pa.table({"image_path": names, "score": np.arange(6) / 8})
+    table = pa.table({"image_path": names, "score": np.arange(5) / 8})
     for number in range(files):
         pq.write_table(
             table.slice(number * 2, 2 if number + 1 < files else 6), tmp_path / f"t/{number}.parquet"
