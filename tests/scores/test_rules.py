@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 
 from thresher.curate.subset.npy import write_npy
+from thresher.data.pairs import Member, Pair
 from thresher.errors import InputError
-from thresher.scores.rules import is_in_top, keep
+from thresher.scores.rules import is_in_top, judge, keep
+from thresher.sharded.scorer import row_of
 
 # text, width, height, language, kept by the basic filter
 BASIC = [
@@ -174,3 +176,35 @@ def test_without_a_column_of_languages_they_are_identified() -> None:
         }
     )
     assert keep(table, "laion").tolist() == [True, False, False]
+
+
+def test_a_null_is_looked_up_in_the_next_column_row_by_row():
+    table = pa.table(
+        {
+            "caption": ["a dog on grass", "ein Hund auf dem Rasen", "a dog on grass", "a dog on grass"],
+            "original_width": pa.array([300, None, None, None], pa.int64()),
+            "width": [100.0, 300.0, 300.0, None],
+            "height": [300, 300, 300, 300],
+            "language": ["en", "", None, "en"],
+        }
+    )
+    found = judge(table, "basic")
+    assert found[[0, 2]].tolist() == [1, 1]
+    assert found[1] == 0
+    assert np.isnan(found[3])
+    assert keep(table, "basic").tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, 1e300, float("inf"), -3, True, "12a", 10**400])
+def test_a_size_that_is_no_size_counts_as_not_said(value):
+    pair = Pair(
+        "0" * 32,
+        "k",
+        "a caption",
+        "s",
+        Member("jpg", "s", 0, 9),
+        (),
+        None,
+        {"original_width": value, "original_height": 5},
+    )
+    assert row_of(pair).original is None

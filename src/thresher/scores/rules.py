@@ -30,7 +30,7 @@ COLUMNS = {
     "similarity": ("clip_b32_similarity_score", "clip"),
     "language": ("language", "LANGUAGE"),
 }
-"""What a rule reads -> the columns that may hold it, the first present one counts."""
+"""What a rule reads -> the columns that may hold it; in each row the first of them with a value counts."""
 
 Kept = npt.NDArray[np.bool_]
 
@@ -120,39 +120,78 @@ RULES: dict[str, Rule] = {
 def keep(table: "pa.Table", rule: str) -> Kept:
     """Which rows of a table `rule` keeps; the table may be DataComp's metadata.
 
-    A similarity is compared in the precision in which it is stored. The language comes from a column (see
-    `COLUMNS`); without one it is identified from the caption.
+    A similarity is compared in the precision in which it is stored. The language comes from the columns of
+    `COLUMNS`; where a row has none there, it is identified from the caption. A row that lacks what the rule
+    reads is not kept.
 
     Raises:
         InputError: there is no such rule, or the table lacks a column that it reads.
-        MissingExtra: there is no column of languages, and the identifier is not installed.
+        MissingExtra: a language has to be identified, and the identifier is not installed.
 
     >>> import pyarrow as pa
     >>> keep(pa.table({"language": ["en", "en", "fr"], "clip": [0.28, 0.27, 0.4]}), "laion").tolist()
     [True, False, False]
     """
+    kept: Kept = judge(table, rule) == 1
+    return kept
+
+
+def judge(table: "pa.Table", rule: str) -> npt.NDArray[np.float32]:
+    """Like `keep`: 1 for a row that is kept, 0 for another, NaN for one that lacks what the rule reads.
+
+    >>> import pyarrow as pa
+    >>> judge(pa.table({"language": ["en", "fr", "en"], "clip": [0.4, 0.4, None]}), "laion").tolist()
+    [1.0, 0.0, nan]
+    """
     if rule not in RULES:
         raise InputError(f"there is no rule {rule!r}; {nearest(rule, list(RULES))}")
-    return RULES[rule].keeps({name: _column(table, name, rule) for name in RULES[rule].reads})
+    read = {name: _column(table, name, rule) for name in RULES[rule].reads}
+    found = RULES[rule].keeps({name: values for name, (values, _) in read.items()}).astype(np.float32)
+    found[~np.all([known for _, known in read.values()], axis=0)] = np.nan
+    return found
 
 
-def _column(table: "pa.Table", name: str, rule: str) -> npt.NDArray[Any]:
-    """What a rule reads, as an array; for `language` whether it is English."""
-    known = [column for column in COLUMNS[name] if column in table.column_names]
-    if not known and name == "language":
-        identify, captions = open_identifier(), _column(table, "caption", rule).tolist()
-        return np.asarray(
-            [text is not None and is_english(identify(text)) for text in captions], dtype=np.bool_
-        )
-    if not known:
+def _column(table: "pa.Table", name: str, rule: str) -> tuple[npt.NDArray[Any], Kept]:
+    """What a rule reads, for `language` whether it is English; and in which rows it is known."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = [table.column(column) for column in COLUMNS[name] if column in table.column_names]
+    if not columns and name != "language":
         raise InputError(
             f"the rule {rule} reads a {name} (column {' or '.join(COLUMNS[name])}), which the table does not "
             f"have; its columns are {', '.join(table.column_names)}"
         )
-    column = table.column(known[0])
     if name == "language":
-        return np.asarray([is_english(code) for code in column.to_pylist()], dtype=np.bool_)
+        return _english(table, columns)
     if name == "caption":
-        return np.asarray(column.to_pylist(), dtype=object)
-    values: npt.NDArray[Any] = column.to_numpy()
-    return values
+        texts = [
+            next((text for text in row if text), None) for row in zip(*map(_texts, columns), strict=True)
+        ]
+        return np.asarray(texts, dtype=object), np.asarray([text is not None for text in texts], np.bool_)
+    if name != "similarity":
+        columns = [pc.cast(column, pa.float64(), safe=False) for column in columns]
+        columns = [pc.if_else(pc.greater(column, 0), column, None) for column in columns]
+    values = pc.coalesce(*columns)
+    numbers: npt.NDArray[Any] = values.to_numpy()
+    return numbers, ~np.isnan(numbers.astype(np.float64))
+
+
+def _english(table: "pa.Table", columns: Sequence["pa.ChunkedArray"]) -> tuple[npt.NDArray[Any], Kept]:
+    """Whether each row is English: by the first column that says it, else by its caption."""
+    codes = [_texts(column) for column in columns] or [[None] * table.num_rows]
+    stated = [next((code for code in row if code and code.strip()), None) for row in zip(*codes, strict=True)]
+    missing = [place for place, code in enumerate(stated) if code is None]
+    names = [name for name in COLUMNS["caption"] if name in table.column_names]
+    if missing and names:
+        identify = open_identifier()
+        captions = [_texts(table.column(name)) for name in names]
+        for place in missing:
+            text = next((texts[place] for texts in captions if texts[place]), None)
+            stated[place] = identify(text) if text else None
+    english = np.asarray([is_english(code) for code in stated], np.bool_)
+    return english, np.asarray([code is not None for code in stated], np.bool_)
+
+
+def _texts(column: "pa.ChunkedArray") -> list[str | None]:
+    return [value if isinstance(value, str) else None for value in column.to_pylist()]

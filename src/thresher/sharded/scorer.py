@@ -18,6 +18,9 @@ from thresher.sharded.measure import Measure
 LANGUAGE_FIELDS = ("language", "LANGUAGE")
 """Fields of a pair's json (columns of its table) that say the language of its caption; the first counts."""
 
+LARGEST_SIZE = 9
+"""Digits of a width or height that is taken for meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -59,14 +62,12 @@ def _language(meta: Mapping[str, Any]) -> str | None:
 
 
 def _whole(value: object) -> int:
-    """A size as a whole number; tables of text hold it as digits."""
-    if isinstance(value, bool):
+    """A size as a whole number, 0 where it is none; tables of text hold it as digits."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < LARGEST_SIZE:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**LARGEST_SIZE:
         return 0
-    if isinstance(value, int):
-        return max(value, 0)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and value > 0 else 0
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else 0
+    return int(value) if value == int(value) else 0
 
 
 Images = npt.NDArray[Any]

@@ -12,7 +12,8 @@ from thresher.errors import InputError, nearest
 from thresher.scores.imported.pair_ids import Naming, Rows
 from thresher.scores.imported.parquet_files import ParquetSource, need_column
 from thresher.scores.rules import COLUMNS as RULE_COLUMNS
-from thresher.scores.rules import RULES, keep
+from thresher.scores.rules import RULES
+from thresher.scores.rules import judge as judge_by_rule
 from thresher.sharded.parts import ROW_COLUMNS
 
 PUBLISHED = {
@@ -112,7 +113,7 @@ def columns_read(
 def scores_of(table: pa.Table, column: Column) -> npt.NDArray[np.float32]:
     """Scores as float32 [n]; NaN where there is none."""
     if column.rule:
-        return keep(table, column.source).astype(np.float32)
+        return judge_by_rule(table, column.source)
     values = table.column(column.source)
     if pa.types.is_boolean(values.type):
         values = pc.cast(values, pa.uint8())
