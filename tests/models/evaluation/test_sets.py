@@ -133,7 +133,9 @@ def test_lines_of_the_text_and_a_list_in_the_json_are_the_same_captions(
 
 def test_a_string_of_captions_is_one_caption(towers: Towers, tmp_path: Path) -> None:
     name = shard(tmp_path / "eval.tar", {"captions": "one red"})
-    (task,) = load_tasks(prepare_tasks(Evaluate(metric="retrieval_error", retrieval=(name,)), towers, tmp_path / "cache"))
+    (task,) = load_tasks(
+        prepare_tasks(Evaluate(metric="retrieval_error", retrieval=(name,)), towers, tmp_path / "cache")
+    )
     assert task.captions.tolist() == towers.tokenize(["one red"]).tolist()
 
 
