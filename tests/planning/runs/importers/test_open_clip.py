@@ -61,8 +61,9 @@ def test_an_unfinished_run_is_not_final(tmp_path):
     assert (run.samples_seen, run.final) == (6_400_000, False)
 
 
-def test_a_constant_learning_rate_never_comes_down(tmp_path):
-    open_clip_run(tmp_path / "run", [validated(4, 3.0)], params(lr_scheduler="const"))
+@pytest.mark.parametrize("settings", [{"lr_scheduler": "const"}, {"skip_scheduler": "True"}])
+def test_a_constant_learning_rate_never_comes_down(tmp_path, settings):
+    open_clip_run(tmp_path / "run", [validated(4, 3.0)], params(**settings))
     assert imported(tmp_path, metric="clip_val_loss")[0].final is False
 
 

@@ -33,6 +33,17 @@ def test_the_last_value_of_each_line_of_a_chart_is_a_run(tmp_path):
     assert {run.final for run in runs} == {None}
 
 
+def test_the_largest_step_of_a_chart_counts_in_whatever_order_its_rows_stand(tmp_path):
+    path = table(tmp_path / "chart.csv", CHART[0], *CHART[:0:-1])
+    runs = imported(path, metric="1-val/acc1", samples_per_step=4096)
+    assert [(run.samples_seen, run.error) for run in runs] == [(300 * 4096, 0.75), (200 * 4096, 0.85)]
+    supply = {**SUPPLY, "final": True}
+    runs = imported(path, metric="1-val/acc1", samples_per_step=10, all_points=True, supply=supply)
+    assert [(run.samples_seen, run.final) for run in runs] == [(1000, False), (3000, True), (2000, True)]
+    with pytest.raises(InputError, match=r"row 3: 'x' in the column 'Step' is no number; remove the row"):
+        imported(table(tmp_path / "odd.csv", "Step,a - loss", "1,2", "x,3"))
+
+
 def test_all_points_of_a_chart_are_mid_run_but_the_last(tmp_path):
     path = table(tmp_path / "chart.csv", *CHART)
     supply = {**SUPPLY, "final": True}

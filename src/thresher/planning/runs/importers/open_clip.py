@@ -180,8 +180,9 @@ def run_labels(settings: Mapping[str, str]) -> dict[str, Any]:
 
 
 def cools_down(settings: Mapping[str, str]) -> bool:
-    """Whether the learning rate comes down by the last epoch; a constant one does not."""
-    return settings.get("lr_scheduler", "cosine") != "const"
+    """Whether the learning rate comes down by the last epoch; a constant or a skipped schedule does not."""
+    skipped = settings.get("skip_scheduler", "").lower() == "true"
+    return not skipped and settings.get("lr_scheduler", "cosine") != "const"
 
 
 def _recipe(settings: Mapping[str, str]) -> str | None:

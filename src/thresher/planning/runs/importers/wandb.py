@@ -68,6 +68,8 @@ def _read_chart(name: str, header: list[str], rows: Iterator[Row], wanted: Wante
     table = list(rows)
     for column in lines:
         points = [(row, cells) for row, cells in table if is_given(cells[column])]
+        if axis is not None:  # exports are not always in its order
+            points.sort(key=lambda point: _position(name, point, header[0]))
         if not points:
             raise InputError(
                 f"{name}, row 1: column {column!r} holds no value; remove it, or export it again"
@@ -83,6 +85,17 @@ def _read_chart(name: str, header: list[str], rows: Iterator[Row], wanted: Wante
             if row != points[-1][0]:
                 record["final"] = False
             yield Found(place=place, record=record, lacks={"samples_seen": _axis_reason(header[0], axis)})
+
+
+def _position(name: str, point: Row, axis: str) -> float:
+    """Where on the x axis a row stands."""
+    row, cells = point
+    try:
+        return float(cells[axis].replace(",", ""))
+    except ValueError:
+        raise InputError(
+            f"{name}, row {row}: {cells[axis]!r} in the column {axis!r} is no number; remove the row"
+        ) from None
 
 
 def _metric(name: str, header: Sequence[str], metrics: tuple[Metric, ...]) -> Metric:
