@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.models.small import TINY, VIT
 from tests.small_pool import contents, uid, write_shards
 from thresher.curate.subset.write import write_subset
 from thresher.data.files.lock import folder_lock
+from thresher.data.shard_index import check_unchanged
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, prepare_tasks, tasks_digest
@@ -95,6 +97,29 @@ def test_a_finished_job_is_not_run_again(trained: tuple[Job, Path], monkeypatch:
 def test_the_same_job_gives_the_same_bytes(trained: tuple[Job, Path], tmp_path: Path) -> None:
     run_job(dataclasses.replace(trained[0], cache=tmp_path / "cache"), tmp_path / "model")
     assert contents(tmp_path / "model") == contents(trained[1])
+
+
+def test_a_run_on_shards_that_changed_is_no_finished_run(tmp_path: Path) -> None:
+    """After it, between a stop and its going on, and while it runs."""
+    shards = tuple(write_shards(tmp_path / "pool", (20, 12)))
+    job = make_job(shards, tmp_path / "cache")
+    run_job(job, tmp_path / "model")
+    before = Path(shards[1]).stat()
+    os.utime(shards[1], ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(InputError, match=r"holds another training run \(it differs in shards\)"):
+        run_job(job, tmp_path / "model")
+
+    def change_then_check(shards: tuple[str, ...], marks: str) -> None:
+        os.utime(shards[0], ns=(1, 1))
+        check_unchanged(shards, marks)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_job, "check_unchanged", change_then_check)
+        patch.setattr(training_job, "save_model", lambda *_, **__: pytest.fail("it is written all the same"))
+        with pytest.raises(InputError, match=r"shards changed while they were trained on, .* another folder"):
+            run_job(job, tmp_path / "other")
+    with pytest.raises(InputError, match=r"holds another unfinished training run \(it differs in shards\)"):
+        run_job(job, tmp_path / "other")
 
 
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"samples_seen": 104}, {"exclude": frozenset({uid(1)})}])

@@ -110,6 +110,24 @@ def mark_of(shard: str) -> bytes | None:
     return digest(FORMAT, shard, text).encode()
 
 
+def marks_of(shards: Sequence[str]) -> str:
+    """Stands for the shards as they are: their names, sizes and times."""
+    return digest([(shard, str(mark_of(shard))) for shard in shards])
+
+
+def check_unchanged(shards: Sequence[str], marks: str) -> None:
+    """Refuse a training whose shards are others than when `marks` were taken.
+
+    Raises:
+        InputError: one of them changed, or went.
+    """
+    if marks_of(shards) != marks:
+        raise InputError(
+            "shards changed while they were trained on, so that the model is of no one pool; put them back "
+            "as they were, or train in another folder"
+        )
+
+
 def _read_shard(shard: str) -> tuple[pa.Table, pa.Table]:
     rejects: list[Reject] = []
     pairs = _only_pairs(shard, rejects)

@@ -15,6 +15,7 @@ from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
 from thresher.data.files.quarantine import write_quarantine
+from thresher.data.shard_index import check_unchanged, marks_of
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
 from thresher.models.flops import training_flops
@@ -129,6 +130,7 @@ def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
                 reference_flops=paid,
                 outlets=open_loggers(job.log, folder) if ranks.is_main else (),
             )
+        check_unchanged(job.shards, made_of["shards"])
         if ranks.is_main:
             save_model(towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=job.samples_seen)
             content = {
@@ -184,7 +186,7 @@ def _made_of(job: Job) -> dict[str, Any]:
         "settings": job.recipe.settings(),
         "seed": job.seed,
         "samples_seen": job.samples_seen,
-        "shards": digest(job.shards),
+        "shards": marks_of(job.shards),
         "pairs": digest(job.uids, repeats),
         "exclude": digest(sorted(job.exclude)),
         "reference": reference_mark(job.reference) if job.reference and job.recipe.needs_reference else None,

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_trials_finish_in_any_order_and_are_written_in_theirs(
         run_trials(bench, trials, tmp_path / "runs.jsonl", jobs=1)
     result.write_bytes(kept)
     assert {run.run for run in read_runs(tmp_path / "runs.jsonl")} == {trials[0].name}
+
+
+def test_probes_of_shards_that_changed_are_refused(source: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy)
+    open_small_bench(copy, tmp_path / "out")
+    os.utime(shards(copy)[0], ns=(1, 1))
+    with pytest.raises(InputError, match=r"holds another set of probes \(it differs in shards\)"):
+        open_small_bench(copy, tmp_path / "out")
 
 
 def test_a_result_of_another_trial_is_refused(source: Path, finished: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
+from thresher.data.shard_index import check_unchanged
 from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
@@ -90,6 +91,8 @@ class TrialContext:
     device: str
     folder: Path
     threads: int
+    marks: str
+    """Stands for the shards as they were when the trials began."""
 
 
 def run_trials(
@@ -207,6 +210,7 @@ def _run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str
             ranks=ranks,
             device=bench.device,
         )
+    check_unchanged(bench.dataset.shards, bench.marks)
     records = [asdict(m) for m in measured]
     if ranks.is_main:
         content = {"schema": "thresher.trial", "version": 1, "trial": trial.record()}
