@@ -58,7 +58,8 @@ def make_scores(folder: Path, rows: int, per_part: int) -> None:
         table = pa.table(columns).replace_schema_metadata({"thresher.scores.part": f"made up {number}"})
         pq.write_table(table, folder / "parts" / f"{number:05d}-{number:08d}.parquet", compression="zstd")
     scorers = [{"column": "clip", "name": "clip"}]
-    write_json(folder / "scores.json", {"schema": "thresher.scores", "version": 1, "scorers": scorers})
+    summary = {"schema": "thresher.scores", "version": 1, "scorers": scorers, "counts": {"pairs": rows}}
+    write_json(folder / "scores.json", summary)
 
 
 def make_plan(path: Path, rows: int) -> None:

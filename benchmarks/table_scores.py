@@ -150,9 +150,8 @@ def make_scores(folder: Path, count: int) -> None:
             part = part_path(folder / name, number, f"{number}.tar")
             write_stamped(part, score_table(columns, {column: scores[rows]}), stamp, SCORE)
         scorers = [{"column": column, "name": column, "fingerprint": "random"}]
-        write_json(
-            folder / name / "scores.json", {"schema": "thresher.scores", "version": 1, "scorers": scorers}
-        )
+        summary = {"schema": "thresher.scores", "version": 1, "scorers": scorers, "counts": {"pairs": count}}
+        write_json(folder / name / "scores.json", summary)
     lines = [f"{uids[row]}\t{int(good[row])}" for row in range(0, count, count // 10_000)]
     (folder / "labels.tsv").write_text("\n".join(["uid\tlabel", *lines]) + "\n")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,17 @@ def test_the_summary_file_says_nothing_of_times_and_the_log_does(tmp_path: Path)
     lines = [json.loads(line) for line in (tmp_path / "out/scores.log.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["shard", "run"]
     assert lines[0]["pairs"] == 3
+
+
+def test_an_output_folder_that_is_deleted_on_the_way_is_no_success(tmp_path: Path) -> None:
+    shards, out = write_shards(tmp_path / "in", (3, 4)), tmp_path / "out"
+
+    def delete(_: object) -> None:
+        shutil.rmtree(out / "parts", ignore_errors=True)
+
+    with pytest.raises(
+        InputError, match=r"parts of .* went away while it was filled, the first is .* run again"
+    ):
+        score_shards(shards, out, [CAPTION], workers=0, progress=delete)
+    assert not (out / "scores.json").exists()
+    assert score_shards(shards, out, [CAPTION], workers=0).num_pairs > 0

@@ -101,7 +101,23 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
         stamps = sorted((found.metadata or {}).items())
         digest.update(repr((name, metadata.num_rows, stamps)).encode())
         lengths.append(metadata.num_rows)
+    told = _num_pairs(folder, summary)
+    if sum(lengths) != told:
+        raise InputError(
+            f"{folder} holds {sum(lengths):,} pairs where {SUMMARY_FILE} says {told:,}, so parts are missing "
+            "or too many; run `score` again, which makes those that are missing"
+        )
     return ScoreTable(inside, parts, column, others, digest.hexdigest(), np.cumsum(lengths))
+
+
+def _num_pairs(folder: Path, summary: Any) -> int:
+    """The pairs that a summary counts."""
+    try:
+        return int(summary["counts"]["pairs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder / SUMMARY_FILE} is damaged: counts.pairs is no whole number; run `score` again"
+        ) from error
 
 
 def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[Mapping[str, Any]]) -> str:

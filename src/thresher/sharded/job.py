@@ -91,7 +91,7 @@ class FolderRun:
     def __init__(self, plan: FolderPlan) -> None:
         self.plan = plan
         self.done = 0
-        self.kept = 0
+        self.made: list[Path] = []
         self.pairs = 0
         self.waited_seconds = 0.0
         self.unreadable = dict(plan.absent.values())
@@ -110,7 +110,7 @@ class FolderRun:
         self.pairs += made.pairs
         self.waited_seconds += made.waited_seconds
         if made.failure is None:
-            self.kept += 1
+            self.made.append(made.part.path)
         else:
             self.unreadable[made.part.stamp.shard] = made.failure
 
@@ -279,8 +279,18 @@ def write_shard(
 
 
 def sum_up(run: FolderRun, describe: Callable[[FolderSummary], dict[str, Any]]) -> FolderSummary:
-    """Count the folder and write what `describe` says of it to its summary file."""
+    """Count the folder and write what `describe` says of it to its summary file.
+
+    Raises:
+        InputError: parts that this run has made are gone.
+    """
     plan = run.plan
+    lost = sorted(set(run.made) - set(list_parts(plan.folder)))
+    if lost:
+        raise InputError(
+            f"{len(lost)} parts of {plan.folder} went away while it was filled, the first is {lost[0].name}; "
+            "run again, which makes them anew"
+        )
     num_pairs, num_quarantined, reasons = count_folder(plan.folder)
     summary = FolderSummary(
         num_shards=len(plan.sources),
@@ -288,7 +298,7 @@ def sum_up(run: FolderRun, describe: Callable[[FolderSummary], dict[str, Any]]) 
         num_quarantined=num_quarantined,
         quarantine=reasons,
         unreadable=run.unreadable,
-        new_shards=run.kept,
+        new_shards=len(run.made),
         new_pairs=run.pairs,
         seconds=run.seconds,
         waited_seconds=run.waited_seconds,

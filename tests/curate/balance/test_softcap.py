@@ -115,7 +115,7 @@ def scores(tmp_path: Path) -> Path:
     values = pa.array(np.linspace(0, 1, 40), pa.float32())
     table = pa.table({"uid": uids, **columns, "quality": values})
     write_table(tmp_path / "scores" / "parts" / "00000-all.parquet", table)
-    content = {"scorers": [{"column": "quality", "name": "quality"}]}
+    content = {"scorers": [{"column": "quality", "name": "quality"}], "counts": {"pairs": 40}}
     write_json(tmp_path / "scores" / "scores.json", content)
     return tmp_path / "scores"
 

@@ -61,7 +61,8 @@ def write_scores(folder: Path, scores: dict[int, float]) -> None:
     values = pa.array(list(scores.values()), pa.float32())
     table = pa.table({"uid": [uid(number) for number in scores], **columns, "clip": values})
     write_table(folder / "parts" / "00000-all.parquet", table)
-    write_json(folder / "scores.json", {"scorers": [{"column": "clip", "name": "clip"}]})
+    scorers = [{"column": "clip", "name": "clip"}]
+    write_json(folder / "scores.json", {"scorers": scorers, "counts": {"pairs": len(scores)}})
 
 
 def dropped(out: Path) -> dict[str, dict[str, object]]:

@@ -38,5 +38,6 @@ def write_scores(
         write_stamped(part_path(folder, place, shard), score_table(columns, values), stamp, SCORE)
         number += len(scores)
     scorers = [{"column": name, "name": name.removesuffix("_score")} for name in (column, *(more or {}))]
-    write_json(folder / "scores.json", {"schema": "thresher.scores", "version": 1, "scorers": scorers})
+    summary = {"schema": "thresher.scores", "version": 1, "scorers": scorers, "counts": {"pairs": number}}
+    write_json(folder / "scores.json", summary)
     return folder

@@ -280,3 +280,10 @@ def test_cutting_never_loads_torch() -> None:
     code = "import sys, thresher.curate.pools, thresher.curate.subset; sys.exit('torch' in sys.modules)"
     path = ":".join(part for part in sys.path if part)
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, check=False).returncode == 0
+
+
+def test_parts_that_got_lost_are_missed(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores", [[0.1, 0.2], [0.3, 0.4], [0.5]])
+    (scores / "parts").joinpath("00001-00001.parquet").unlink()
+    with pytest.raises(InputError, match=r"holds 3 pairs where scores.json says 5, .* run `score` again"):
+        cut(scores, by="clip", out=tmp_path / "pools", edges=[0.5])
