@@ -1,4 +1,5 @@
 import csv
+import os
 import random
 
 import pyarrow as pa
@@ -6,9 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.bad_pool import jpeg, write_tar
+from thresher.data.cells import ALLOW_VARIABLE, allow
+from thresher.data.index import build_index
 from thresher.data.pairs import Pair, Reject, uid_of
+from thresher.data.shard_index import mark_of
 from thresher.data.shards import read_pairs
 from thresher.data.table import CAPTION_COLUMNS, IMAGE_COLUMNS, RowImages
+from thresher.sharded.parts import shard_state
 
 UID = "0123456789abcdef" * 2
 
@@ -200,7 +205,8 @@ def test_single_rows_give_the_bytes_that_reading_through_gives(tmp_path, max_byt
 
 def test_a_cell_that_is_no_path_is_refused_alone(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
-    paths = ["a\0.jpg", "unknownproto://bucket/a.jpg", str(tmp_path), "/dev/zero", "a.jpg"]
+    os.mkfifo(tmp_path / "pipe")
+    paths = ["a\0.jpg", "unknownproto://bucket/a.jpg", str(tmp_path), "pipe", "a.jpg"]
     pq.write_table(pa.table({"image": paths, "caption": ["words"] * 5}), tmp_path / "t.parquet")
     (pair,), rejects = read(tmp_path / "t.parquet")
     assert pair.image_bytes == jpeg(1)
@@ -247,3 +253,64 @@ def test_columns_that_are_not_used_cost_no_row(tmp_path):
         pairs, rejects = read(tmp_path / f"{name}.parquet")
         assert [(pair.caption, pair.meta["n"]) for pair in pairs] == [("a", 1), ("b", 2), ("c", 3)], name
         assert not rejects
+
+
+@pytest.fixture
+def nothing_allowed(monkeypatch):
+    monkeypatch.setenv(ALLOW_VARIABLE, "")
+
+
+@pytest.mark.usefixtures("nothing_allowed")
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_cells_are_data_and_name_no_file_elsewhere(tmp_path, kind):
+    inside = tmp_path / "pool"
+    (inside / "deep").mkdir(parents=True)
+    for path in (tmp_path / "secret.jpg", inside / "a.jpg", inside / "deep/b.jpg"):
+        path.write_bytes(jpeg(1))
+    good = ["a.jpg", "deep/b.jpg", "./deep/../a.jpg", str(inside / "a.jpg")]
+    outside = ["../secret.jpg", str(tmp_path / "secret.jpg"), "/etc/passwd", "deep/../../secret.jpg", ".."]
+    remote = ["http://127.0.0.1:1/a.jpg", "s3://bucket/a.jpg"]
+    never = ["file:///etc/passwd", "simplecache::file:///etc/passwd", "zip://a::http://127.0.0.1:1/x"]
+    never += [
+        "jlab://x",
+        "reference://",
+        "data://",
+        "local:///etc/passwd",
+        "simplecache::http://127.0.0.1:1/x",
+    ]
+
+    def reasons() -> tuple[int, list[str]]:
+        rows = [*good, *outside, *remote, *never]
+        captions = [f"picture {place}" for place in range(len(rows))]
+        table = pa.table({"image": rows, "caption": captions})
+        if kind == "csv":
+            write_csv(inside / "t.csv", [["image", "caption"], *map(list, zip(rows, captions, strict=True))])
+        else:
+            pq.write_table(table, inside / "t.parquet")
+        pairs, rejects = read(inside / f"t.{kind}")
+        return len(pairs), [reject.reason for reject in rejects]
+
+    found, why = reasons()
+    assert found == len(good)
+    assert ["--allow-outside" in reason for reason in why] == [True] * 5 + [False] * 10
+    assert ["--allow-remote" in reason for reason in why] == [False] * 5 + [True] * 2 + [False] * 8
+    assert all("of a kind that tables may not name" in reason for reason in why[-8:])
+    allow(outside=True)
+    found, why = reasons()
+    assert found == len(good) + 4
+    assert all("of a kind that tables may not name" in reason for reason in why[-8:])
+
+
+@pytest.mark.usefixtures("nothing_allowed")
+def test_what_cells_may_name_is_remembered_with_the_index(tmp_path):
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(jpeg(1))
+    table = str(tmp_path / "pool/t.csv")
+    write_csv(tmp_path / "pool/t.csv", [["image", "caption"], ["../secret.jpg", "a picture"]])
+    before, state = mark_of(table), shard_state(table)
+    allow(outside=True)
+    assert len(build_index([table], cache=tmp_path / "cache")) == 1
+    assert (mark_of(table), shard_state(table)) != (before, state)
+    os.environ[ALLOW_VARIABLE] = ""
+    assert (mark_of(table), shard_state(table)) == (before, state)
+    assert len(build_index([table], cache=tmp_path / "cache")) == 0

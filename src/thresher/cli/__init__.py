@@ -21,7 +21,7 @@ from thresher.cli.import_ import import_
 from thresher.cli.import_embeddings import import_embeddings
 from thresher.cli.import_scores import import_scores
 from thresher.cli.init import init
-from thresher.cli.options import expand_options
+from thresher.cli.options import expand_options, first_of_all, flag
 from thresher.cli.picks import picks
 from thresher.cli.plan import plan
 from thresher.cli.predict import predict
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave the process with its exit code: 0 only when all was done."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    app(expand_options(sys.argv[1:] if arguments is None else arguments), prog_name="thresher")
+    words = first_of_all(sys.argv[1:] if arguments is None else arguments)
+    app(expand_options(words), prog_name="thresher")
 
 
 def _version(wanted: bool) -> None:
@@ -65,6 +66,10 @@ def _overview(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    allow_outside: Annotated[
+        bool, flag("--allow-outside", "Let tables name images that are not below their own folder.")
+    ] = False,
+    allow_remote: Annotated[bool, flag("--allow-remote", "Let tables name addresses of images.")] = False,
 ) -> None:
     """Decides which image-text pairs to train on, for the compute you have.
 
@@ -87,6 +92,10 @@ def _overview(
         130  interrupted from the keyboard
     """
     del version  # its callback has done the work
+    if allow_outside or allow_remote:
+        from thresher.data.cells import allow
+
+        allow(outside=allow_outside, remote=allow_remote)
 
 
 def _application() -> typer.Typer:

@@ -82,6 +82,7 @@ RayAddress = Annotated[
 Kind = TypeVar("Kind", bound=Section)
 AnyConfig = TypeVar("AnyConfig", "Config", "TrainingConfig", "Config | TrainingConfig")
 
+TABLE_OPTIONS = ("--allow-outside", "--allow-remote")
 SHARD_OPTIONS = ("--shards", "--data", "--zeroshot", "--retrieval")
 SHARD_ENDINGS = (".tar", ".csv", ".tsv", ".parquet")
 
@@ -236,6 +237,15 @@ def expand_options(arguments: Sequence[str]) -> list[str]:
     ['probe', 'pools', '--shards', '0.tar', '--shards', '1.tar', '--out', 'runs.jsonl']
     """
     return list(_expand(arguments))
+
+
+def first_of_all(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the options about tables, which go anywhere, before the command.
+
+    >>> first_of_all(["score", "t.csv", "--allow-remote"])
+    ['--allow-remote', 'score', 't.csv']
+    """
+    return sorted(arguments, key=lambda argument: argument not in TABLE_OPTIONS)
 
 
 def _expand(arguments: Sequence[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.cells import allowed
 from thresher.data.digests import digest
 from thresher.data.files.atomic import write_table
 from thresher.data.files.location import fingerprint
@@ -107,7 +108,7 @@ def mark_of(shard: str) -> bytes | None:
         text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
     except OSError:
         return None
-    return digest(FORMAT, shard, text).encode()
+    return digest(FORMAT, *allowed(shard), shard, text).encode()
 
 
 def marks_of(shards: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.cells import locate
 from thresher.data.csv_rows import BadRecord, delimiter_of, records
 from thresher.data.files.location import file_size, is_remote, open_binary, read_bytes
 from thresher.data.pairs import (
@@ -238,9 +239,7 @@ def _verdict(table: str, row: int, values: dict[str, Any], *, with_images: bool)
         if data is None and not path:
             raise BadPair("the row has no image")
         if data is None:
-            location = _beside(table, str(path))
-            if "\0" in location or printable(location) != location:
-                raise BadPair(f"the image path {printable(location)!r} is no path")
+            location = locate(table, str(path))
             image = Member(_ext_of_path(location), location, 0, file_size(location))
         else:
             check_image_size(len(data))
@@ -280,14 +279,6 @@ def _image_value(value: Any) -> tuple[bytes | None, str | None]:
     if isinstance(value, bytes):
         return value, None
     return None, value if isinstance(value, str) else None
-
-
-def _beside(table: str, path: str) -> str:
-    """The image path of a cell, counted from the folder of the table."""
-    if is_remote(path) or path.startswith("/"):
-        return path
-    folder, slash, _ = table.rpartition("/")
-    return folder + slash + path
 
 
 def _ext_of(data: bytes) -> str:

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from thresher.budget import parse_budget
 from thresher.curate.settings import Cut, Subset
+from thresher.data.cells import allow
 from thresher.errors import InputError
 from thresher.models.evaluation.settings import Evaluate
 from thresher.planning.settings import Fit, Plan
@@ -110,6 +111,8 @@ def sections(config: type[Section] = Config) -> dict[str, type[Section]]:
 def load_config(path: str | Path) -> Config:
     """Settings of a TOML file; its relative paths are taken from the folder it lies in.
 
+    What tables may name ([shards] `allow_outside`, `allow_remote`) holds for this process from then on.
+
     Raises:
         InputError: the file cannot be read, or the first thing that is wrong in it, with section and key.
     """
@@ -137,13 +140,16 @@ def _validated(path: Path, kind: type[Kind], given: dict[str, object]) -> Kind:
     # JSON mode keeps types strict, yet takes lists for tuples and strings for paths, as TOML has them.
     text = json.dumps(table, default=str)
     try:
-        return kind.model_validate_json(text, context={"folder": path.absolute().parent})
+        config = kind.model_validate_json(text, context={"folder": path.absolute().parent})
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # An unknown key first: a key that is "missing" is often the one that is misspelt.
         errors.sort(key=lambda item: item["type"] != "extra_forbidden")
         more = f" ({len(errors) - 1} more to mend)" if len(errors) > 1 else ""
         raise InputError(f"{path}: {_sentence(errors[0])}{more}") from None
+    shards: Shards = config.shards  # type: ignore[attr-defined]
+    allow(outside=shards.allow_outside, remote=shards.allow_remote)
+    return config
 
 
 def _read(path: Path) -> dict[str, object]:

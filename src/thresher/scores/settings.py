@@ -18,6 +18,10 @@ class Shards(Section):
         examples=["exclude.txt"],
         description="Pairs never to use: uids as text (one a line), .npy or Parquet.",
     )
+    allow_outside: bool = Field(
+        default=False, description="Whether tables may name images that are not below their own folder."
+    )
+    allow_remote: bool = Field(default=False, description="Whether tables may name addresses of images.")
 
 
 class Score(Section):

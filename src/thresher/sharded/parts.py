@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.cells import allowed
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_table
 from thresher.data.files.location import filesystem, fingerprint, is_remote
@@ -200,6 +201,8 @@ def why_changed(stamp: Stamp) -> str | None:
 def shard_state(shard: str, *, fresh: bool = False) -> str:
     """Size and modification time of a shard, or of a folder's files together; changes when the shard does.
 
+    For a table, what its cells may name stands behind it.
+
     Args:
         shard: Path or fsspec URL.
         fresh: Ask the remote file system again, whatever it remembers of a listing.
@@ -211,7 +214,7 @@ def shard_state(shard: str, *, fresh: bool = False) -> str:
         fs, inner = filesystem(shard)
         fs.invalidate_cache(inner)
     if kind_of(shard) != "folder":
-        return fingerprint(shard)
+        return " ".join([fingerprint(shard), *allowed(shard)])
     files = fingerprint_folder(shard).encode("utf-8", "surrogateescape")
     return hasher(files, size=8).hexdigest()
 

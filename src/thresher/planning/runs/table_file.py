@@ -10,6 +10,7 @@ from thresher.data.csv_rows import BadRecord, Record, records
 from thresher.errors import InputError
 
 MAX_BYTES = 64 * 2**20
+MAX_CELL = 100_000
 MAX_ROWS = 100_000
 """Finished runs are few; a longer table is a training log, and reading it would only take time."""
 
@@ -139,6 +140,12 @@ def _csv_rows(path: Path, rows: Iterator[Record], header: list[str]) -> Iterator
             raise InputError(f"{path.name}, {cells.reason}; mend the line")
         if not any(cell.strip() for cell in cells):
             continue
+        longest = max(map(len, cells))
+        if longest > MAX_CELL:
+            raise InputError(
+                f"{path.name}, row {line}: a cell of {longest:,} characters; shorten it, at most {MAX_CELL:,} "
+                "are read"
+            )
         if len(cells) != len(header):
             raise InputError(
                 f"{path.name}, row {line}: {len(cells)} cells under {len(header)} columns; "
