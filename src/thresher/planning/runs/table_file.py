@@ -143,8 +143,8 @@ def _csv_rows(path: Path, rows: Iterator[Record], header: list[str]) -> Iterator
         longest = max(map(len, cells))
         if longest > MAX_CELL:
             raise InputError(
-                f"{path.name}, row {line}: a cell of {longest:,} characters; shorten it, at most {MAX_CELL:,} "
-                "are read"
+                f"{path.name}, row {line}: a cell of {longest:,} characters; shorten it, at most "
+                f"{MAX_CELL:,} are read"
             )
         if len(cells) != len(header):
             raise InputError(
