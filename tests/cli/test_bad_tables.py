@@ -79,9 +79,6 @@ TABLES = {
         HEADER + '"' + 200_000 * "x" + '",1,1,0.5\n',
         "row 2: a cell of 200,000 characters; shorten it, at most 100,000 are read",
     ),
-        HEADER + '"' + 200_000 * "x" + '",1,1,0.5\n',
-        "row 2: a cell of 200,000 characters; shorten it, at most 100,000 are read",
-    ),
     "a mix that is no JSON": (
         "weights,unique_samples,samples_seen,error\na+b,1,1,0.5\n",
         "row 2: `weights` is 'a+b'; write a JSON object",
