@@ -6,8 +6,11 @@ that the commands call where a moment in the middle of a run is wanted.
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -375,3 +378,16 @@ def _by_bash(text: str) -> list[str]:
     """What bash makes of the text as arguments of a command."""
     command = ["bash", "-c", f"printf '%s\\n' {text}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.6])
+def test_ctrl_c_at_the_start_is_one_sentence(tmp_path: Path, after: float) -> None:
+    command = [str(Path(sys.executable).with_name("thresher")), "score", str(tmp_path / "absent.tar")]
+    process = subprocess.Popen([*command, "--out", str(tmp_path / "s")], stderr=subprocess.PIPE, text=True)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode in (2, 130, -signal.SIGINT)  # it was through; stopped; Python had not begun
+    if process.returncode == 130:
+        assert said.startswith("thresher: stopped")
+        assert said.count("\n") == 1

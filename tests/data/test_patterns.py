@@ -1,4 +1,5 @@
 import itertools
+import os
 import uuid
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.data.bad_pool import jpeg, pair_members, write_refused, write_tar
 from thresher.data.patterns import expand, expand_braces, expand_files
+from thresher.data.shard_index import index_shard
 from thresher.errors import InputError
 
 
@@ -164,3 +166,18 @@ def test_files_of_one_ending_are_found_in_folders_globs_and_urls(tmp_path):
         expand_files(str(tmp_path), ".csv")
     with pytest.raises(InputError, match=r"1 of the 3 files named are missing, the first is .*/d\.parquet"):
         expand_files(f"{root}/{{b,c,d}}.parquet", ".parquet")
+
+
+def test_a_name_that_is_not_utf8_is_refused_with_its_bytes(tmp_path):
+    write_tar(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tar")), [])
+    with pytest.raises(
+        InputError, match=r"caf\\udce9\.tar is not valid UTF-8, as shards' names have to be; rename"
+    ):
+        expand(str(tmp_path / "*.tar"))
+
+
+def test_a_shard_with_a_very_long_name_can_be_indexed(tmp_path):
+    name = str(tmp_path / ("ä" * 120 + ".tar"))
+    write_tar(Path(name), [("0.jpg", jpeg(0)), ("0.txt", b"a caption")])
+    for _ in range(2):
+        assert index_shard(name, tmp_path / "index").pairs.num_rows == 1

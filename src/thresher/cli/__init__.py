@@ -1,8 +1,21 @@
 """The command line: one thin command a stage, which imports what it needs when it is called."""
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Annotated
+
+
+def _stop(*_: object) -> None:
+    os.write(2, b"thresher: stopped before anything was done\n")
+    os._exit(130)
+
+
+# A Ctrl-C in the tenths of a second that the imports take: nothing can be left behind yet.
+_is_main = threading.current_thread() is threading.main_thread()
+_before = signal.signal(signal.SIGINT, _stop) if _is_main else None
 
 import typer
 
@@ -113,3 +126,6 @@ def _application() -> typer.Typer:
 
 
 app = _application()
+
+if _is_main:
+    signal.signal(signal.SIGINT, _before)

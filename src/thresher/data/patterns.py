@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thresher.data.files.location import filesystem, is_remote
-from thresher.data.pairs import IMAGE_EXTS
+from thresher.data.pairs import IMAGE_EXTS, printable
 from thresher.errors import InputError
 
 TABLE_EXTS = ("csv", "tsv", "parquet")
@@ -31,8 +31,8 @@ def expand(patterns: str | Sequence[str]) -> list[str]:
     tar files, and a glob that matches tar files means those alone (img2dataset leaves tables beside them).
 
     Raises:
-        InputError: something named does not exist, a pattern matches nothing, a brace is not closed, or a
-            file or folder is no shard.
+        InputError: something named does not exist, a pattern matches nothing, a brace is not closed, a file
+            or folder is no shard, or a name is not UTF-8.
     """
     if not isinstance(patterns, str) and not patterns:
         raise InputError("no shards were given; name tar files, a table or a folder")
@@ -64,6 +64,11 @@ def _expand(patterns: str | Sequence[str], ending: str | None) -> list[str]:
             missing.append(name)
     if missing:
         raise InputError(_missing_sentence(missing, len(names), "files" if ending else "shards"))
+    wrong = next((name for name in found if printable(name) != name), None)
+    if wrong is not None:
+        raise InputError(
+            f"the name {printable(wrong)} is not valid UTF-8, as shards' names have to be; rename it"
+        )
     return list(found)
 
 

@@ -51,6 +51,8 @@ class Indexed(NamedTuple):
 
 _FINGERPRINT = b"thresher.fingerprint"
 _ROWS_AT_ONCE = 8192
+LONGEST_STEM = 40
+"""Characters of a shard's name in those of its files: of four bytes each, they still fit a file system."""
 
 
 def index_shards(
@@ -155,7 +157,7 @@ def _batch(pairs: list[Pair]) -> pa.RecordBatch:
 
 def _places(shard: str, cache: Path) -> tuple[Path, Path]:
     """Where the cache keeps the pairs and the rejects of a shard."""
-    name = f"{Path(shard).stem}-{digest(shard)}"
+    name = f"{Path(shard).stem[:LONGEST_STEM]}-{digest(shard)}"
     return cache / f"{name}.parquet", cache / f"{name}.quarantine.parquet"
 
 

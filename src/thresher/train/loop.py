@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from thresher.models.flexi import FlexiForward
+from thresher.models.saved import save_tensors
 from thresher.models.towers import Towers, autocast, load_towers
 from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.train import picks
@@ -230,7 +231,7 @@ class TrainingRun:
             return
         done = [asdict(measurement) for measurement in self.measured]
         place = {"measured": done, "lengths": self.journal.lengths(), "trunk": self.trunk}
-        checkpoint.save(self.journal.folder / STATE_FILE, self.state.snapshot() | place)
+        save_tensors(self.journal.folder / STATE_FILE, self.state.snapshot() | place)
         self.saved = time.monotonic()
 
     def resume(self, device: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from thresher.data.files.atomic import atomic_path
 from thresher.errors import InputError
 from thresher.models.towers import Towers
 from thresher.train.ledger import Ledger
@@ -78,12 +77,6 @@ def _clone(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _clone(v) for k, v in value.items()}
     return [_clone(v) for v in value] if isinstance(value, list) else value
-
-
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` (tensors, numbers, strings, lists, dictionaries) to `path` in one rename."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
 
 
 def load(path: Path, device: torch.device) -> dict[str, Any]:
