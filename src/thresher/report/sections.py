@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from thresher.budget import format_count
+from thresher.data.files.record_file import read_record
 from thresher.planning.laws.fit import predict_runs
 from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws, LawScore
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import weighting_sentence
-from thresher.planning.record_file import read_record
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.report.chart import pool_mark
 from thresher.report.gallery import cards

@@ -1,7 +1,7 @@
 """The score table that pools are cut from: the parts of a scores folder and one of their columns."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from thresher.data.digests import hasher
 from thresher.data.files.quarantine import read_quarantine
+from thresher.data.files.record_file import from_record
 from thresher.errors import InputError, nearest
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, part_names, quarantine_path
 
@@ -87,7 +88,7 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
     inside = folder / PARTS_FOLDER
     schema = pq.read_schema(inside / parts[0])
     columns = [field.name for field in schema if pa.types.is_floating(field.type)]
-    scorers = summary.get("scorers", ())
+    told, scorers = _told(folder, summary)
     column = _column(folder, by, columns, scorers)
     others = tuple(_column(folder, name, columns, scorers) for name in also)
     digest = hasher(column.encode())
@@ -101,7 +102,6 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
         stamps = sorted((found.metadata or {}).items())
         digest.update(repr((name, metadata.num_rows, stamps)).encode())
         lengths.append(metadata.num_rows)
-    told = _num_pairs(folder, summary)
     if sum(lengths) != told:
         raise InputError(
             f"{folder} holds {sum(lengths):,} pairs where {SUMMARY_FILE} says {told:,}, so parts are missing "
@@ -110,18 +110,25 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
     return ScoreTable(inside, parts, column, others, digest.hexdigest(), np.cumsum(lengths))
 
 
-def _num_pairs(folder: Path, summary: Any) -> int:
-    """The pairs that a summary counts."""
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A column of scores, and the scorer that filled it."""
+
+    column: str
+    name: str
+
+
+def _told(folder: Path, summary: Any) -> tuple[int, tuple[_Filled, ...]]:
+    """The pairs that a summary counts, and who filled which column."""
     try:
-        return int(summary["counts"]["pairs"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder / SUMMARY_FILE} is damaged: counts.pairs is no whole number; run `score` again"
-        ) from error
+        num_pairs: int = from_record(int, summary["counts"]["pairs"], place="counts.pairs")
+        return num_pairs, from_record(tuple[_Filled, ...], summary.get("scorers", []), place="scorers")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{folder / SUMMARY_FILE} is damaged ({error}); run `score` again") from error
 
 
-def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[Mapping[str, Any]]) -> str:
-    of_scorer = [scorer["column"] for scorer in scorers if scorer["name"] == name]
+def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[_Filled]) -> str:
+    of_scorer = [scorer.column for scorer in scorers if scorer.name == name]
     column: str = of_scorer[0] if name not in columns and len(of_scorer) == 1 else name
     if column not in columns:
         raise InputError(f"{folder} has no score column {name!r}; {nearest(name, columns)}")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from thresher.curate.subset.npy import read_npy_subset
 from thresher.data.exclude import read_exclude
+from thresher.data.files.record_file import from_record
 from thresher.data.patterns import expand
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate as measure
@@ -142,7 +143,14 @@ def read_subset(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64], i
     Raises:
         InputError: the folder holds no subset that can be read.
     """
-    meta = json.loads((folder / "meta.json").read_text())
+    path = folder / "meta.json"
+    try:
+        meta = json.loads(path.read_bytes())
+        samples_seen = from_record(int | None, meta.get("samples_seen"), place="samples_seen")
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no subset; run `thresher subset` again") from None
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error}); run `thresher subset` again") from error
     for name in ("subset.npy", "sample_ids.npy"):
         if (folder / name).exists():
             table = read_npy_subset(folder / name)
@@ -153,7 +161,7 @@ def read_subset(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64], i
             raise InputError(f"{folder} holds no subset; run `thresher subset` again")
         table = pq.read_table(path, columns=["uid", "repeats"])
     repeats: npt.NDArray[np.int64] = table.column("repeats").to_numpy().astype(np.int64)
-    return tuple(table.column("uid").to_pylist()), repeats, meta.get("samples_seen")
+    return tuple(table.column("uid").to_pylist()), repeats, samples_seen
 
 
 def evaluate_checkpoint(

@@ -102,7 +102,7 @@ def test_laws_without_draws_and_with_a_size_term_survive_too(tmp_path):
         ("{", "is not JSON"),
         ("[]", "holds None version None, not 'thresher.laws' version 1"),
         ('{"schema": "thresher.plan", "version": 1}', "holds 'thresher.plan' version 1"),
-        ('{"schema": "thresher.laws", "version": 1, "law": "utility"}', "lacks a field"),
+        ('{"schema": "thresher.laws", "version": 1, "law": "utility"}', "is damaged"),
     ],
 )
 def test_a_file_that_is_no_laws_file_is_named(tmp_path, text, message):
@@ -117,11 +117,11 @@ def test_a_file_that_is_no_laws_file_is_named(tmp_path, text, message):
     ("change", "message"),
     [
         ({"law": "cubic"}, "no law 'cubic'; choose one of utility"),
-        ({"shared": {"A": 0.9}}, "lacks a field or holds a wrong one .*n0"),
-        ({"noise": "little"}, "lacks a field or holds a wrong one"),
-        ({"draws": [[1.0, 2.0]]}, "lacks a field or holds a wrong one"),
-        ({"draws": [[1.0], [1.0, 2.0]]}, "lacks a field or holds a wrong one"),
-        ({"pools": None}, "lacks a field or holds a wrong one"),
+        ({"shared": {"A": 0.9}}, "is damaged .*n0"),
+        ({"noise": "little"}, "is damaged"),
+        ({"draws": [[1.0, 2.0]]}, "is damaged"),
+        ({"draws": [[1.0], [1.0, 2.0]]}, "is damaged"),
+        ({"pools": None}, "is damaged"),
     ],
 )
 def test_a_file_that_was_edited_wrongly_is_named(tmp_path, change, message):

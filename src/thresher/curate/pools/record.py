@@ -1,7 +1,7 @@
 """Pools on disk: `pools.json` says what they are, `pools.parquet` which pair is in which."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from thresher.data.files.record_file import from_record, read_record
 from thresher.errors import InputError, nearest
 from thresher.tables import percent
 
@@ -110,8 +111,31 @@ class Pools:
 def missing_pairs(path: str | Path) -> tuple[str, ...]:
     """`Pools.missing` of a `pools.json` (or its folder), which may be made by hand and tell sizes alone."""
     file = Path(path) / POOLS_FILE if Path(path).is_dir() else Path(path)
-    pools = json.loads(file.read_bytes())["pools"]
-    return _missing((pool["name"], pool["num_samples"], pool.get("absent") or 0) for pool in pools)
+    try:
+        pools = from_record(tuple[_Size, ...], json.loads(file.read_bytes())["pools"], place="pools")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged ({error}); {_REDO}") from error
+    return _missing((pool.name, pool.num_samples, pool.absent or 0) for pool in pools)
+
+
+_REDO = "run `thresher cut` again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a `pools.json` that is made by hand says of a pool."""
+
+    name: str
+    num_samples: int
+    absent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    """Why pairs are in no pool."""
+
+    reason: str
+    count: int
 
 
 def _missing(pools: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:
@@ -132,27 +156,20 @@ def load_pools(path: str | Path) -> Pools:
     folder = Path(path)
     folder = folder.parent if folder.name == POOLS_FILE else folder
     file = folder / POOLS_FILE
-    try:
-        content: dict[str, Any] = json.loads(file.read_bytes())
-        if (content["schema"], content["version"]) != ("thresher.pools", 1):
-            raise InputError(f"{file} says schema {content['schema']!r}; run `cut` again with this release")
-        return _from_json(folder, content)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"there are no pools in {folder}; run `cut` first, or check the path") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is not a pools file ({error!r}); run `cut` again") from error
+    if not file.is_file():
+        raise InputError(f"there are no pools in {folder}; run `cut` first, or check the path")
 
+    def build(content: Mapping[str, Any]) -> Pools:
+        return Pools(
+            folder=folder,
+            by=from_record(str, content["by"], place="by"),
+            edges=from_record(tuple[float, ...], content["edges"], place="edges"),
+            thresholds=from_record(tuple[float, ...], content.get("thresholds", []), place="thresholds"),
+            pools=from_record(tuple[Pool, ...], content["pools"], place="pools"),
+            dropped=tuple(
+                (drop.reason, drop.count)
+                for drop in from_record(tuple[_Drop, ...], content["dropped"], place="dropped")
+            ),
+        )
 
-def _from_json(folder: Path, content: dict[str, Any]) -> Pools:
-    fields = ("name", "rank", "num_samples", "score_min", "score_max")
-    return Pools(
-        folder=folder,
-        by=str(content["by"]),
-        edges=tuple(content["edges"]),
-        thresholds=tuple(content.get("thresholds", ())),
-        pools=tuple(
-            Pool(**{name: pool[name] for name in fields}, absent=pool.get("absent"))
-            for pool in content["pools"]
-        ),
-        dropped=tuple((drop["reason"], drop["count"]) for drop in content["dropped"]),
-    )
+    return read_record(file, "thresher.pools", 1, "thresher cut", build)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from thresher.data.files.record_file import named
 from thresher.planning.laws.law import Floats
-from thresher.planning.record_file import named
 
 Interval = tuple[float, float]
 

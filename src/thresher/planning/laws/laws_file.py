@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from thresher.data.files.atomic import write_json
+from thresher.data.files.record_file import from_record, read_record, to_record
 from thresher.errors import InputError
 from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.from_parameters import laws_from_parameters
 from thresher.planning.laws.law import shared_names
 from thresher.planning.laws.limits import check_own
+from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws, Point
-from thresher.planning.record_file import from_record, read_record, to_record
 from thresher.planning.runs.record import Run, run_from_record, run_to_record
 
 SCHEMA = "thresher.laws"
@@ -76,7 +77,20 @@ def _from_record(record: Mapping[str, Any]) -> Laws:
     weights = [fit["weight"] for fit in record["fits"]]
     forms = {Fit: _fit_from_record, Point: _point_from_record}
     laws: Laws = from_record(Laws, {**whole, "weights": weights}, forms)
+    _check_together(laws)
     return laws
+
+
+def _check_together(laws: Laws) -> None:
+    """Refuse parameters that fit their types and not each other: an error of each pool has to be a number."""
+    names = [[pool.name for pool in fit.pools] for fit in laws.fits]
+    if not names[0] or any(other != names[0] for other in names):
+        raise ValueError("its laws are not of the same pools")
+    with np.errstate(all="ignore"):
+        sizes_P = [pool.num_unique for pool in laws.fits[0].pools]
+        error_SP = predict_draws(laws, laws.longest or 1e6, np.eye(len(names[0])), sizes_P)
+    if not np.isfinite(error_SP).all():
+        raise ValueError("a parameter has a value with which errors are no numbers")
 
 
 def _fit_from_record(record: Mapping[str, Any]) -> Fit:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.data.files.record_file import read_record
 from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
-from thresher.planning.record_file import read_record
 
 MOST_POOLS = 12
 """Pools whose subsets are all compared (4095 of them); above, subsets are searched."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from thresher.data.files.atomic import write_json
+from thresher.data.files.record_file import from_record, read_record, to_record
 from thresher.planning.plans.plan import Plan
-from thresher.planning.record_file import from_record, read_record, to_record
 
 SCHEMA = "thresher.plan"
 VERSION = 1

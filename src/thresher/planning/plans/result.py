@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from thresher.budget import format_count
-from thresher.planning.record_file import named
+from thresher.data.files.record_file import named
 from thresher.tables import chance_text, error_text, gap_text
 
 SURE = 0.9

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -38,33 +39,64 @@ def to_record(value: Any, forms: Forms | None = None) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def from_record(kind: Any, record: Any, forms: Forms | None = None) -> Any:
+def from_record(kind: Any, record: Any, forms: Forms | None = None, place: str = "") -> Any:
     """What `to_record` made `record` of; keys that no field has are ignored.
 
+    Args:
+        kind: A dataclass, a tuple or a mapping of them, a union with None, int, float, bool, str or Any.
+        record: What JSON gave.
+        forms: See `Forms`.
+        place: Name of the value in its file, for errors.
+
     Raises:
-        KeyError: a field without a default is missing; other errors for values that are none of its type.
+        ValueError: a field without a default is missing, or a value is of another type (with its place).
     """
     form = (forms or {}).get(kind)
     if form is not None:
         return form(record)
     if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(record, dict):
+            raise _wrong(place, record, "an object")
         types = get_type_hints(kind)
-        return kind(
-            **{
-                field.name: from_record(types[field.name], record[_key(field)], forms)
-                for field in fields(kind)
-                if _key(field) in record or (field.default, field.default_factory) == (MISSING, MISSING)
-            }
-        )
+        values = {}
+        for field in fields(kind):
+            key = _key(field)
+            inner = f"{place}.{key}".lstrip(".")
+            if key in record:
+                values[field.name] = from_record(types[field.name], record[key], forms, inner)
+            elif (field.default, field.default_factory) == (MISSING, MISSING):
+                raise ValueError(f"{inner} is missing")
+        return kind(**values)
     origin, held = get_origin(kind), get_args(kind)
-    if type(None) in held:
-        return None if record is None else from_record(held[0], record, forms)
+    if origin in (Union, UnionType):
+        return None if record is None else from_record(held[0], record, forms, place)
     if origin is tuple:
-        kinds = held[:1] * len(record) if Ellipsis in held else held
-        return tuple(from_record(of, one, forms) for of, one in zip(kinds, record, strict=True))
+        kinds = held[:1] * len(record) if isinstance(record, list) and Ellipsis in held else held
+        if not isinstance(record, list) or len(kinds) != len(record):
+            raise _wrong(place, record, "a list" if Ellipsis in held else f"a list of {len(held)}")
+        pairs = enumerate(zip(kinds, record, strict=True))
+        return tuple(from_record(of, one, forms, f"{place}[{number}]") for number, (of, one) in pairs)
     if origin is Mapping:
-        return {name: from_record(held[1], one, forms) for name, one in record.items()}
-    return kind(record) if kind in (int, float, bool) else record
+        if not isinstance(record, dict):
+            raise _wrong(place, record, "an object")
+        return {name: from_record(held[1], one, forms, f"{place}.{name}") for name, one in record.items()}
+    return _plain(kind, record, place)
+
+
+def _plain(kind: Any, record: Any, place: str) -> Any:
+    """A number or a text of that type; of any other type whatever it is."""
+    if kind is float and isinstance(record, int | float) and not isinstance(record, bool):
+        return float(record)
+    if kind in (int, bool, str, float) and type(record) is not kind:
+        raise _wrong(place, record, _WORDS[kind])
+    return record
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _wrong(place: str, record: Any, wanted: str) -> ValueError:
+    return ValueError(f"{place or 'it'} is {json.dumps(record, default=str)[:60]}, not {wanted}")
 
 
 def _key(field: "Field[Any]") -> str:
@@ -92,4 +124,4 @@ def read_record(
     except InputError:
         raise
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} lacks a field or holds a wrong one ({error}); make it again") from None
+        raise InputError(f"{path} is damaged ({error}); make it again with `{command}`") from None
