@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from thresher.data.images.decode import BadImage, ImageSpec, decode, fit, open_rgb
+from thresher.sharded.hashes import HASHED, ImageHashes, hash_image
 from thresher.sharded.masking import Masked, TextFree, cover_text, text_free_share
 from thresher.sharded.measure import Measure, measure
 from thresher.sharded.text_detection import Corners, TextFinder, find_text
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from thresher.data.index import Index
     from thresher.executor.local import WorkerPool
 
-Form = ImageSpec | Masked | Measure | TextFree
-"""What is wanted of an image: its pixels in some size, or numbers measured on it."""
+Form = ImageSpec | Masked | Measure | TextFree | ImageHashes
+"""What is wanted of an image: its pixels in some size, numbers measured on it, or its hashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class DecodeTask:
 class Decoded:
     """What each form gives of the images that decode, and why each other image does not.
 
-    Pixels are uint8 [B, H, W, 3], measured numbers float32 [B, F].
+    Pixels are uint8 [B, H, W, 3], measured numbers float32 [B, F], hashes `HASHED` [B].
     `reasons` has an entry an image, None for a good one; B counts the good ones.
     """
 
@@ -100,10 +101,12 @@ def blank(form: Form, count: int) -> npt.NDArray[Any]:
         return np.empty((count, len(form.names)), dtype=np.float32)
     if isinstance(form, TextFree):
         return np.empty((count, 1), dtype=np.float32)
+    if isinstance(form, ImageHashes):
+        return np.empty(count, dtype=HASHED)
     return np.empty((count, form.size, form.size, 3), dtype=np.uint8)
 
 
-def _in_forms(data: bytes, forms: tuple[Form, ...]) -> Iterator[npt.NDArray[Any]]:
+def _in_forms(data: bytes, forms: tuple[Form, ...]) -> Iterator[Any]:
     """The image in every form; text that was found for one of them is not looked for again."""
     if len(forms) == 1 and isinstance(forms[0], ImageSpec):
         yield decode(data, forms[0])  # spares an image of that size the way through Pillow
@@ -111,10 +114,12 @@ def _in_forms(data: bytes, forms: tuple[Form, ...]) -> Iterator[npt.NDArray[Any]
     image = open_rgb(data)
     found: dict[TextFinder, Corners] = {}
     for form in forms:
-        yield _in_form(image, form, found)
+        yield hash_image(data, image) if isinstance(form, ImageHashes) else _in_form(image, form, found)
 
 
-def _in_form(image: Image.Image, form: Form, found: dict[TextFinder, Corners]) -> npt.NDArray[Any]:
+def _in_form(
+    image: Image.Image, form: ImageSpec | Masked | Measure | TextFree, found: dict[TextFinder, Corners]
+) -> npt.NDArray[Any]:
     if isinstance(form, Measure):
         return measure(image, form)
     if isinstance(form, ImageSpec):

@@ -61,6 +61,7 @@ def batches(
     *,
     ahead: int,
     stage: str = "score",
+    need_caption: bool = True,
 ) -> Generator[Batch]:
     """Every shard in batches of one size, the last one smaller; at most `ahead` chunks are decoded early.
 
@@ -70,7 +71,7 @@ def batches(
     of_images = [scorer.batch_size for scorer in scorers if scorer.spec is not None]
     size = max(of_images or [scorer.batch_size for scorer in scorers])
     builder = _Builder(scorers, specs, stage)
-    chunks = _chunks(shards, exclude, with_images=bool(specs))
+    chunks = _chunks(shards, exclude, with_images=bool(specs), need_caption=need_caption)
     for chunk, found in _with_pixels(chunks, specs, pool, ahead):
         builder.add(chunk, found)
         while builder.num_rows >= size:
@@ -80,12 +81,16 @@ def batches(
             yield builder.take(builder.num_rows, chunk, last=True)
 
 
-def _chunks(shards: Sequence[str], exclude: frozenset[str], *, with_images: bool) -> Iterator[Chunk]:
+def _chunks(
+    shards: Sequence[str], exclude: frozenset[str], *, with_images: bool, need_caption: bool
+) -> Iterator[Chunk]:
     most = CHUNK_PAIRS if with_images else TEXT_CHUNK_PAIRS
     for number, shard in enumerate(shards):
         chunk = Chunk(number)
         try:
-            for item in read_pairs(shard, with_images=with_images, exclude=exclude):
+            for item in read_pairs(
+                shard, with_images=with_images, exclude=exclude, need_caption=need_caption
+            ):
                 if len(chunk.rows) >= most or chunk.num_bytes >= CHUNK_BYTES:
                     yield chunk
                     chunk = Chunk(number)

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thresher.data.images.decode import ImageSpec
 from thresher.data.pairs import Pair
-from thresher.sharded.masking import Masked, TextFree
-from thresher.sharded.measure import Measure
+from thresher.sharded.decode import Form
 
 LANGUAGE_FIELDS = ("language", "LANGUAGE")
 """Fields of a pair's json (columns of its table) that say the language of its caption; the first counts."""
@@ -81,7 +79,7 @@ class Scorer:
 
     Attributes:
         fingerprint: Changes whenever the scores of the same pairs would change.
-        spec: How the images are wanted, as pixels or as numbers measured on them; None for a scorer of
+        spec: How the images are wanted, as pixels, numbers measured on them or hashes; None for a scorer of
             captions, which gets no images.
         batch_size: Pairs wanted at once; a scorer of captions takes what the others want.
         prepare: Makes of captions what can be made before their turn (tokens), in a thread beside the model.
@@ -92,7 +90,7 @@ class Scorer:
     """
 
     fingerprint: str
-    spec: ImageSpec | Masked | Measure | TextFree | None
+    spec: Form | None
     batch_size: int
     prepare: Callable[[Sequence[Any]], Any]
     score: Callable[[Images | None, Any], Pending]

@@ -58,6 +58,7 @@ class ShardWork:
         exclude: uids that are left out; they go to the quarantine.
         workers: Processes that decode images; on Ray beside every worker. 0 decodes in the scorers' process.
         gpu: Whether the scorers want a GPU where there is one.
+        need_caption: Whether a pair without a caption is refused.
         decode: Function of the decode processes, as `package.module:function`.
     """
 
@@ -67,6 +68,7 @@ class ShardWork:
     exclude: frozenset[str]
     workers: int
     gpu: bool
+    need_caption: bool = True
     decode: str = field(default_factory=lambda: DECODE)
 
 
@@ -115,7 +117,12 @@ def shards_through(
     shards = [part.stamp.shard for part in parts]
     scorers = making.scorers
     ahead = 2 * work.workers + 2
-    made = batches(shards, scorers, pool, work.exclude, ahead=ahead, stage=work.stage.name)
+    made = batches(
+        *(shards, scorers, pool, work.exclude),
+        ahead=ahead,
+        stage=work.stage.name,
+        need_caption=work.need_caption,
+    )
     with closing(prefetched(made, depth=BATCHES_AHEAD)) as feed:
         shard: OpenShard | None = None
         ready = perf_counter()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.curate.duplicates.repeats import scene
-from thresher.curate.duplicates.hashes import perceptual_hash
 from thresher.curate.duplicates.near import MOST_DISTANCE, Edges, group_edges, group_vectors, near_pairs
+from thresher.sharded.hashes import perceptual_hash
 
 
 def hashes(count: int, seed: int) -> np.ndarray:

@@ -168,7 +168,7 @@ def deduplicate(
 
 def _exact(drops: Drops, images: Images, ranked: Ints) -> None:
     rows = drops.staying(ranked)
-    _, first, of_row = np.unique(images.hashed.sha256_n[rows], return_index=True, return_inverse=True)
+    _, first, of_row = np.unique(images.hashed["sha256"][rows], return_index=True, return_inverse=True)
     best = first[of_row]
     going = np.flatnonzero(best != np.arange(len(rows)))
     drops.drop(EXACT, rows[going], rows[best[going]], distance=np.zeros(len(going), dtype=np.int64))
@@ -176,7 +176,7 @@ def _exact(drops: Drops, images: Images, ranked: Ints) -> None:
 
 def _perceptual(drops: Drops, images: Images, ranked: Ints, distance: int) -> None:
     rows = drops.staying(ranked)
-    edges = near_pairs(images.hashed.bits_n[rows], images.hashed.thumbnail_nT[rows], distance=distance)
+    edges = near_pairs(images.hashed["phash"][rows], images.hashed["thumbnail"][rows], distance=distance)
     keeper, apart = group_edges(len(rows), edges)
     going = np.flatnonzero(keeper != np.arange(len(rows)))
     drops.drop(PERCEPTUAL, rows[going], rows[keeper[going]], distance=apart[going])

@@ -143,7 +143,7 @@ def values_of(images: Images, scores: Path | None, by: str | None) -> tuple[Floa
     if (scores is None) != (by is None):
         raise InputError("scores and the column to rank by go together; give both --scores and --by")
     if scores is None or by is None:
-        return images.hashed.pixels_n.astype(np.float64), 0
+        return images.hashed["pixels"].astype(np.float64), 0
     value_n = np.full(len(images), -np.inf)
     of_uids = UidRows(images.uid_n)
     for part, table in open_scores(scores, by).rows("uid"):
@@ -196,8 +196,8 @@ def drop_hashed(drops: Drops, images: Images, evaluation: Images, distance: int)
     if not many or not len(images):
         return
     edges = near_pairs(
-        np.concatenate([evaluation.hashed.bits_n, images.hashed.bits_n]),
-        np.concatenate([evaluation.hashed.thumbnail_nT, images.hashed.thumbnail_nT]),
+        np.concatenate([evaluation.hashed["phash"], images.hashed["phash"]]),
+        np.concatenate([evaluation.hashed["thumbnail"], images.hashed["thumbnail"]]),
         distance=distance,
     )
     across = (edges.first_e < many) & (edges.second_e >= many)
@@ -206,9 +206,9 @@ def drop_hashed(drops: Drops, images: Images, evaluation: Images, distance: int)
     rows, first = np.unique(rows[order], return_index=True)
     drops.drop(EVALUATION, rows, match[order][first], distance=apart[order][first])
     # Equal bytes last: they are certain, and found however many images share a bucket.
-    digests, places = np.unique(evaluation.hashed.sha256_n, return_index=True)
-    near = np.minimum(np.searchsorted(digests, images.hashed.sha256_n), len(digests) - 1)
-    same = np.flatnonzero(digests[near] == images.hashed.sha256_n)
+    digests, places = np.unique(evaluation.hashed["sha256"], return_index=True)
+    near = np.minimum(np.searchsorted(digests, images.hashed["sha256"]), len(digests) - 1)
+    same = np.flatnonzero(digests[near] == images.hashed["sha256"])
     drops.drop(EVALUATION, same, places[near[same]], distance=np.zeros(len(same), dtype=np.int64))
 
 

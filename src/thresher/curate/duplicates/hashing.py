@@ -1,28 +1,26 @@
 """Hashing the images of shards: one table a shard, and a run that was stopped goes on with the next one."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.curate.duplicates.hashes import THUMBNAIL_BYTES, VERSION, Hashed, HashTask
-from thresher.data.pairs import Pair, Reject
-from thresher.data.shards import read_pairs
 from thresher.data.uids import uid_bytes
-from thresher.executor.local import TaskFailed, WorkerPool
-from thresher.executor.run import run_shards
-from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_shards, write_shard
-from thresher.sharded.parts import Stage, digest_of, list_parts
-from thresher.sharded.remote import RemotePart, receive, remote_part
+from thresher.sharded.hashes import HASHED, THUMBNAIL_BYTES, VERSION, ImageHashes
+from thresher.sharded.job import Part
+from thresher.sharded.parts import Stage, list_parts
+from thresher.sharded.scorer import Images as Inputs
+from thresher.sharded.scorer import Pending, Row, Scorer
+from thresher.sharded.shard import OpenScorers, ShardWork
+from thresher.sharded.stage import Progress as StageProgress
+from thresher.sharded.stage import StageJob, run_stage
 
-HASH = "thresher.curate.duplicates.hashes:hash_images"
-HASHER = "thresher.curate.duplicates.hashing:hasher"
-CHUNK_PAIRS = 64
-CHUNK_BYTES = 16 * 2**20
+BATCH_SIZE = 64
 
 Progress = Callable[[int, int, int], None]
 """Called with (shards done, of how many, pairs so far)."""
@@ -49,25 +47,16 @@ class Images:
 
     Attributes:
         uid_n: 16 bytes each, `S16`.
-        hashed: Of each image.
+        hashed: Of each image, `HASHED`.
         repeated: Rows left out because their uid stood already.
     """
 
     uid_n: npt.NDArray[np.bytes_]
-    hashed: Hashed
+    hashed: npt.NDArray[Any]
     repeated: int
 
     def __len__(self) -> int:
         return len(self.uid_n)
-
-
-@dataclass(frozen=True, slots=True)
-class HashSettings:
-    """uids to leave out, whether a pair without a caption is one, and how many processes decode images."""
-
-    exclude: frozenset[str]
-    need_caption: bool
-    workers: int
 
 
 def hash_folder(
@@ -83,7 +72,8 @@ def hash_folder(
 ) -> dict[str, str]:
     """Hash every shard that has no part in `folder` yet; the caller holds the folder's lock.
 
-    The options are those of `thresher.scores.score.score_shards`; on Ray every worker takes whole shards.
+    The options are those of `thresher.scores.score.score_shards`; a pair needs a caption unless
+    `need_caption` is False, and `progress` is called after every shard.
 
     Returns:
         Shard -> why nothing of it could be read. Such a shard has no part and is tried again by the next run.
@@ -91,37 +81,50 @@ def hash_folder(
     Raises:
         InputError: the folder holds hashes of other shards, of one that changed, or of another release.
     """
-    plan = plan_shards(folder, shards, {"hashes": VERSION}, digest_of(exclude), HASHES)
-    settings = HashSettings(exclude, need_caption, workers)
+    told = 0
 
-    def after(run: FolderRun, _: Made) -> None:
-        if progress is not None:
-            progress(run.done, len(plan.parts), run.pairs)
+    def tell(at: StageProgress) -> None:
+        nonlocal told
+        if progress is not None and at.shards_done > told:
+            told = at.shards_done
+            progress(at.shards_done, at.num_shards, at.pairs)
 
-    return make_parts(plan, lambda parts, _: _made(parts, settings, executor, ray_address), after).unreadable
+    work = ShardWork(
+        stage=HASHES,
+        open=open_hashing,
+        options=None,
+        exclude=exclude,
+        workers=workers,
+        gpu=False,
+        need_caption=need_caption,
+    )
+    job = StageJob(
+        work=work,
+        describe=lambda summary, _, __: summary.content(),
+        executor=executor,
+        ray_address=ray_address,
+        progress=tell,
+    )
+    return dict(run_stage(folder, shards, job).unreadable)
 
 
-def _made(
-    parts: Sequence[Part], settings: HashSettings, executor: str, ray_address: str | None
-) -> Generator[Made]:
-    """Each shard once its part is written."""
-    if executor == "ray":
-        cpus = max(settings.workers, 1)
-        results = run_shards(
-            HASHER, parts, settings=settings, executor=executor, address=ray_address, cpus=cpus
-        )
-        for part, found in results:
-            yield receive(part, found, HASHES)
-        return
-    with WorkerPool(HASH, workers=settings.workers) as pool:
-        for part in parts:
-            yield _hash_shard(part, pool, settings)
+def open_hashing(_: None) -> OpenScorers:
+    """What gives a pair the hashes of its image, ready to make parts."""
+    scorer = Scorer(
+        fingerprint=VERSION,
+        spec=ImageHashes(),
+        batch_size=BATCH_SIZE,
+        prepare=lambda _: None,
+        score=_as_decoded,
+        result=HASHED,
+    )
+    return OpenScorers(scorers=[scorer], made_by={"hashes": VERSION}, table=_table)
 
 
-def hasher(settings: HashSettings) -> Callable[[Part], RemotePart]:
-    """The function that a worker on Ray applies to shards."""
-    pool = WorkerPool(HASH, workers=settings.workers)
-    return lambda part: remote_part(part, lambda here: _hash_shard(here, pool, settings), {}, pool)
+def _as_decoded(hashed: Inputs | None, _: Any) -> Pending:
+    """The hashes as they came from the decode processes."""
+    assert hashed is not None
+    return lambda: hashed
 
 
 def read_hashes(folder: Path) -> Images:
@@ -135,95 +138,33 @@ def read_hashes(folder: Path) -> Images:
         return no_images()
     table = pa.concat_tables(tables)
     uids = uid_bytes(table.column("uid"))
-    hashed = Hashed(
-        _fixed(table, "sha256", 32).view("S32").reshape(-1),
-        table.column("phash").to_numpy(),
-        _fixed(table, "thumbnail", THUMBNAIL_BYTES),
-        table.column("pixels").to_numpy(),
-        (),
-    )
-    order = np.lexsort((hashed.sha256_n, uids))
+    hashed = np.empty(len(table), dtype=HASHED)
+    hashed["sha256"] = _fixed(table, "sha256", 32).view("S32").reshape(-1)
+    hashed["phash"] = table.column("phash").to_numpy()
+    hashed["thumbnail"] = _fixed(table, "thumbnail", THUMBNAIL_BYTES)
+    hashed["pixels"] = table.column("pixels").to_numpy()
+    order = np.lexsort((hashed["sha256"], uids))
     first = np.ones(len(order), dtype=bool)
     first[1:] = uids[order[1:]] != uids[order[:-1]]
     rows = order[first]
-    return Images(uids[rows], hashed.good(rows), len(order) - len(rows))
+    return Images(uids[rows], hashed[rows], len(order) - len(rows))
 
 
 def no_images() -> Images:
     """The hashes of nothing."""
-    return Images(np.empty(0, "S16"), _empty(), 0)
+    return Images(np.empty(0, "S16"), np.empty(0, dtype=HASHED), 0)
 
 
-def _hash_shard(part: Part, pool: WorkerPool, settings: HashSettings) -> Made:
-    """Write the part of a shard, unless it cannot be read or changes meanwhile."""
-    rejects: list[Reject] = []
-    waiting: list[list[Pair]] = []
-
-    def tasks() -> Iterator[HashTask]:
-        for chunk in _chunks(part.stamp.shard, settings, rejects):
-            waiting.append(chunk)
-            yield HashTask(tuple(pair.image_bytes or b"" for pair in chunk))
-
-    pairs: list[Pair] = []
-    done: list[Hashed] = []
-    failure: str | None = None
-    try:
-        for task, result in pool.map(tasks(), ahead=2 * settings.workers + 2):
-            hashed = _one_by_one(task, pool) if isinstance(result, TaskFailed) else [result]
-            chunk = waiting.pop(0)
-            reasons = [reason for some in hashed for reason in some.reasons]
-            for pair, reason in zip(chunk, reasons, strict=True):
-                if reason is None:
-                    pairs.append(replace(pair, members=(), image_bytes=None, meta={}))
-                else:
-                    place = pair.image.offset
-                    rejects.append(Reject(pair.shard, pair.key, pair.uid, HASHES.name, reason, place))
-            done += [some.good(np.array([not why for why in some.reasons], dtype=bool)) for some in hashed]
-    except OSError as error:
-        failure = f"cannot be read: {error.strerror or error or type(error).__name__}"
-    return write_shard(part, failure, len(pairs), rejects, lambda: _table(pairs, done), HASHES)
-
-
-def _chunks(shard: str, settings: HashSettings, rejects: list[Reject]) -> Iterator[list[Pair]]:
-    """Neighbouring pairs of a shard."""
-    chunk: list[Pair] = []
-    num_bytes = 0
-    for item in read_pairs(shard, exclude=settings.exclude, need_caption=settings.need_caption):
-        if isinstance(item, Reject):
-            rejects.append(item)
-            continue
-        chunk.append(item)
-        num_bytes += len(item.image_bytes or b"")
-        if len(chunk) >= CHUNK_PAIRS or num_bytes >= CHUNK_BYTES:
-            yield chunk
-            chunk, num_bytes = [], 0
-    if chunk:
-        yield chunk
-
-
-def _one_by_one(task: HashTask, pool: WorkerPool) -> list[Hashed]:
-    """The chunk that killed its workers, image by image: only those that kill a worker again are lost."""
-    found = []
-    for _, result in pool.map((HashTask((image,)) for image in task.images), ahead=1):
-        if isinstance(result, TaskFailed):
-            result = _empty(1, ("decoding this image kills the worker process or never ends",))
-        found.append(result)
-    return found
-
-
-def _table(pairs: Sequence[Pair], done: Sequence[Hashed]) -> pa.Table:
-    parts = [_empty(), *done]
-    sha256 = np.concatenate([part.sha256_n for part in parts])
-    thumbnails = np.concatenate([part.thumbnail_nT for part in parts])
+def _table(_: Part, rows: Sequence[Row], results: Sequence[npt.NDArray[Any]]) -> pa.Table:
+    (hashed,) = results
+    names = {name: [getattr(row, name) for row in rows] for name in ("uid", "key", "shard")}
     return pa.table(
         {
-            "uid": pa.array([pair.uid for pair in pairs], pa.string()),
-            "key": pa.array([pair.key for pair in pairs], pa.string()),
-            "shard": pa.array([pair.shard for pair in pairs], pa.string()),
-            "sha256": _binary(sha256.tobytes(), 32),
-            "phash": pa.array(np.concatenate([part.bits_n for part in parts])),
-            "thumbnail": _binary(thumbnails.tobytes(), THUMBNAIL_BYTES),
-            "pixels": pa.array(np.concatenate([part.pixels_n for part in parts])),
+            **{name: pa.array(values, pa.string()) for name, values in names.items()},
+            "sha256": _binary(hashed["sha256"].tobytes(), 32),
+            "phash": pa.array(np.ascontiguousarray(hashed["phash"])),
+            "thumbnail": _binary(hashed["thumbnail"].tobytes(), THUMBNAIL_BYTES),
+            "pixels": pa.array(np.ascontiguousarray(hashed["pixels"])),
         }
     )
 
@@ -236,13 +177,3 @@ def _fixed(table: pa.Table, column: str, width: int) -> npt.NDArray[np.uint8]:
     """The bytes [n, width] of a column of fixed size."""
     data = b"".join(b"".join(chunk.to_pylist()) for chunk in table.column(column).chunks)
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, width)
-
-
-def _empty(count: int = 0, reasons: tuple[str | None, ...] = ()) -> Hashed:
-    return Hashed(
-        np.zeros(count, "S32"),
-        np.zeros(count, np.uint64),
-        np.zeros((count, THUMBNAIL_BYTES), np.uint8),
-        np.zeros(count, np.int64),
-        reasons,
-    )

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from thresher.data.images.decode import BadImage, open_rgb
-
 VERSION = "hashes-1"
 """Stands in every part: raise it when the hash of the same image would change."""
 
@@ -28,56 +26,26 @@ SMALLEST_COEFFICIENT = 2.0  # of 255; below it a coefficient is noise of the enc
 _FREQUENCIES = 12
 
 
+HASHED = np.dtype(
+    [
+        ("sha256", "S32"),
+        ("phash", np.uint64),
+        ("thumbnail", np.uint8, (THUMBNAIL_BYTES,)),
+        ("pixels", np.int64),
+    ]
+)
+"""Of one image: digest of the bytes, perceptual hash, thumbnail (8 x 8 luma, then 4 x 4 of each of the two
+chroma channels), width times height."""
+
+
 @dataclass(frozen=True, slots=True)
-class HashTask:
-    """Images of neighbouring pairs."""
-
-    images: tuple[bytes, ...]
+class ImageHashes:
+    """The hashes of images, as a form in which they are wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hashed:
-    """Hashes of the images of a task, in their order; those of an image with a reason are zeros.
-
-    Attributes:
-        sha256_n: Digest of the bytes, `S32`.
-        bits_n: Perceptual hash, uint64.
-        thumbnail_nT: uint8 [n, 96]: 8 x 8 luma, then 4 x 4 of each of the two chroma channels.
-        pixels_n: Width times height, int64.
-        reasons: Why an image does not decode, or None.
-    """
-
-    sha256_n: npt.NDArray[np.bytes_]
-    bits_n: npt.NDArray[np.uint64]
-    thumbnail_nT: npt.NDArray[np.uint8]
-    pixels_n: npt.NDArray[np.int64]
-    reasons: tuple[str | None, ...]
-
-    def good(self, rows: npt.NDArray[Any]) -> "Hashed":
-        """Those of some images that decode."""
-        return Hashed(
-            self.sha256_n[rows], self.bits_n[rows], self.thumbnail_nT[rows], self.pixels_n[rows], ()
-        )
-
-
-def hash_images(task: HashTask) -> Hashed:
-    """The hashes of every image of a task; the function that the worker processes run."""
-    count = len(task.images)
-    sha256 = b"".join(hashlib.sha256(data).digest() for data in task.images)
-    bits = np.zeros(count, dtype=np.uint64)
-    thumbnails = np.zeros((count, THUMBNAIL_BYTES), dtype=np.uint8)
-    pixels = np.zeros(count, dtype=np.int64)
-    reasons: list[str | None] = []
-    for place, data in enumerate(task.images):
-        try:
-            image = open_rgb(data)
-        except BadImage as error:
-            reasons.append(str(error))
-            continue
-        bits[place], thumbnails[place] = perceptual_hash(image)
-        pixels[place] = image.width * image.height
-        reasons.append(None)
-    return Hashed(np.frombuffer(sha256, dtype="S32"), bits, thumbnails, pixels, tuple(reasons))
+def hash_image(data: bytes, image: Image.Image) -> tuple[Any, ...]:
+    """A row of `HASHED`: the hashes of an image of these bytes."""
+    return (hashlib.sha256(data).digest(), *perceptual_hash(image), image.width * image.height)
 
 
 def perceptual_hash(image: Image.Image) -> tuple[int, npt.NDArray[np.uint8]]:
