@@ -26,7 +26,6 @@ from thresher.sharded.parts import (
     part_path,
     read_stamp,
     shard_state,
-    why_changed,
     write_rejects,
     write_stamped,
 )
@@ -253,29 +252,6 @@ def write_failure(part: Part, failure: str, stage: Stage) -> Made:
     """Write why there is no such part."""
     write_rejects(part.path, [Reject(part.stamp.shard, "", None, stage.name, failure, 0)])
     return Made(part, 0, 1, failure)
-
-
-def write_shard(
-    part: Part,
-    failure: str | None,
-    num_pairs: int,
-    rejects: Sequence[Reject],
-    table: Callable[[], pa.Table],
-    stage: Stage,
-) -> Made:
-    """Write the part of a shard that was read, and what was refused of it.
-
-    There is no part of one that could not be read to its end, gave nothing, or changed on the way.
-    """
-    failure = failure or why_changed(part.stamp)
-    if failure is not None:
-        return write_failure(part, failure, stage)
-    if not num_pairs:
-        failure = next((reject.reason for reject in rejects if not reject.key), None)
-    if failure is None:
-        return write_made(part, table(), rejects, stage)
-    write_rejects(part.path, rejects)
-    return Made(part, 0, len(rejects), failure)
 
 
 def sum_up(run: FolderRun, describe: Callable[[FolderSummary], dict[str, Any]]) -> FolderSummary:

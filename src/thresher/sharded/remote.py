@@ -46,17 +46,6 @@ class RemotePart:
     deaths: tuple[str, ...]
 
 
-def remote_part(
-    part: Part, make: Callable[[Part], Made], made_by: Mapping[str, str], pool: WorkerPool
-) -> RemotePart:
-    """Make a part in a folder of its own and take its files; `make` decodes with `pool`."""
-    so_far = len(pool.deaths)
-    with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
-        made = make(replace(part, path=Path(folder) / part.path.name))
-        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    return RemotePart(replace(made, part=part), files, made_by, tuple(pool.deaths[so_far:]))
-
-
 def receive(part: Part, found: RemotePart | TaskFailed, stage: Stage) -> Made:
     """Write the files that came from a worker beside each other, the part last; or that none came."""
     if isinstance(found, TaskFailed):
@@ -74,15 +63,17 @@ def part_maker(work: ShardWork) -> Callable[[Part | None], Opened | RemotePart]:
     making = work.open(work.options)
     pool = WorkerPool(work.decode, workers=work.workers)
 
-    def make(part: Part) -> Made:
-        with closing(shards_through([part], making, pool, work)) as through:
-            *_, shard = through
-        return keep(shard, making, work.stage)
-
     def fill(part: Part | None) -> Opened | RemotePart:
         if part is None:
             return Opened(making.made_by, making.about, version("thresher"))
-        return remote_part(part, make, making.made_by, pool)
+        so_far = len(pool.deaths)
+        with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
+            here = replace(part, path=Path(folder) / part.path.name)
+            with closing(shards_through([here], making, pool, work)) as through:
+                *_, shard = through
+            made = keep(shard, making, work.stage)
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        return RemotePart(replace(made, part=part), files, making.made_by, tuple(pool.deaths[so_far:]))
 
     return fill
 

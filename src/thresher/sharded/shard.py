@@ -16,8 +16,8 @@ from thresher.data.files.location import is_remote
 from thresher.data.pairs import Reject
 from thresher.executor.local import WorkerPool
 from thresher.sharded.feed import Batch, batches
-from thresher.sharded.job import Made, Part, write_shard
-from thresher.sharded.parts import Stage
+from thresher.sharded.job import Made, Part, write_failure, write_made
+from thresher.sharded.parts import Stage, why_changed, write_rejects
 from thresher.sharded.scorer import Pending, Row, Scorer
 
 DECODE = "thresher.sharded.decode:decode_images"
@@ -156,12 +156,19 @@ def prefetched(items: Generator[Item], *, depth: int) -> Generator[Item]:
 
 
 def keep(shard: OpenShard, making: OpenScorers, stage: Stage) -> Made:
-    """Write the files of a shard that is through; after a lost connection another try may help."""
-    part, rows = shard.part, shard.rows
-    made = write_shard(
-        *(part, shard.failure, len(rows), shard.rejects),
-        lambda: making.table(part, rows, shard.results()),
-        stage,
-    )
+    """Write the files of a shard that is through; after a lost connection another try may help.
+
+    There is no part of one that could not be read to its end, gave nothing, or changed on the way.
+    """
+    part, rows, rejects = shard.part, shard.rows, shard.rejects
+    failure = shard.failure or why_changed(part.stamp)
+    nothing = None if rows else next((reject.reason for reject in rejects if not reject.key), None)
+    if failure is not None:
+        made = write_failure(part, failure, stage)
+    elif nothing is not None:
+        write_rejects(part.path, rejects)
+        made = Made(part, 0, len(rejects), nothing)
+    else:
+        made = write_made(part, making.table(part, rows, shard.results()), rejects, stage)
     again = shard.failure is not None and is_remote(part.stamp.shard)
     return replace(made, waited_seconds=shard.waited_seconds, again=again)
