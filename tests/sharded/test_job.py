@@ -54,7 +54,7 @@ def test_a_run_adds_up_what_its_parts_took_and_names_what_failed_in_the_order_of
     run.take(Made(second, 0, 1, "is torn", waited_seconds=0.5))
     run.take(Made(first, 2, 0, waited_seconds=0.25))
     run.take(Made(first, 0, 1, "is gone"))
-    assert (run.done, run.kept, run.pairs, run.waited_seconds) == (3, 1, 2, 0.75)
+    assert (run.done, len(run.made), run.pairs, run.waited_seconds) == (3, 1, 2, 0.75)
     assert run.seconds == 3.0
     run.end()
     assert list(run.unreadable.items()) == [(shards[0], "is gone"), (shards[1], "is torn")]
@@ -75,7 +75,7 @@ def test_a_part_that_another_try_may_help_is_tried_again_at_the_end(
 
     run = make_parts(planned(tmp_path, shards), make)
     assert tried == [shards, shards[:1], shards[:1]]
-    assert (run.done, run.kept, run.unreadable) == (2, 2, {})
+    assert (run.done, len(run.made), run.unreadable) == (2, 2, {})
 
 
 def test_a_part_that_was_made_of_something_else_is_refused(tmp_path: Path, shards: list[str]) -> None:
