@@ -19,7 +19,7 @@ from thresher.planning.laws.laws_file import load_laws, save_laws
 from thresher.planning.plans.plan_file import load_plan, save_plan
 from thresher.planning.runs.ledger import read_runs
 
-OTHERS = (None, "x", -3, 0.5, True, [], {}, [[1]])
+OTHERS = (None, "x", -3, True, [], {})
 """What stands in place of a value."""
 
 

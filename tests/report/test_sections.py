@@ -49,5 +49,5 @@ def test_the_subset_is_described_pool_by_pool(workdir: Path) -> None:
 def test_a_meta_file_without_its_fields_is_refused(workdir: Path) -> None:
     path = workdir / "subset" / "meta.json"
     path.write_text('{"schema": "thresher.subset", "version": 1}')
-    with pytest.raises(InputError, match=r"meta\.json lacks a field"):
+    with pytest.raises(InputError, match=r"meta\.json is damaged"):
         read_commands(path, None)
