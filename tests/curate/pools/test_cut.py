@@ -272,7 +272,7 @@ def test_what_is_asked_of_pools_is_named_when_it_is_not_there(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"there are no pools in .*run `cut` first"):
         load_pools(tmp_path / "absent")
     (tmp_path / "p/pools.json").write_text("[]")
-    with pytest.raises(InputError, match="not 'thresher.pools' version 1; make it with"):
+    with pytest.raises(InputError, match=r"not 'thresher.pools' version 1; make it with"):
         load_pools(tmp_path / "p")
 
 
