@@ -15,12 +15,13 @@ export HF_HUB_OFFLINE := 1
 # A notice of the documentation theme about its own future.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test check static fix docs bench clean
+.PHONY: help setup demo test soak check static fix docs bench clean
 
 help:
 	@echo "make setup   create $(VENV) and install everything, pinned by constraints.txt"
 	@echo "make demo    make a small pool in ./$(DEMO) and walk the whole way"
-	@echo "make test    every test, the slow ones included"
+	@echo "make test    every test but those of make soak, the slow ones included"
+	@echo "make soak    more of what the slow tests look at once"
 	@echo "make check   lint, format, import lines, types, fast tests, docs (warnings are errors)"
 	@echo "make fix     let ruff mend what it can"
 	@echo "make docs    build the documentation into ./site"
@@ -41,6 +42,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+soak: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak
+
 static: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,7 +53,7 @@ static: $(STAMP)
 	$(BIN)/mkdocs build --strict --quiet
 
 check: static
-	$(BIN)/python -m pytest -n 0 -m "not slow"
+	$(BIN)/python -m pytest -n 0 -m "not slow and not soak"
 
 fix: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -676,7 +676,7 @@ def _forked(root: Path, files: Sequence[str], plugin: Mapping[str, Any], *, pati
             options = [
                 "-q",
                 "-m",
-                "not slow",
+                "not slow and not soak",
                 "-p",
                 "no:cacheprovider",
                 "-p",

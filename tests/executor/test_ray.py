@@ -97,6 +97,7 @@ def test_scores_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path
     assert [at.shards_done for at in seen] == list(range(7))
 
 
+@pytest.mark.soak
 def test_embeddings_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
     options = {"device": "cpu", "batch_size": 8, "dtype": "int8", "workers": 1}
     embed_shards(pool[:3], "thresher-tiny-32", tmp_path / "here", **options)
@@ -105,6 +106,7 @@ def test_embeddings_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
+@pytest.mark.soak
 def test_hashes_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
     here = hash_folder(tmp_path / "here", pool, workers=1)
     there = hash_folder(tmp_path / "there", pool, workers=1, executor="ray", ray_address=cluster)
@@ -113,6 +115,7 @@ def test_hashes_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path
     assert list(there) == [pool[5]]
 
 
+@pytest.mark.soak
 def test_resharded_tars_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
     numbers = list(range(0, 76, 2))
     repeats = pa.array([1 + number % 3 for number in numbers], pa.int32())

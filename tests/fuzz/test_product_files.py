@@ -19,7 +19,8 @@ from thresher.planning.laws.laws_file import load_laws, save_laws
 from thresher.planning.plans.plan_file import load_plan, save_plan
 from thresher.planning.runs.ledger import read_runs
 
-OTHERS = (None, "x", -3, True, [], {})
+FEW: tuple[Any, ...] = (None, "x")
+MANY: tuple[Any, ...] = (-3, 0.5, True, [], {}, [[1]])
 """What stands in place of a value."""
 
 
@@ -68,9 +69,9 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(held, (*place, key))
 
 
-def damaged(content: Any, place: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+def damaged(content: Any, place: tuple[Any, ...], others: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     """The content without the value at a place, and with others in place of it."""
-    for change in ("gone", *OTHERS):
+    for change in ("gone", *others):
         made = copy.deepcopy(content)
         parent = made
         for key in place[:-1]:
@@ -85,7 +86,10 @@ def damaged(content: Any, place: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["laws.json", "plan.json", "pools.json", "scores.json", "runs.jsonl"])
-def test_every_field_gone_or_of_another_type_is_one_sentence(products: dict[str, Product], name: str) -> None:
+@pytest.mark.parametrize("others", [FEW, pytest.param(MANY, marks=pytest.mark.soak)])
+def test_every_field_gone_or_of_another_type_is_one_sentence(
+    products: dict[str, Product], name: str, others: tuple[Any, ...]
+) -> None:
     product = products[name]
     whole = product.path.read_text()
     content = [json.loads(line) for line in whole.splitlines()] if name.endswith("l") else json.loads(whole)
@@ -93,7 +97,7 @@ def test_every_field_gone_or_of_another_type_is_one_sentence(products: dict[str,
     wrong: list[str] = []
     try:
         for place in places(content):
-            for change, made in damaged(content, place):
+            for change, made in damaged(content, place, others):
                 lines = made if name.endswith("l") else [made]
                 product.path.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
                 try:

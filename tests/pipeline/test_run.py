@@ -168,7 +168,7 @@ def test_a_run_goes_on_when_its_exclude_list_grows(changeable: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [5, 12])
+@pytest.mark.parametrize("number", [5, pytest.param(12, marks=pytest.mark.soak)])
 def test_a_killed_walk_goes_on_and_ends_with_the_same_bytes(
     changeable: Path, outcome: Outcome, number: int
 ) -> None:

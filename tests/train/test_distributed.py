@@ -48,7 +48,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.soak)])
 def test_several_processes_choose_the_pairs_that_one_would(tmp_path: Path, world: int) -> None:
     """All at the first step; later weights differ by rounding, and a few picks may."""
     run_ranks(world, PROGRAM, "select", tmp_path)
