@@ -144,18 +144,22 @@ def _places(pairs: Sequence[Pair], labels: Sequence[int | str], classes: Sequenc
     numbers = [label if isinstance(label, int) and 0 <= label < len(classes) else None for label in labels]
     if None in names:  # a number that is a name as well would be read in one way here, in another there
         names = [None if isinstance(label, int) else name for label, name in zip(labels, names, strict=True)]
+    two_readings = None not in names and None not in numbers
+    places = []
     for pair, label, name, place in zip(pairs, labels, names, numbers, strict=True):
         where = f"label {label!r} of pair {pair.key} in {pair.shard}"
-        if name is None and place is None:
+        found = place if name is None else name
+        if found is None:
             raise InputError(
                 f"{where} is none of the {len(classes)} classes; name it in `classes` or correct the label"
             )
-        if name != place and None not in names and None not in numbers:
+        if two_readings and name != place:
             raise InputError(
                 f"{where} is the name of one class and the number of another, {classes[int(label)]!r}; write "
                 "`classes` so that no name is another's number"
             )
-    return [place if name is None else name for name, place in zip(names, numbers, strict=True)]  # type: ignore[misc]
+        places.append(found)
+    return places
 
 
 def _distinct(classes: Sequence[str], prompts_CPT: npt.NDArray[np.int32]) -> tuple[list[int], Any]:
