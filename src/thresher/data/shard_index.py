@@ -8,15 +8,11 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.cells import allowed
 from thresher.data.digests import digest
 from thresher.data.files.atomic import write_table
-from thresher.data.files.location import fingerprint
 from thresher.data.files.quarantine import from_rejects
-from thresher.data.folder import fingerprint_folder
 from thresher.data.pairs import Pair, Reject
-from thresher.data.patterns import kind_of
-from thresher.data.shards import read_pairs
+from thresher.data.shards import read_pairs, state_of_shard
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
 from thresher.executor.run import run_shards
@@ -107,10 +103,10 @@ def kept_pairs(shard: str, cache: Path, mark: bytes | None, columns: Sequence[st
 def mark_of(shard: str) -> bytes | None:
     """What changes when the shard does; None when the shard cannot be looked at."""
     try:
-        text = fingerprint_folder(shard) if kind_of(shard) == "folder" else fingerprint(shard)
+        state = state_of_shard(shard)
     except OSError:
         return None
-    return digest(FORMAT, *allowed(shard), shard, text).encode()
+    return digest(FORMAT, shard, state).encode()
 
 
 def marks_of(shards: Sequence[str]) -> str:

@@ -2,12 +2,26 @@
 
 from collections.abc import Iterator
 
-from thresher.data.files.location import is_remote
-from thresher.data.folder import read_folder
+from thresher.data.cells import allowed
+from thresher.data.files.location import fingerprint, is_remote
+from thresher.data.folder import fingerprint_folder, read_folder
 from thresher.data.pairs import Pair, Reject
 from thresher.data.patterns import kind_of
 from thresher.data.table import read_table
 from thresher.data.tarshard import read_tar
+
+
+def state_of_shard(shard: str) -> str:
+    """What changes when a shard does: size and time of its file, or of each file of a folder.
+
+    For a table, what its cells may name stands behind it.
+
+    Raises:
+        OSError: the shard cannot be looked at.
+    """
+    if kind_of(shard) == "folder":
+        return fingerprint_folder(shard)
+    return " ".join([fingerprint(shard), *allowed(shard)])
 
 
 def read_pairs(

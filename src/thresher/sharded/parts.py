@@ -16,15 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher.data.cells import allowed
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_table
-from thresher.data.files.location import filesystem, fingerprint, is_remote
+from thresher.data.files.location import filesystem, is_remote
 from thresher.data.files.quarantine import SCHEMA as QUARANTINE
 from thresher.data.files.quarantine import read_quarantine, write_quarantine
-from thresher.data.folder import fingerprint_folder
 from thresher.data.pairs import Reject
 from thresher.data.patterns import kind_of
+from thresher.data.shards import state_of_shard
 from thresher.errors import InputError
 
 SUMMARY_FILE = "scores.json"
@@ -213,10 +212,10 @@ def shard_state(shard: str, *, fresh: bool = False) -> str:
     if fresh and is_remote(shard):
         fs, inner = filesystem(shard)
         fs.invalidate_cache(inner)
+    state = state_of_shard(shard)
     if kind_of(shard) != "folder":
-        return " ".join([fingerprint(shard), *allowed(shard)])
-    files = fingerprint_folder(shard).encode("utf-8", "surrogateescape")
-    return hasher(files, size=8).hexdigest()
+        return state
+    return hasher(state.encode("utf-8", "surrogateescape"), size=8).hexdigest()
 
 
 def digest_of(uids: frozenset[str]) -> str:

@@ -16,12 +16,10 @@ import torch
 
 from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path
-from thresher.data.files.location import fingerprint
-from thresher.data.folder import fingerprint_folder
 from thresher.data.images.decode import BadImage, decode
 from thresher.data.pairs import Pair
-from thresher.data.patterns import expand, kind_of
-from thresher.data.shards import read_pairs
+from thresher.data.patterns import expand
+from thresher.data.shards import read_pairs, state_of_shard
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask
 from thresher.models.evaluation.settings import Evaluate
@@ -92,9 +90,8 @@ def _states(settings: Evaluate) -> list[str]:
     """Sizes and times of the files, so that a changed evaluation set is decoded anew."""
     states = []
     for name in (*settings.zeroshot, *settings.retrieval):
-        look = fingerprint_folder if kind_of(name) == "folder" else fingerprint
         try:
-            states.append(look(name))
+            states.append(state_of_shard(name))
         except OSError as error:
             raise InputError(f"evaluation shard {name} cannot be read: {error.strerror or error}") from error
     return states
