@@ -27,7 +27,7 @@ from thresher.scores.spec import ScorerSpec, is_random
 from thresher.settings import Section, Workplace
 from thresher.train.settings import Filter, Probe, Train, TrainingConfig
 
-Kind = TypeVar("Kind", bound=Section)
+Kind = TypeVar("Kind", "Config", TrainingConfig)
 
 _HEADER = """\
 # Settings of `thresher run`. Relative paths are taken from the folder of this file.
@@ -147,8 +147,7 @@ def _validated(path: Path, kind: type[Kind], given: dict[str, object]) -> Kind:
         errors.sort(key=lambda item: item["type"] != "extra_forbidden")
         more = f" ({len(errors) - 1} more to mend)" if len(errors) > 1 else ""
         raise InputError(f"{path}: {_sentence(errors[0])}{more}") from None
-    shards: Shards = config.shards  # type: ignore[attr-defined]
-    allow(outside=shards.allow_outside, remote=shards.allow_remote)
+    allow(outside=config.shards.allow_outside, remote=config.shards.allow_remote)
     return config
 
 
