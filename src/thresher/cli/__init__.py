@@ -1,11 +1,13 @@
-"""The command line: one thin command a stage, which imports what it needs when it is called."""
+"""The command line: one thin command a stage, loaded when it is called."""
 
+import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, cast
 
 
 def _stop(*_: object) -> None:
@@ -13,56 +15,41 @@ def _stop(*_: object) -> None:
     os._exit(130)
 
 
-# A Ctrl-C in the tenths of a second that the imports take: nothing can be left behind yet.
-_is_main = threading.current_thread() is threading.main_thread()
-_before = signal.signal(signal.SIGINT, _stop) if _is_main else None
+def _leave_on_interrupt() -> None:
+    """Until a command begins, a Ctrl-C ends at once: nothing can be left behind yet."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _raise_on_interrupt() -> None:
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_leave_on_interrupt()
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import thresher
-from thresher.cli.balance import balance
-from thresher.cli.combine import combine
-from thresher.cli.cut import cut
-from thresher.cli.dedup import dedup
-from thresher.cli.demo import demo
-from thresher.cli.embed import embed
-from thresher.cli.evaluate import evaluate
-from thresher.cli.filter_network import filter_network
-from thresher.cli.fit import fit
 from thresher.cli.guard import guarded, manual
-from thresher.cli.import_ import import_
-from thresher.cli.import_embeddings import import_embeddings
-from thresher.cli.import_scores import import_scores
-from thresher.cli.init import init
 from thresher.cli.options import expand_options, first_of_all, flag
-from thresher.cli.picks import picks
-from thresher.cli.plan import plan
-from thresher.cli.predict import predict
-from thresher.cli.probe import probe
-from thresher.cli.report import report
-from thresher.cli.run import run
-from thresher.cli.score import score
-from thresher.cli.score_embedded import score_embedded
-from thresher.cli.softcap import softcap
-from thresher.cli.subset import subset
-from thresher.cli.train import train
 
-COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, init, run),
-    *(score, embed, score_embedded, filter_network, import_scores, import_embeddings, combine),
-    *(dedup, balance, softcap, cut, probe, import_, fit, predict, plan, subset),
-    *(train, picks, evaluate, report),
+COMMANDS = (
+    *("demo", "init", "run"),
+    *("score", "embed", "score-embedded", "filter-network", "import-scores", "import-embeddings", "combine"),
+    *("dedup", "balance", "softcap", "cut", "probe", "import", "fit", "predict", "plan", "subset"),
+    *("train", "picks", "evaluate", "report"),
 )
-"""The commands in the order of the stages; a command is called like its function."""
-
-for command in COMMANDS:
-    command.__name__ = command.__name__.strip("_").replace("_", "-")  # as people type it
+"""The commands in the order of the stages; `import-scores` is the function `import_scores` of its module."""
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave the process with its exit code: 0 only when all was done."""
+    _leave_on_interrupt()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     words = first_of_all(sys.argv[1:] if arguments is None else arguments)
@@ -111,21 +98,50 @@ def _overview(
         allow(outside=allow_outside, remote=allow_remote)
 
 
-def _application() -> typer.Typer:
-    application = typer.Typer(
-        add_completion=False,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings=SETTINGS,
+class _Commands(Mapping[str, TyperCommand]):
+    """The commands by name, each loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return _load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Command(TyperCommand):
+    def invoke(self, context: Any) -> Any:
+        _raise_on_interrupt()  # from here on the command is guarded
+        return super().invoke(context)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]  # nothing is ever added to it
+
+
+def _application(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings
     )
-    application.callback(help=manual(_overview))(_overview)
-    for command in COMMANDS:
-        application.command(help=manual(command), context_settings=SETTINGS)(guarded(command))
-    return application
 
 
-app = _application()
+@functools.cache
+def _load(name: str) -> TyperCommand:
+    function = name.replace("-", "_") + ("_" if name == "import" else "")
+    command = getattr(import_module(f"thresher.cli.{function}"), function)
+    command.__name__ = name  # as people type it
+    alone = _application()
+    alone.command(cls=_Command, help=manual(command), context_settings=SETTINGS)(guarded(command))
+    return cast(TyperCommand, typer.main.get_command(alone))
 
-if _is_main:
-    signal.signal(signal.SIGINT, _before)
+
+app = _application(cls=_Group, no_args_is_help=True, context_settings=SETTINGS)
+app.callback(help=manual(_overview))(_overview)
+
+_raise_on_interrupt()

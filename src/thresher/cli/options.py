@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 
 from thresher.budget import DEVICES, USUAL_MFU, Price, parse_flops
 from thresher.errors import InputError
-from thresher.settings import OneOf, Section
 
 if TYPE_CHECKING:
     from thresher.models.evaluation.settings import Evaluate
     from thresher.pipeline.config import Config
+    from thresher.settings import Section
     from thresher.train.settings import TrainingConfig
 
 
@@ -79,7 +78,7 @@ RayAddress = Annotated[
     ),
 ]
 
-Kind = TypeVar("Kind", bound=Section)
+Kind = TypeVar("Kind", bound="Section")
 AnyConfig = TypeVar("AnyConfig", "Config", "TrainingConfig", "Config | TrainingConfig")
 
 TABLE_OPTIONS = ("--allow-outside", "--allow-remote")
@@ -103,8 +102,10 @@ Mfu = Annotated[
 ]
 
 
-def from_key(section: type[Section], key: str, metavar: str, **bounds: Any) -> Any:
+def from_key(section: "type[Section]", key: str, metavar: str, **bounds: Any) -> Any:
     """The option in place of a key of a section: it says what the key means, its choices and its default."""
+    from thresher.settings import OneOf
+
     field = section.model_fields[key]
     words = [field.description or ""]
     for kind in field.metadata:
@@ -218,6 +219,8 @@ def override(kind: type[Kind], base: Kind | None, **options: object) -> Kind:
     Raises:
         InputError: the values do not go together; the first of them is named.
     """
+    from pydantic import ValidationError
+
     values = base.model_dump() if base is not None else {}
     values |= {key: value for key, value in options.items() if value is not None and value != ()}
     try:
