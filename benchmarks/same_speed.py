@@ -43,7 +43,7 @@ torch.manual_seed(0)
 def made(noise):
     base = torch.randn(4096, 256)
     sides = [torch.nn.functional.normalize(base + noise * torch.randn(4096, 256), dim=1) for _ in range(2)]
-    return Embeddings(*sides, torch.tensor(10.0), torch.tensor(-10.0))
+    return Embeddings(image_BD=sides[0], text_BD=sides[1], scale=10.0, bias=-10.0)
 learner, reference = made(1.0), made(0.5)
 keys = uid_keys([f"{number:032x}" for number in range(4096)])
 select(learner, reference, keys, size=1024, step=0, seed=0)
