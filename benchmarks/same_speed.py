@@ -48,7 +48,7 @@ learner, reference = made(1.0), made(0.5)
 keys = uid_keys([f"{number:032x}" for number in range(4096)])
 select(learner, reference, keys, size=1024, step=0, seed=0)
 started = time.perf_counter()
-for step in range(4):
+for step in range(16):
     select(learner, reference, keys, size=1024, step=step, seed=0)
 print(time.perf_counter() - started)
 """
