@@ -194,6 +194,21 @@ def test_of_equal_uids_the_first_row_counts(tmp_path: Path) -> None:
     assert refused[1]["reason"] == "duplicate uid: an earlier pair has it (in part 00000-00000.parquet)"
 
 
+def test_parts_read_in_many_pieces_list_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uids = [uid(n) for n in (0, 1, 2, 3, 4, 5, 1, 7, 0, 9)]
+    scores = write_scores(tmp_path / "s", [[0.1] * 3, [0.2] * 7], uids=uids)
+    cut(scores, by="clip", edges=(1.0,), out=tmp_path / "whole")
+    monkeypatch.setattr("thresher.scores.read._BATCH_ROWS", 2)
+    cut(scores, by="clip", edges=(1.0,), out=tmp_path / "pieces")
+    whole, pieces = (
+        read_quarantine(tmp_path / name / "quarantine.parquet").to_pylist() for name in ("whole", "pieces")
+    )
+    assert [(row["key"], row["offset"]) for row in whole] == [("000000006", 3), ("000000008", 5)]
+    assert pieces == whole
+
+
 def test_excluded_pairs_are_in_no_pool(tmp_path: Path) -> None:
     scores = write_scores(tmp_path / "s", SCORES)
     pools = cut(
