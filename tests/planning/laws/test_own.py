@@ -13,7 +13,7 @@ from thresher.planning.laws.laws_file import laws_to_record, load_laws, save_law
 from thresher.planning.laws.layout import layout_of, to_natural, to_parameters
 from thresher.planning.laws.predict import error_as_published, predict_draws
 from thresher.planning.laws.predict import parameters as fitted_parameters
-from thresher.planning.laws.problem import build_problem, residuals
+from thresher.planning.laws.problem import build_problem, log_noise, residuals
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import solve
 
@@ -74,6 +74,14 @@ def test_pools_with_equal_values_are_pools_that_share_one(name):
     np.testing.assert_allclose(
         error(LAWS[name], replace(shared, own=same), of), error(LAWS[name], shared, of), rtol=1e-12
     )
+
+
+def test_the_noise_is_that_of_the_pools_and_not_of_the_law_that_they_would_share():
+    runs = planted_runs(truth_of(A=OWN_A), lengths=SEVEN, noise=0.002, seed=1)
+    shared, _ = solve(build_problem(LAWS["utility"], runs, POOLS, {}))
+    problem, solution = solve(build_problem(LAWS["utility"], runs, POOLS, {}, ("d", "A")))
+    assert problem.noise < 0.8 * shared.noise
+    assert problem.noise == pytest.approx(log_noise(problem, solution.coordinates_X), rel=0.05)
 
 
 @pytest.mark.parametrize("name", sorted(LAWS))
