@@ -255,3 +255,27 @@ def test_repetition_shows_in_the_pools_of_a_score(laws_tables):
     assert all(2 < tau < 12 for tau in values(utility, "tau"))
     assert any("clip_10p_to_20p" in text and "order of utility" in text for text in utility.warnings)
     assert any(f"{len(runs)} of {len(runs)} points do not say" in text for text in utility.warnings)
+
+
+@pytest.mark.parametrize(
+    ("law", "fixed", "message"),
+    [
+        ("utility", {"b": -0.1}, "cannot hold 'b'; one of A, n0, d, gamma"),
+        ("utility", {"harm": 0.1}, "cannot hold 'harm'; one of A, n0, d, gamma"),
+        ("utility", {"size": 0.1}, "cannot hold 'size'; one of A, n0, d, gamma can"),
+        ("bounded", {"A": 0.9}, "cannot hold 'A'; one of start, n0, d, gamma"),
+        ("auto", {"quality": 1.0}, "cannot hold 'quality'"),
+        ("auto", {"start": -1.0}, "start is held at -1.0; give a positive value"),
+        ("utility", {"A": 0.0}, "A is held at 0.0; give a positive value"),
+        ("utility", {"n0": float("nan")}, "n0 is held at nan; give a positive value"),
+        ("utility", {"d": 0.99}, "d is held at 0.99; give a value from 0 to below the smallest error"),
+        ("utility", {"gamma": 3.0}, "gamma is held at 3.0"),
+        ("harmful", {"harm": -0.1}, "harm is held at -0.1"),
+        ("saturating", {"b": 0.1}, "b is held at 0.1"),
+        ("bounded", {"start": -1.0}, "start is held at -1.0; give a positive value"),
+    ],
+)
+def test_a_value_that_cannot_be_held_is_named(law, fixed, message):
+    runs = planted_runs(TWO_POOLS)
+    with pytest.raises(InputError, match=message):
+        fit(runs, law=law, fixed=fixed, num_draws=0)
