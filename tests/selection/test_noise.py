@@ -1,7 +1,9 @@
 import math
 
+import pytest
 import torch
 
+from thresher.selection import noise as noises
 from thresher.selection.noise import gumbel
 
 
@@ -19,6 +21,13 @@ def test_noise_is_the_same_in_every_release() -> None:
     noise = gumbel(torch.tensor([0, 1, -1]), seed=0, step=0, chunk=0)
     expected = [1.1356144867676674, -0.24605801043755848, 0.6357647090904778]
     torch.testing.assert_close(noise, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_bits_that_are_all_zero_give_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noises, "_mix_number", lambda _: 0)
+    monkeypatch.setattr(noises, "_mix", torch.zeros_like)
+    (noise,) = gumbel(torch.tensor([7]), seed=0, step=0, chunk=0)
+    assert float(noise) == pytest.approx(-math.log(54 * math.log(2)))
 
 
 def test_noise_is_gumbel_distributed() -> None:

@@ -192,7 +192,8 @@ def test_the_summary_has_a_row_for_each_budget() -> None:
 
 
 def test_the_same_laws_give_the_same_plan() -> None:
-    assert make_plan(DOUBTFUL, BUDGETS, weights="both") == make_plan(DOUBTFUL, BUDGETS, weights="both")
+    first, second = (make_plan(DOUBTFUL, BUDGETS[:2], weights="both") for _ in range(2))
+    assert first == second
 
 
 def test_a_loss_is_planned_in_its_own_unit() -> None:
@@ -201,10 +202,8 @@ def test_a_loss_is_planned_in_its_own_unit() -> None:
     assert "%" not in plan.budgets[0].decision.partition("predicted error ")[2].partition(",")[0]
 
 
-def test_eight_pools_and_twenty_budgets_take_three_million_predictions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Two seconds of a core, not the minutes of all weights of all pools at all budgets."""
+def test_eight_pools_and_twenty_budgets_take_few_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three million with 200 draws, two seconds of a core: not all weights of all pools at all budgets."""
     predicted = []
 
     def count(*given: Any, **named: Any) -> Any:
@@ -214,9 +213,9 @@ def test_eight_pools_and_twenty_budgets_take_three_million_predictions(
 
     monkeypatch.setattr(prediction, "predict_draws", count)
     worth, tau = -0.16 * 0.85 ** np.arange(8), np.linspace(7, 3, 8)
-    laws = drawn_laws(worth, tau, spread=0.03, num_draws=200)
+    laws = drawn_laws(worth, tau, spread=0.03, num_draws=40)
     plan = make_plan(laws, [int(seen) for seen in np.geomspace(16e6, 1.28e9, 20)])
-    assert 0 < sum(predicted) < 5e6
+    assert 0 < sum(predicted) < 1e6
     assert len(predicted) < 1000
     assert len(plan.budgets) == 20
     assert any(budget.weighting is not None for budget in plan.budgets)
@@ -224,18 +223,18 @@ def test_eight_pools_and_twenty_budgets_take_three_million_predictions(
 
 def test_the_subsets_of_twelve_pools_are_all_compared() -> None:
     worth, tau = -0.2 * 0.8 ** np.arange(12), np.full(12, 4.0)
-    laws = drawn_laws(worth, tau, spread=0.03, num_draws=20)
+    laws = drawn_laws(worth, tau, spread=0.03, num_draws=5)
     plan = make_plan(laws, [128_000_000], kept=4095)
     assert len(plan.budgets[0].candidates) == 4095
     assert plan.status == ()
 
 
 def test_the_subsets_of_more_pools_are_searched_and_the_gap_is_stated() -> None:
-    worth, tau = -0.2 * 0.9 ** np.arange(20), np.full(20, 4.0)
-    plan = make_plan(drawn_laws(worth, tau, spread=0.03, num_draws=40), [32_000_000, 640_000_000])
-    assert "20 pools have 1,048,575 subsets; a greedy search found" in plan.status[0]
+    worth, tau = -0.2 * 0.9 ** np.arange(15), np.full(15, 4.0)
+    plan = make_plan(drawn_laws(worth, tau, spread=0.03, num_draws=10), [32_000_000, 640_000_000])
+    assert "15 pools have 32,767 subsets; a greedy search found" in plan.status[0]
     assert "are better by at most" in plan.status[0]
     gaps = [0.0 if budget.weighting is None else budget.weighting.gain for budget in plan.budgets]
     assert max(gaps) < 0.01
     names = {candidate.name for candidate in plan.budgets[0].candidates}
-    assert {"p0", "p19", " + ".join(f"p{number}" for number in range(20))} <= names
+    assert {"p0", "p14", " + ".join(f"p{number}" for number in range(15))} <= names
