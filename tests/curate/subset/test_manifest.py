@@ -40,6 +40,12 @@ def test_weights_become_repeats(pools: Pools) -> None:
     assert repeats == {"0-25%": {6}, "25-50%": {2}, "50-100%": {1}}
 
 
+def test_the_order_in_which_a_mix_names_its_pools_changes_nothing(pools: Pools) -> None:
+    weights = dict(zip(pools.names, (0.6, 0.2, 0.2), strict=True))
+    backwards = {name: weights[name] for name in reversed(pools.names)}
+    assert manifest(pools, backwards).table().equals(manifest(pools, weights).table())
+
+
 def test_broken_repeats_add_up_and_depend_on_the_uid_alone(pools: Pools, tmp_path: Path) -> None:
     mix = {"0-25%": 0.23, "25-50%": 0.1}
     table = manifest(pools, mix).table().to_pydict()

@@ -213,7 +213,7 @@ def test_eight_pools_and_twenty_budgets_take_few_predictions(monkeypatch: pytest
 
     monkeypatch.setattr(prediction, "predict_draws", count)
     worth, tau = -0.16 * 0.85 ** np.arange(8), np.linspace(7, 3, 8)
-    laws = drawn_laws(worth, tau, spread=0.03, num_draws=40)
+    laws = drawn_laws(worth, tau, spread=0.03, num_draws=30)
     plan = make_plan(laws, [int(seen) for seen in np.geomspace(16e6, 1.28e9, 20)])
     assert 0 < sum(predicted) < 1e6
     assert len(predicted) < 1000

@@ -76,9 +76,9 @@ class Manifest:
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """The rows, some thousand at a time."""
-        ranks = np.array(sorted(self.shares))
-        names = pa.array([self.shares[rank].name for rank in sorted(self.shares)], pa.string())
-        for uids, words, rank_of_row in _rows(self.pools, sorted(self.shares), self.exclude):
+        ranks = sorted(self.shares)
+        names = pa.array([self.shares[rank].name for rank in ranks], pa.string())
+        for uids, words, rank_of_row in _rows(self.pools, ranks, self.exclude):
             repeats = np.zeros(len(uids), dtype=np.int32)
             for rank, share in self.shares.items():
                 rows = np.flatnonzero(rank_of_row == rank)
