@@ -203,7 +203,7 @@ def test_a_loss_is_planned_in_its_own_unit() -> None:
 
 
 def test_eight_pools_and_twenty_budgets_take_few_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three million with 200 draws, two seconds of a core: not all weights of all pools at all budgets."""
+    """Two seconds of a core with 200 draws: not all weights of all pools at all budgets."""
     predicted = []
 
     def count(*given: Any, **named: Any) -> Any:
@@ -213,9 +213,9 @@ def test_eight_pools_and_twenty_budgets_take_few_predictions(monkeypatch: pytest
 
     monkeypatch.setattr(prediction, "predict_draws", count)
     worth, tau = -0.16 * 0.85 ** np.arange(8), np.linspace(7, 3, 8)
-    laws = drawn_laws(worth, tau, spread=0.03, num_draws=30)
+    laws = drawn_laws(worth, tau, spread=0.03, num_draws=40)
     plan = make_plan(laws, [int(seen) for seen in np.geomspace(16e6, 1.28e9, 20)])
-    assert 0 < sum(predicted) < 1e6
+    assert 0 < sum(predicted) < 1.5e6
     assert len(predicted) < 1000
     assert len(plan.budgets) == 20
     assert any(budget.weighting is not None for budget in plan.budgets)

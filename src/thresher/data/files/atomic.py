@@ -166,11 +166,8 @@ def _json_line(path: str | os.PathLike[str], obj: Any, indent: int | None = None
 
 
 def _close_last_line(descriptor: int) -> None:
-    size = os.lseek(descriptor, 0, os.SEEK_END)
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return
+    start = size = os.lseek(descriptor, 0, os.SEEK_END)
     tail = b""
-    start = size
     while start > 0 and b"\n" not in tail:
         step = min(65536, start)
         start -= step
