@@ -9,8 +9,8 @@ import pytest
 from tests.small_pool import write_shards
 from thresher.errors import InputError
 from thresher.sharded import job
-from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_shards
-from thresher.sharded.parts import Stage, part_path, shard_state, why_changed, write_stamped
+from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_shards, write_failure
+from thresher.sharded.parts import Stage, part_path, rejects_of, shard_state, why_changed, write_stamped
 
 STAGE = Stage(
     name="score",
@@ -64,7 +64,8 @@ def test_a_run_adds_up_what_its_parts_took_and_names_what_failed_in_the_order_of
 def test_a_part_that_another_try_may_help_is_tried_again_at_the_end(
     tmp_path: Path, shards: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "PAUSES_S", (0.0, 0.0))
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     tried: list[list[str]] = []
 
     def make(parts: Sequence[Part], run: FolderRun) -> Iterator[Made]:
@@ -75,7 +76,16 @@ def test_a_part_that_another_try_may_help_is_tried_again_at_the_end(
 
     run = make_parts(planned(tmp_path, shards), make)
     assert tried == [shards, shards[:1], shards[:1]]
+    assert pauses == list(job.PAUSES_S)
+    assert 0.5 < pauses[0] < pauses[1] < 60  # a store that is away has time to come back
     assert (run.done, len(run.made), run.unreadable) == (2, 2, {})
+
+
+def test_what_could_not_be_made_is_one_row_of_the_quarantine(tmp_path: Path, shards: list[str]) -> None:
+    part = planned(tmp_path, shards).parts[0]
+    assert write_failure(part, "is torn", STAGE) == Made(part, 0, 1, "is torn")
+    (row,) = rejects_of(part.path).to_pylist()
+    assert (row["shard"], row["uid"], row["stage"], row["reason"]) == (shards[0], None, "score", "is torn")
 
 
 def test_a_part_that_was_made_of_something_else_is_refused(tmp_path: Path, shards: list[str]) -> None:
