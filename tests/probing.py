@@ -12,7 +12,7 @@ from pathlib import Path
 
 import thresher.planning.runs.ledger
 from tests.killing import wait_for_kill
-from tests.models.small import RESNET
+from tests.models.small import VIT
 from thresher.curate.pools.cut import cut
 from thresher.curate.pools.record import Pools, load_pools
 from thresher.models.evaluation.settings import Evaluate
@@ -30,7 +30,7 @@ trial_worker = trials.trial_worker  # in processes that know the model of the te
 trials.WORKER = "tests.probing:trial_worker"
 
 PROBE = Probe(
-    model=RESNET,
+    model=VIT,
     samples=(80, 160),
     fractions=(1.0, 0.5),
     batch_size=16,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.killing import wait_for_kill
-from tests.models.small import RESNET
+from tests.models.small import VIT
 from thresher.pipeline.config import load_config
 from thresher.pipeline.run import Outcome, run
 from thresher.pipeline.synthetic import write_demo_pool
@@ -21,7 +21,7 @@ device = "cpu"
 paths = ["pool"]
 [filter]
 shards = ["curated"]
-model = "{RESNET}"
+model = "{VIT}"
 samples_seen = 96
 batch_size = 16
 [score]
@@ -31,7 +31,7 @@ workers = 1
 by = "clip"
 edges = [0.4, 1.0]
 [probe]
-model = "{RESNET}"
+model = "{VIT}"
 samples = [48, 96, 144]
 fractions = [1.0, 0.5]
 batch_size = 16
@@ -45,7 +45,7 @@ bootstrap = 10
 [plan]
 budgets = [144, 288]
 [train]
-model = "{RESNET}"
+model = "{VIT}"
 batch_size = 16
 samples_seen = 80
 precision = "fp32"

@@ -23,6 +23,7 @@ from thresher.executor.run import run_shards
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
+from thresher.scores.spec import ScorerSpec
 from thresher.sharded.stage import Progress
 
 HERE = "tests.executor.functions"
@@ -79,8 +80,11 @@ def test_two_nodes_work_at_once(cluster: str, tmp_path: Path) -> None:
     assert len({node for _, node in found}) == 2
 
 
-def test_scores_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
-    specs = [TINY, CAPTION, BRIGHT]
+@pytest.mark.parametrize("model", [(), pytest.param((TINY,), marks=pytest.mark.soak)])
+def test_scores_are_the_same_to_the_byte(
+    cluster: str, pool: list[str], tmp_path: Path, model: tuple[ScorerSpec, ...]
+) -> None:
+    specs = [*model, CAPTION, BRIGHT]
     here = score_shards(pool, tmp_path / "here", specs, workers=1)
     seen: list[Progress] = []
     there = score_shards(
@@ -115,7 +119,6 @@ def test_hashes_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path
     assert list(there) == [pool[5]]
 
 
-@pytest.mark.soak
 def test_resharded_tars_are_the_same_to_the_byte(cluster: str, pool: list[str], tmp_path: Path) -> None:
     numbers = list(range(0, 76, 2))
     repeats = pa.array([1 + number % 3 for number in numbers], pa.int32())
@@ -179,6 +182,7 @@ def test_a_run_whose_driver_was_killed_goes_on_and_ends_the_same(
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
+@pytest.mark.soak
 def test_what_the_scorers_need_and_nobody_has_is_one_sentence(
     cluster: str, pool: list[str], tmp_path: Path
 ) -> None:
@@ -187,6 +191,7 @@ def test_what_the_scorers_need_and_nobody_has_is_one_sentence(
         score_shards(pool, tmp_path, [absent], executor="ray", ray_address=cluster, workers=1)
 
 
+@pytest.mark.soak
 def test_an_own_ray_starts_and_ends_with_the_command_and_stdout_is_json_alone(
     pool: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,10 +229,12 @@ connection.close()
 """
 
 
-def test_an_embedded_ray_listens_on_the_loopback_interface_alone() -> None:
+def test_an_embedded_ray_listens_on_the_loopback_interface_alone(tmp_path: Path) -> None:
     """Also where Ray was imported, and its view of the machine made, before."""
-    code = ["-c", "import ray\n" + LISTENING]
-    done = subprocess.run([sys.executable, *code], capture_output=True, text=True, check=True)
+    plant_modules(tmp_path)
+    code = ["-P", "-c", "import ray\n" + LISTENING]
+    done = subprocess.run([sys.executable, *code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not (tmp_path / "executed").exists()  # the current folder is no place for modules
     lines = done.stdout.split("\n")[:-1]
     assert len(lines) >= 4
     assert {line.split()[-1].removeprefix("::ffff:") for line in lines} == {"127.0.0.1"}, lines

@@ -59,7 +59,7 @@ def test_stock_open_clip_loads_the_weights_by_name(name: str, sigmoid: bool, tmp
     assert_same(model, open_clip.get_tokenizer(name), towers)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_configurations_of_this_package_are_all_that_open_clip_needs(tmp_path: Path) -> None:
     """In a process that never heard of this package but for its folder of configurations."""
     import subprocess

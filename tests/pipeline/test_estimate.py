@@ -14,7 +14,7 @@ from thresher.pipeline.config import Config
 from thresher.pipeline.estimate import StageCost, estimate, kept_bytes, speedup
 from thresher.planning.settings import Plan
 from thresher.scores.settings import Score, Shards
-from thresher.train.settings import Probe, Train
+from thresher.train.settings import Filter, Probe, Train
 
 PAIRS, SECONDS_A_LOOK = 40, 0.25
 STEPS_A_SECOND = 3
@@ -33,7 +33,11 @@ def test_jobs_share_the_cores_but_have_a_gpu_each(monkeypatch: pytest.MonkeyPatc
 
 
 def stages(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, train: Train | None = None, **probe: object
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    train: Train | None = None,
+    network: Filter | None = None,
+    **probe: object,
 ) -> dict[str, StageCost]:
     """The dry run of a small config, on a machine on which every model makes three steps a second."""
     looks = itertools.count()
@@ -43,6 +47,7 @@ def stages(
         workdir=folder / "work",
         device="cpu",
         shards=Shards(paths=tuple(write_shards(folder / "pool", (PAIRS,)))),
+        filter=network,
         score=Score(scorers=scorers),
         cut=Cut(edges=(0.5, 1.0)),
         probe=Probe(model=RESNET, samples=(40, 80, 120), fractions=(0.5, 1.0), batch_size=8, jobs=1, **probe),
@@ -59,6 +64,14 @@ def test_scoring_takes_the_time_of_its_model(tmp_path: Path, monkeypatch: pytest
     assert cost.seconds == pytest.approx(PAIRS / rate, rel=0.01)
     assert cost.note == f"{PAIRS} pairs; {RESNET} at {rate} pairs/s"
     assert cost.flops > 0
+
+
+def test_a_filter_network_is_a_stage_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curated = tuple(write_shards(tmp_path / "curated", (20,)))
+    network = Filter(shards=curated, model=RESNET, samples_seen=160, batch_size=16)
+    costs = stages(tmp_path / "run", monkeypatch, network=network)
+    assert next(iter(costs)) == "filter"
+    assert costs["filter"].seconds == pytest.approx(160 / (16 * STEPS_A_SECOND))
 
 
 def test_verification_is_a_stage_of_its_own_where_it_is_asked_for(

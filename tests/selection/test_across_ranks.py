@@ -26,7 +26,7 @@ from thresher.selection.noise import gumbel
 Results = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.soak)])
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What each of two or four processes was told, a dictionary a rank."""
     world, folder = request.param, tmp_path_factory.mktemp("ranks")

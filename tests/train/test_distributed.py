@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,11 @@ def torchrun(*arguments: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     subprocess.run([*command, "-m", PROGRAM, *arguments], env=environment, check=True)
+
+
+def forked(*arguments: str) -> None:
+    """The same without its start: two forks are told what torchrun would tell them."""
+    run_ranks(2, PROGRAM, *arguments)
 
 
 def losses(folder: Path) -> list[float]:
@@ -64,10 +70,11 @@ def test_several_processes_choose_the_pairs_that_one_would(tmp_path: Path, world
 
 
 @pytest.mark.slow
-def test_a_job_on_two_processes_leaves_one_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [forked, pytest.param(torchrun, marks=pytest.mark.soak)])
+def test_a_job_on_two_processes_leaves_one_checkpoint(tmp_path: Path, start: Callable[..., None]) -> None:
     """With batch norm, whose statistics are those of each process, the losses differ; the way is the same."""
     write_shards(tmp_path / "pool", (40,))
-    torchrun("job", str(tmp_path))
+    start("job", str(tmp_path))
     folder = tmp_path / "model"
     (measured,) = json.loads((folder / RESULT_FILE).read_text())["measured"]
     assert measured["samples_seen"] == SAMPLES

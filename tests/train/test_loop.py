@@ -72,7 +72,7 @@ def test_nothing_but_trace_ledger_and_log_is_left(pairs: Pairs, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {journal.TRACE_FILE, ledger.FILE, LOG_FILE}
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.soak), 2])
 def test_a_run_stopped_while_it_measures_goes_on_exactly(
     pairs: Pairs, whole: tuple[bytes, list[Measurement]], tmp_path: Path, number: int
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_run_stopped_while_it_measures_goes_on_exactly(
     assert len(calls) == 3  # a point that was measured is not measured again
 
 
-@pytest.mark.parametrize("at", [1, 5, 8, 10, 14, 22])
+@pytest.mark.parametrize("at", [1, 10, *(pytest.param(n, marks=pytest.mark.soak) for n in (5, 8, 14, 22))])
 def test_a_run_stopped_between_batches_goes_on_exactly(
     pairs: Pairs, whole: tuple[bytes, list[Measurement]], tmp_path: Path, at: int
 ) -> None:
@@ -239,7 +239,7 @@ def random_whole(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return (folder / journal.TRACE_FILE).read_bytes(), measured
 
 
-@pytest.mark.parametrize("at", [6, 10, 22])
+@pytest.mark.parametrize("at", [10, *(pytest.param(n, marks=pytest.mark.soak) for n in (6, 22))])
 def test_a_model_that_draws_random_numbers_goes_on_exactly(
     pairs: Pairs,
     random_whole: tuple[bytes, list[Measurement]],

@@ -1,7 +1,15 @@
 import pytest
 
+from thresher.errors import InputError
 from thresher.train.recipe import Recipe
-from thresher.train.schedule import Branch, branches, filter_ratio, learning_rate, num_candidates
+from thresher.train.schedule import (
+    Branch,
+    branches,
+    filter_ratio,
+    learning_rate,
+    most_candidates,
+    num_candidates,
+)
 
 
 def test_the_rate_rises_by_equal_steps_and_then_stays() -> None:
@@ -57,3 +65,11 @@ def test_the_share_left_out_moves_from_one_value_to_the_other_and_no_further() -
 def test_only_a_step_that_selects_draws_more_than_its_batch() -> None:
     recipe = Recipe(model="ViT-B-32", select="joint", batch_size=100, filter_ratio=0.8, select_to=500)
     assert [num_candidates(recipe, step, 1100) for step in (0, 4, 5, 10)] == [500, 500, 100, 100]
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.0, 1.5])
+@pytest.mark.parametrize("name", ["filter_ratio", "filter_ratio_end"])
+def test_a_filter_ratio_leaves_something(name: str, ratio: float) -> None:
+    recipe = Recipe(model="ViT-B-32", select="joint", **{name: ratio})
+    with pytest.raises(InputError, match=r"is not in \[0, 1\)"):
+        most_candidates(recipe)

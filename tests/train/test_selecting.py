@@ -177,7 +177,7 @@ def test_halves_choose_nearly_what_full_numbers_choose(
     assert shared >= 0.9 * BATCH
 
 
-@pytest.mark.parametrize("at", [1, 14, 27])
+@pytest.mark.parametrize("at", [14, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 27))])
 def test_a_run_stopped_inside_an_epoch_goes_on_with_the_same_picks(
     pairs: Pairs,
     reference: InMemory,

@@ -13,7 +13,7 @@ from thresher.curate.duplicates.semantic import semantic_duplicates
 from thresher.scores.embeddings.embed import embed_shards
 
 pytest.importorskip("faiss")
-pytestmark = pytest.mark.slow  # a cluster takes a quarter of a minute to start
+pytestmark = pytest.mark.soak  # a cluster takes a quarter of a minute to start
 
 __all__ = ["cluster"]
 

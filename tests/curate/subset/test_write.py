@@ -139,7 +139,7 @@ def test_processes_write_the_shards_that_one_process_writes(tmp_path: Path) -> N
     assert steps == [(1, 3), (2, 3), (3, 3)] * 2
 
 
-@pytest.mark.slow  # starts a cluster
+@pytest.mark.soak  # starts a cluster
 def test_ray_writes_the_shards_that_one_process_writes(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     shards = write_shards(tmp_path / "in", (5, 6))

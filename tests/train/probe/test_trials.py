@@ -210,7 +210,11 @@ def test_threads_are_those_of_the_bench_while_it_trains_and_the_old_ones_after(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "number", "jobs"),
-    [("trace", 7, 1), pytest.param("line", 3, 1, marks=pytest.mark.soak), ("progress", 3, 2)],
+    [
+        ("trace", 7, 1),
+        pytest.param("line", 3, 1, marks=pytest.mark.soak),
+        pytest.param("progress", 3, 2, marks=pytest.mark.soak),
+    ],
 )
 def test_killed_probes_go_on_and_end_with_the_same_bytes(
     source: Path, finished: Path, tmp_path: Path, moment: str, number: int, jobs: int
