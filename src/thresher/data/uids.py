@@ -103,8 +103,7 @@ def scrambled(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Every bit of the result depends on every bit of the number, one to one (as splitmix64 ends)."""
     mixed = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    whole: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
-    return whole
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _texts_of(uids: npt.NDArray[np.uint64] | npt.NDArray[np.bytes_]) -> pa.Array:

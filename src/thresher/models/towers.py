@@ -260,8 +260,7 @@ def embed_texts(
 
 
 def _unit(features: torch.Tensor) -> npt.NDArray[np.float32]:
-    unit: npt.NDArray[np.float32] = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
-    return unit
+    return torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
 
 
 def resolve_device(name: str) -> str:

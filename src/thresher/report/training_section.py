@@ -103,8 +103,7 @@ def matrix_pixels(matrix_bb: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         shares[part] = values / max(float(np.quantile(np.abs(values), 0.98)) if values.size else 0.0, 1e-12)
     shares = np.clip(shares, -1, 1)[..., None]
     ends = np.where(shares < 0, np.array(LOW, float), np.array(HIGH, float))
-    pixels: npt.NDArray[np.uint8] = np.rint(MIDDLE + np.abs(shares) * (ends - MIDDLE)).astype(np.uint8)
-    return pixels
+    return np.rint(MIDDLE + np.abs(shares) * (ends - MIDDLE)).astype(np.uint8)
 
 
 def _chosen(

@@ -62,8 +62,7 @@ def stated_sizes(rows: Sequence[Row]) -> Numbers:
 
 def sizes(measured_BF: npt.NDArray[Any], stated_B2: Numbers) -> Numbers:
     """Width and height of each pair, float32 [B, 2]: as stated, else as measured."""
-    found: Numbers = np.where(stated_B2 > 0, stated_B2, measured_BF[:, :2]).astype(np.float32)
-    return found
+    return np.where(stated_B2 > 0, stated_B2, measured_BF[:, :2]).astype(np.float32)
 
 
 def _short(of: dict[str, Numbers]) -> Numbers:
@@ -71,8 +70,7 @@ def _short(of: dict[str, Numbers]) -> Numbers:
 
 
 def _aspect(of: dict[str, Numbers]) -> Numbers:
-    share: Numbers = np.divide(_short(of), np.maximum(of["width"], of["height"]), dtype=np.float32)
-    return share
+    return np.divide(_short(of), np.maximum(of["width"], of["height"]), dtype=np.float32)
 
 
 def _quality(of: dict[str, Numbers]) -> Numbers:

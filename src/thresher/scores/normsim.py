@@ -78,8 +78,7 @@ def _second_norms(
     for rows, tile in tiles(places):
         image_nD = embeddings.image(tile).astype(np.float64)
         squares_n[rows] = np.einsum("nd,nd->n", image_nD @ moments_DD, image_nD)
-    norms: npt.NDArray[np.float64] = np.sqrt(np.maximum(squares_n, 0))
-    return norms
+    return np.sqrt(np.maximum(squares_n, 0))
 
 
 def _norms(

@@ -120,8 +120,7 @@ def _normalised(
     dropped = others.dropped(words)
     of_texts = _log_sum(image_nD, others.text_BD, own_n, dropped, temperature)
     of_images = _log_sum(text_nD, others.image_BD, own_n, dropped, temperature)
-    found: npt.NDArray[np.float64] = own_n - 0.5 * temperature * (of_texts + of_images)
-    return found
+    return own_n - 0.5 * temperature * (of_texts + of_images)
 
 
 def _log_sum(

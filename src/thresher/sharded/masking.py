@@ -85,8 +85,7 @@ def _covered(boxes: list[Corners], size: tuple[int, int]) -> Mask:
 def _grown(box: Corners, by: float) -> Corners:
     """The box with every side moved outwards by so many pixels."""
     before, after = np.roll(box, 1, axis=0), np.roll(box, -1, axis=0)
-    larger: Corners = box + by * (_unit(box - before) + _unit(box - after))
-    return larger
+    return box + by * (_unit(box - before) + _unit(box - after))
 
 
 def _unit(vectors: Corners) -> Corners:

@@ -96,8 +96,7 @@ def find_text(image: Image.Image, finder: TextFinder) -> Corners:
     if reads:
         boxes = boxes[[len("".join(text.split())) >= FEWEST_CHARACTERS for text in found.txts]]
     scale = np.divide(image.size, size, dtype=np.float32)
-    scaled: Corners = boxes * scale
-    return scaled
+    return boxes * scale
 
 
 def _seen_size(size: tuple[int, int], most: int) -> tuple[int, int]:

@@ -47,5 +47,4 @@ def first_of_image(images: Images, rows: Rows) -> Rows:
     else:
         return rows
     _, first, inverse = np.unique(image_of, axis=0, return_index=True, return_inverse=True)
-    found: Rows = rows[first[inverse.reshape(-1)]]
-    return found
+    return rows[first[inverse.reshape(-1)]]

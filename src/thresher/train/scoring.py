@@ -90,5 +90,4 @@ def rows_of_all(batch: Batch, device: torch.device) -> npt.NDArray[np.int64]:
     rows_N1 = gather_rows(
         torch.from_numpy(batch.rows_B).to(device)[:, None], [len(batch.rows_B)] * group.world, group
     )
-    rows: npt.NDArray[np.int64] = rows_N1.flatten().cpu().numpy()
-    return rows
+    return rows_N1.flatten().cpu().numpy()

@@ -95,8 +95,7 @@ def score_matrix(chooser: Chooser, scored: Scored) -> npt.NDArray[np.float32]:
         logits = _logits_bb(model.embeddings, places)
         signed = torch.where(torch.eye(len(places), dtype=torch.bool, device=places.device), -logits, logits)
         total += model.weight * (softplus(signed) if scoring_loss(recipe) == "siglip" else signed)
-    matrix: npt.NDArray[np.float32] = total.cpu().numpy()
-    return matrix
+    return total.cpu().numpy()
 
 
 def write_matrix(folder: Path, matrix_mm: npt.NDArray[np.float32]) -> None:

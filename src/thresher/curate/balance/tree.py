@@ -188,8 +188,7 @@ def rank_in_run(sorted_labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]
     """
     starts = np.flatnonzero(np.diff(sorted_labels, prepend=sorted_labels[:1] - 1))
     lengths = np.diff(np.append(starts, len(sorted_labels)))
-    ranks: npt.NDArray[np.int64] = np.arange(len(sorted_labels)) - np.repeat(starts, lengths)
-    return ranks
+    return np.arange(len(sorted_labels)) - np.repeat(starts, lengths)
 
 
 def _numbered(count: int) -> npt.NDArray[np.bytes_]:

@@ -148,8 +148,7 @@ def cells_of(vectors_nD: Floats, centroids_KD: Floats, margin: float) -> Ints:
     score_nP, cell_nP = faiss.knn(vectors_nD, centroids_KD, probes, metric=faiss.METRIC_INNER_PRODUCT)
     cosine_KK = centroids_KD @ centroids_KD.T
     apart_nP = np.sqrt(np.maximum(2 - 2 * cosine_KK[cell_nP[:, :1], cell_nP], 1e-12))
-    cells: Ints = np.where((score_nP[:, :1] - score_nP) / apart_nP <= margin, cell_nP, NOWHERE)
-    return cells
+    return np.where((score_nP[:, :1] - score_nP) / apart_nP <= margin, cell_nP, NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ def keys_of(scores: npt.NDArray[np.float32]) -> Keys:
     [1090519039, 2147483648, 2147483648, 3204448256]
     """
     bits = (np.asarray(scores, dtype=np.float32) + np.float32(0)).view(np.uint32)
-    keys: Keys = np.where(bits >= _HALF, ~bits, bits | _HALF)
-    return keys
+    return np.where(bits >= _HALF, ~bits, bits | _HALF)
 
 
 def scores_of(keys: Keys) -> npt.NDArray[np.float32]:

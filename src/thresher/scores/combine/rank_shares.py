@@ -44,8 +44,7 @@ class Quantiles:
 
     def shares_of(self, values_n: npt.NDArray[np.floating]) -> Shares:
         """Share of the pairs below each, float64 [n]; beyond the ends that of the end."""
-        found: Shares = np.interp(values_n.astype(np.float64), self.values, self.shares)
-        return found
+        return np.interp(values_n.astype(np.float64), self.values, self.shares)
 
 
 def quantiles(values_n: npt.NDArray[np.float32], knots: int = KNOTS) -> Quantiles:
