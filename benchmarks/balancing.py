@@ -30,9 +30,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from thresher.curate.balance.balanced import draw_balanced, evenness
 from thresher.curate.balance.lloyd import kmeans, nearest
 from thresher.curate.balance.points import Points, points_in
-from thresher.curate.balance.sample import draw_balanced, evenness
 from thresher.curate.balance.tree import cluster_counts, grow_tree
 from thresher.data.uids import uid_bytes
 

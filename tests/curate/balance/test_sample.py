@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.curate.balance.planted import planted_points
+from thresher.curate.balance.balanced import draw_balanced, evenness, share_out
 from thresher.curate.balance.points import Points
-from thresher.curate.balance.sample import draw_balanced, evenness, share_out
 from thresher.curate.balance.tree import Tree, grow_tree
 from thresher.errors import InputError
 

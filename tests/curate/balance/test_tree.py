@@ -4,8 +4,8 @@ import pytest
 from tests.curate.balance.planted import LONG_TAIL, planted_points, planted_uids, planted_vectors
 from thresher.curate.balance import points as points_module
 from thresher.curate.balance import tree as tree_module
+from thresher.curate.balance.balanced import draw_balanced, evenness
 from thresher.curate.balance.points import Points, points_in
-from thresher.curate.balance.sample import draw_balanced, evenness
 from thresher.curate.balance.tree import Tree, cluster_counts, grow_tree
 from thresher.data.uids import uid_bytes
 from thresher.errors import InputError
