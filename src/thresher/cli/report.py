@@ -49,7 +49,7 @@ def report(
         raise InputError("--format is that of the picture files; name their folder with --pictures FOLDER")
     drawn: list[Path] = []
     if pictures is not None:
-        from thresher.report.pictures.figures import write_pictures
+        from thresher.report.pictures import write_pictures
 
         drawn = write_pictures(folder, pictures, format=format or "svg")
     page = write_report(

@@ -12,10 +12,10 @@ from PIL import Image
 from tests.report.fake_workdir import make_workdir
 from tests.report.planted import NAMES, planted_fit, planted_laws, planted_plan, planted_runs
 from thresher.errors import InputError, MissingExtra
-from thresher.report import pictures
+from thresher.report import canvas, pictures
+from thresher.report.canvas import MARKERS, colour, palette
 from thresher.report.chart import DASHES, SYMBOLS
 from thresher.report.page import write_report
-from thresher.report.pictures.canvas import MARKERS, colour, palette
 
 LAWS, PLAN = planted_laws(), planted_plan()
 MADE = {
@@ -91,7 +91,7 @@ def test_pools_have_the_colours_of_the_report() -> None:
 def test_every_symbol_and_dash_of_the_report_can_be_drawn() -> None:
     assert set(MARKERS) == set(SYMBOLS)
     assert len(set(MARKERS.values())) == len(SYMBOLS)
-    assert set(DASHES) <= set(pictures.canvas.DASHES)
+    assert set(DASHES) <= set(canvas.DASHES)
 
 
 def test_the_curves_in_the_picture_are_those_of_the_chart() -> None:

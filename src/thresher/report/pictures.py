@@ -1,4 +1,12 @@
-"""Pictures of laws, of a plan and of a workdir, each a chart drawn by matplotlib for a notebook or a file."""
+"""Pictures of laws, of a plan and of a workdir, each a chart drawn by matplotlib for a notebook or a file.
+
+    from thresher.report import pictures
+
+    pictures.error_picture(laws)                       # shows itself in a notebook
+    pictures.frontier_picture(plan).save("front.svg")
+
+They need matplotlib, which `pip install "thresher[pictures]"` brings.
+"""
 
 import dataclasses
 import io
@@ -11,10 +19,10 @@ from thresher.errors import InputError
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan
 from thresher.planning.runs.record import Run
+from thresher.report.canvas import draw, settings
 from thresher.report.chart import Chart, Marks, marks_for, ranks_of
 from thresher.report.figures import figures
 from thresher.report.law_charts import error_chart, residual_chart, utility_chart
-from thresher.report.pictures.canvas import draw, settings
 from thresher.report.plan_charts import crossover_chart, frontier_chart, plan_chart
 from thresher.report.pool_stats import tally
 from thresher.report.verdict import trained
