@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from thresher.curate.reshard.sources import Sources
 from thresher.curate.reshard.tarcopy import TarPlan, TarTask, num_bytes
 from thresher.data.files.atomic import write_json
-from thresher.data.files.location import content_mark, is_remote, join, names_in, read_small, size_of
+from thresher.data.files.location import content_mark, is_remote, join, names_in, read_small
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
 from thresher.executor.run import Apply, open_workers
@@ -50,11 +51,6 @@ def lay_out(rows: npt.NDArray[np.int64], repeats: npt.NDArray[np.int64], pairs_p
     position = (drawn / max(len(rows), 1) + copies / repeats[drawn]) % 1.0
     order = np.lexsort((copies, drawn, position))
     return Layout(rows[drawn[order]], copies[order], pairs_per_shard)
-
-
-def tar_name(number: int) -> str:
-    """File name of an output shard."""
-    return f"{number:08d}.tar"
 
 
 def stats_name(tar: str) -> str:
@@ -99,7 +95,7 @@ def write_shards(
         InputError: a source has changed since it was indexed, or a file in the folder is not as it was
         written.
     """
-    sizes = {tar_name(number): len(layout.shard(number)[0]) for number in range(layout.num_shards)}
+    sizes = {f"{number:08d}.tar": len(layout.shard(number)[0]) for number in range(layout.num_shards)}
     done = 0
 
     def finish(name: str) -> None:
@@ -133,8 +129,7 @@ def _is_written(folder: str, name: str, plan: TarPlan) -> bool:
     """Whether the tar is there: with the size that its plan gives, or remote with the mark of its upload."""
     path = join(folder, name)
     if not is_remote(folder):
-        size = size_of(path)
-        return size is not None and size == num_bytes(plan)
+        return Path(path).exists() and Path(path).stat().st_size == num_bytes(plan)
     mark = content_mark(path)
     return mark is not None and _read_json(join(folder, mark_name(name))) == {"mark": mark}
 

@@ -51,6 +51,29 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, cast(str, path)
 
 
+@contextlib.contextmanager
+def _store(url: str) -> Iterator[tuple[Any, str]]:
+    """As `filesystem`; errors of its client that are no OSError become one sentence with its remedy.
+
+    Raises:
+        InputError: there are no credentials, or the store cannot be reached.
+    """
+    fs, inner = filesystem(url)
+    try:
+        yield fs, inner
+    except _store_errors() as error:
+        remedy = "check the address and the credentials"
+        if "Credentials" in type(error).__name__:
+            remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in AWS_PROFILE"
+        raise InputError(f"{url} cannot be reached ({error}); {remedy}") from error
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What the client of S3 raises beside OSError, where it is loaded."""
+    loaded = sys.modules.get("botocore.exceptions")
+    return (loaded.BotoCoreError,) if loaded is not None else ()
+
+
 @functools.cache
 def _checked_ranges() -> dict[str, Any]:
     """Arguments of an HTTP client that raises OSError where a server answers a range with other bytes."""
@@ -93,8 +116,7 @@ def names_in(folder: str) -> list[str]:
     """The names of the files and folders in a folder, sorted; none where there is no such folder."""
     if not is_remote(folder):
         return sorted(path.name for path in Path(folder).iterdir()) if Path(folder).exists() else []
-    fs, inner = filesystem(folder)
-    with reached(folder):
+    with _store(folder) as (fs, inner):
         try:
             fs.invalidate_cache(inner)
             below = fs.ls(inner, detail=False)
@@ -103,24 +125,10 @@ def names_in(folder: str) -> list[str]:
     return sorted({str(path).rstrip("/").rpartition("/")[2] for path in below})
 
 
-def size_of(path: str) -> int | None:
-    """The size of a file in bytes; None where there is none."""
-    if is_remote(path):
-        fs, inner = filesystem(path)
-        with reached(path):
-            try:
-                fs.invalidate_cache(inner)
-                return int(fs.size(inner) or 0)
-            except FileNotFoundError:
-                return None
-    return Path(path).stat().st_size if Path(path).exists() else None
-
-
 def read_small(path: str) -> bytes | None:
     """The whole content of a file; None where there is none."""
     try:
-        with reached(path):
-            return read_bytes(path)
+        return read_bytes(path)
     except FileNotFoundError:
         return None
 
@@ -133,8 +141,7 @@ def upload(source: Path, url: str) -> None:
     Raises:
         InputError: the bucket does not exist, or we may not write there (the text says so).
     """
-    fs, inner = filesystem(url)
-    with reached(url):
+    with _store(url) as (fs, inner):
         try:
             if url.partition("://")[0] in OBJECT_STORES:
                 fs.put_file(str(source), inner)
@@ -154,33 +161,10 @@ def upload(source: Path, url: str) -> None:
             ) from error
 
 
-@contextlib.contextmanager
-def reached(url: str) -> Iterator[None]:
-    """Errors of a remote store's client that are no OSError, as one sentence with its remedy.
-
-    Raises:
-        InputError: there are no credentials, or the store cannot be reached.
-    """
-    try:
-        yield
-    except _store_errors() as error:
-        remedy = "check the address and the credentials"
-        if "Credentials" in type(error).__name__:
-            remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in AWS_PROFILE"
-        raise InputError(f"{url} cannot be reached ({error}); {remedy}") from error
-
-
-def _store_errors() -> tuple[type[Exception], ...]:
-    """What the client of S3 raises beside OSError, where it is loaded."""
-    loaded = sys.modules.get("botocore.exceptions")
-    return (loaded.BotoCoreError,) if loaded is not None else ()
-
-
 def open_binary(path: str) -> IO[bytes]:
     """An open binary file; remote files are read block by block as they are asked for."""
     if is_remote(path):
-        fs, inner = filesystem(path)
-        with reached(path):
+        with _store(path) as (fs, inner):
             return cast(IO[bytes], fs.open(inner, "rb"))
     check_regular(path)
     return Path(path).open("rb")
@@ -202,8 +186,7 @@ def read_bytes(path: str, offset: int = 0, length: int | None = None) -> bytes:
         OSError: the file cannot be read, or its server sends other bytes.
     """
     if is_remote(path):
-        fs, inner = filesystem(path)
-        with reached(path):
+        with _store(path) as (fs, inner):
             data = cast(
                 bytes, fs.cat_file(inner, start=offset, end=None if length is None else offset + length)
             )
@@ -221,20 +204,18 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     Raises:
         OSError: the file cannot be read, or its server sends other bytes.
     """
-    fs, inner = filesystem(url)
     order = sorted(range(len(ranges)), key=ranges.__getitem__)
     requests: list[list[int]] = []  # start, end
     request_of = {}
     for place in order:
         start, end = ranges[place][0], sum(ranges[place])
-        near = requests and start - requests[-1][1] <= NEAR and end - requests[-1][0] <= LARGEST_REQUEST
-        if near:
+        if requests and start - requests[-1][1] <= NEAR and end - requests[-1][0] <= LARGEST_REQUEST:
             requests[-1][1] = max(requests[-1][1], end)
         else:
             requests.append([start, end])
         request_of[place] = len(requests) - 1
     starts, ends = ([request[side] for request in requests] for side in (0, 1))
-    with reached(url):
+    with _store(url) as (fs, inner):
         found = fs.cat_ranges([inner] * len(requests), starts, ends, on_error="raise")
     if any(len(data) > end - start for data, (start, end) in zip(found, requests, strict=True)):
         raise no_ranges(url)
@@ -251,8 +232,7 @@ def file_size(path: str) -> int:
         OSError: the file is absent.
     """
     if is_remote(path):
-        fs, inner = filesystem(path)
-        with reached(path):
+        with _store(path) as (fs, inner):
             return int(fs.size(inner) or 0)
     check_regular(path)
     return Path(path).stat().st_size
@@ -267,8 +247,7 @@ def fingerprint(path: str) -> str:
     if not is_remote(path):
         status = Path(path).stat()
         return f"{status.st_size}-{status.st_mtime_ns}"
-    fs, inner = filesystem(path)
-    with reached(path):
+    with _store(path) as (fs, inner):
         info = fs.info(inner)
     marks = [
         info.get(name) for name in ("size", "ETag", "etag", "LastModified", "mtime", "created", "generation")
@@ -281,8 +260,7 @@ def content_mark(url: str) -> str | None:
 
     None where there is no such file.
     """
-    fs, inner = filesystem(url)
-    with reached(url):
+    with _store(url) as (fs, inner):
         try:
             fs.invalidate_cache(inner)
             info = fs.info(inner)
@@ -325,10 +303,6 @@ class Handles:
             done += count
         return done
 
-    def close(self) -> None:
-        """Close every descriptor; reading opens them again."""
+    def __del__(self) -> None:
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
-
-    def __del__(self) -> None:
-        self.close()
