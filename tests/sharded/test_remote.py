@@ -15,7 +15,6 @@ from thresher.executor.local import TaskFailed
 from thresher.executor.worker import prepare
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
-from thresher.sharded import remote as afar
 
 SPECS = [parse_scorer("caption"), parse_scorer("image:feature=entropy")]
 Change = Callable[[Any, Any], Any]
@@ -51,7 +50,7 @@ class PoolHere:
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
     """Puts workers of this process in the place of Ray's; given a function, they send what it returns."""
-    monkeypatch.setattr(afar, "RayPool", PoolHere)
+    monkeypatch.setattr("thresher.sharded.stage.RayPool", PoolHere)
     monkeypatch.setattr("thresher.executor.cluster.load_ray", lambda: None)
     return lambda change: monkeypatch.setattr(PoolHere, "change", staticmethod(change))
 

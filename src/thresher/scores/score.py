@@ -17,7 +17,7 @@ from thresher.sharded.job import Part
 from thresher.sharded.parts import ROW_COLUMNS
 from thresher.sharded.scorer import Row
 from thresher.sharded.shard import OpenScorers, ShardWork
-from thresher.sharded.stage import Progress, StageJob, run_stage
+from thresher.sharded.stage import Progress, run_stage
 from thresher.sharded.summary import FolderSummary
 
 __all__ = ["Progress", "score_shards"]
@@ -72,15 +72,14 @@ def score_shards(
         workers=workers,
         gpu=any(wants_gpu(spec) for spec in specs),
     )
-    job = StageJob(
-        work=work,
-        describe=lambda summary, _, fingerprints: scores_json(summary, entries(specs, fingerprints)),
-        executor=executor,
-        ray_address=ray_address,
-        progress=progress,
-    )
     with folder_lock(folder):
-        return run_stage(folder, shards, job)
+        return run_stage(
+            *(folder, shards, work),
+            lambda summary, _, fingerprints: scores_json(summary, entries(specs, fingerprints)),
+            executor=executor,
+            ray_address=ray_address,
+            progress=progress,
+        )
 
 
 def open_scoring(specs: Sequence[ScorerSpec]) -> OpenScorers:

@@ -121,7 +121,7 @@ class FolderRun:
 
     def log(self, event: str, **fields: object) -> None:
         """Write a line to the log of the stage."""
-        append_jsonl(self.plan.folder / self.plan.stage.log_file, {"event": event, **fields})
+        append_jsonl(self.plan.folder / f"{self.plan.stage.noun}.log.jsonl", {"event": event, **fields})
 
     def times(self) -> dict[str, object]:
         """When it is, how long the work takes so far, and how many pairs are done."""

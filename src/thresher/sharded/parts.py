@@ -84,11 +84,6 @@ class Stage:
         return f"{self.noun}.json"
 
     @property
-    def log_file(self) -> str:
-        """Name of the file of times and rates."""
-        return f"{self.noun}.log.jsonl"
-
-    @property
     def stamp(self) -> bytes:
         """Key of the stamp in the metadata of a part."""
         return f"thresher.{self.noun}.part".encode()

@@ -78,11 +78,6 @@ def part_maker(work: ShardWork) -> Callable[[Part | None], Opened | RemotePart]:
     return fill
 
 
-def open_pool(work: ShardWork, address: str | None) -> RayPool:
-    """Workers on a Ray cluster that fill a folder of this machine, once the pool is entered."""
-    return RayPool(MAKER, settings=work, address=address, cpus=max(work.workers, 1), gpu=work.gpu)
-
-
 def opened_on(pool: RayPool) -> tuple[Mapping[str, str], Mapping[str, Any]]:
     """What the parts will be made by, and what else there is to say of the scorers; asks one worker.
 

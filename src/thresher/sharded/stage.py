@@ -10,7 +10,7 @@ from thresher.executor.local import WorkerPool
 from thresher.executor.ray import RayPool
 from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_shards, sum_up
 from thresher.sharded.parts import digest_of
-from thresher.sharded.remote import made_on, open_pool, opened_on
+from thresher.sharded.remote import MAKER, made_on, opened_on
 from thresher.sharded.shard import OpenScorers, ShardWork, keep, shards_through
 from thresher.sharded.summary import FolderSummary
 
@@ -25,41 +25,45 @@ class Progress:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageJob:
-    """What is to be made of shards, and where.
-
-    Attributes:
-        work: What is done to each of them.
-        describe: (counts, `about` of what was opened, what made the parts) -> content of the summary file.
-        executor: `local` or `ray`.
-        ray_address: Of the cluster; None as in `thresher.executor.cluster.connect`.
-        progress: Called after every batch, on Ray after every shard.
-    """
-
-    work: ShardWork
-    describe: Callable[[FolderSummary, Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
-    executor: str
-    ray_address: str | None
-    progress: Callable[[Progress], None] | None
+Describe = Callable[[FolderSummary, Mapping[str, Any], Mapping[str, str]], dict[str, Any]]
+"""(counts, `about` of what was opened, what made the parts) -> content of the summary file."""
 
 
-def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSummary:
+def run_stage(
+    folder: Path,
+    shards: Sequence[str],
+    work: ShardWork,
+    describe: Describe,
+    *,
+    executor: str,
+    ray_address: str | None,
+    progress: Callable[[Progress], None] | None,
+) -> FolderSummary:
     """Make the parts of all shards that have none yet; the caller holds the lock of the folder.
 
     A shard that cannot be read does not stop the others: it is named in `unreadable`, has no part, and is
     tried again by the next run. So is a shard that changes while it is read, and one on which worker after
     worker of a cluster dies.
 
+    Args:
+        folder: Of the parts.
+        shards: Tars, folders or tables of pairs.
+        work: What is done to each of them.
+        describe: What the summary file says.
+        executor: `local` or `ray`.
+        ray_address: Of the cluster; None as in `thresher.executor.cluster.connect`.
+        progress: Called after every batch, on Ray after every shard.
+
     Raises:
         InputError: the scorers cannot be opened, or the folder holds parts of other shards, of a shard that
             has changed, or made by another scorer.
     """
-    work = job.work
     with ExitStack() as stack:
         afar: RayPool | None = None
-        if job.executor == "ray":
-            afar = stack.enter_context(open_pool(work, job.ray_address))
+        if executor == "ray":
+            afar = stack.enter_context(
+                RayPool(MAKER, settings=work, address=ray_address, cpus=max(work.workers, 1), gpu=work.gpu)
+            )
             made_by, about = opened_on(afar)
         else:
             making = work.open(work.options)
@@ -67,9 +71,9 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
         plan = plan_shards(folder, shards, made_by, digest_of(work.exclude), work.stage)
 
         def look(run: FolderRun, open_pairs: int = 0) -> None:
-            if job.progress is not None:
+            if progress is not None:
                 pairs = run.pairs + open_pairs
-                job.progress(Progress(run.done, len(plan.parts), pairs, run.seconds))
+                progress(Progress(run.done, len(plan.parts), pairs, run.seconds))
 
         def make(parts: Sequence[Part], run: FolderRun) -> Generator[Made]:
             if not run.done:
@@ -87,7 +91,7 @@ def run_stage(folder: Path, shards: Sequence[str], job: StageJob) -> FolderSumma
         run = make_parts(plan, make, after)
     if plan.parts:
         run.log("run", waited_seconds=round(run.waited_seconds, 3), deaths=run.deaths, **_times(run))
-    return sum_up(run, lambda summary: job.describe(summary, about, made_by))
+    return sum_up(run, lambda summary: describe(summary, about, made_by))
 
 
 def _times(run: FolderRun) -> dict[str, object]:

@@ -18,7 +18,7 @@ from thresher.sharded.scorer import Images as Inputs
 from thresher.sharded.scorer import Pending, Row, Scorer
 from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress as StageProgress
-from thresher.sharded.stage import StageJob, run_stage
+from thresher.sharded.stage import run_stage
 
 BATCH_SIZE = 64
 
@@ -98,14 +98,13 @@ def hash_folder(
         gpu=False,
         need_caption=need_caption,
     )
-    job = StageJob(
-        work=work,
-        describe=lambda summary, _, __: summary.content(),
+    summary = run_stage(
+        *(folder, shards, work, lambda summary, _, __: summary.content()),
         executor=executor,
         ray_address=ray_address,
         progress=tell,
     )
-    return dict(run_stage(folder, shards, job).unreadable)
+    return dict(summary.unreadable)
 
 
 def open_hashing(_: None) -> OpenScorers:

@@ -19,7 +19,7 @@ from thresher.scores.embeddings.stored import DTYPES, EMBED, check_dtype, embedd
 from thresher.sharded.job import Part
 from thresher.sharded.scorer import Images, Pending, Row, Scorer
 from thresher.sharded.shard import OpenScorers, ShardWork
-from thresher.sharded.stage import Progress, StageJob, run_stage
+from thresher.sharded.stage import Progress, run_stage
 from thresher.sharded.summary import FolderSummary
 
 if TYPE_CHECKING:
@@ -102,11 +102,13 @@ def embed_shards(
         workers=workers,
         gpu=device != "cpu",
     )
-    job = StageJob(
-        work=work, describe=describe, executor=executor, ray_address=ray_address, progress=progress
-    )
     with folder_lock(folder):
-        return run_stage(folder, shards, job)
+        return run_stage(
+            *(folder, shards, work, describe),
+            executor=executor,
+            ray_address=ray_address,
+            progress=progress,
+        )
 
 
 def open_embedding(options: Mapping[str, Any]) -> OpenScorers:
