@@ -48,9 +48,17 @@ def tile_workers(device: torch.device) -> Iterator[Workers]:
             yield Workers()
             return
         num_threads = min(available, MAX_THREADS)
-        torch.set_num_threads(1)  # of this thread, and the default of threads to come
-        try:
-            with ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield Workers(num_threads, pool)
-        finally:
-            torch.set_num_threads(available)
+        threads = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
+        with torch_threads(1), threads as pool:
+            yield Workers(num_threads, pool)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Within it torch uses so many threads on the CPU in this thread, and by default in threads to come."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

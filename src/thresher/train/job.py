@@ -1,7 +1,6 @@
 """One training run from shards to a checkpoint folder."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from thresher.models.flops import training_flops
 from thresher.models.saved import save_model
 from thresher.models.towers import Towers, load_towers
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
+from thresher.selection.threads import torch_threads
 from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
 from thresher.train.distributed import barrier, device_of, is_first_rank, main_first, ranks_from_environment
 from thresher.train.loggers import open_loggers
@@ -102,7 +102,7 @@ def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
                 limit_bytes=job.cache_limit,
                 workers=job.workers,
             )
-        with open_dataset(dataset) as opened, _threads(towers, job.recipe, opened.tokens_nT.shape[1]):
+        with open_dataset(dataset) as opened, torch_threads(_num_threads(towers, job.recipe, opened)):
             if ranks.is_main:
                 write_quarantine(folder / "quarantine.parquet", opened.quarantine)
             reference, paid = _open_reference(job, opened)
@@ -153,16 +153,10 @@ def _open_reference(job: Job, opened: OpenDataset) -> tuple[StoredEmbeddings | N
     return stored, stored.flops_per_pair * len(opened.uids)
 
 
-@contextmanager
-def _threads(towers: Towers, recipe: Recipe, num_tokens: int) -> Iterator[None]:
-    """One thread for a model so small that threads wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    if training_flops(towers, num_tokens) * recipe.batch_size < SMALL_STEP_FLOPS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _num_threads(towers: Towers, recipe: Recipe, opened: OpenDataset) -> int:
+    """One for a model so small that threads wait for each other longer than they work."""
+    step_flops = training_flops(towers, opened.tokens_nT.shape[1]) * recipe.batch_size
+    return 1 if step_flops < SMALL_STEP_FLOPS else torch.get_num_threads()
 
 
 def _measure_again(job: Job, folder: Path, content: dict[str, Any]) -> None:

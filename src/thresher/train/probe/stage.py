@@ -18,7 +18,7 @@ from thresher.planning.plans.result import winner
 from thresher.planning.runs.record import Run
 from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.distributed import is_first_rank
-from thresher.train.probe.trials import Members, Trial, TrialContext, default_jobs, pool_members, run_trials
+from thresher.train.probe.trials import Members, Trial, TrialContext, default_jobs, run_trials
 from thresher.train.recipe import Recipe
 from thresher.train.settings import Probe, make_recipe
 
@@ -159,7 +159,7 @@ def open_bench(
     is listed in `trials/quarantine.parquet`. Trials lie in a
     folder of their own for every recipe, evaluation and set of pools, so that none is taken for another.
     """
-    members = _without(pool_members(pools), exclude)
+    members = _without({name: tuple(pools.uids(name).to_pylist()) for name in pools.names}, exclude)
     where = resolve_device(device)
     towers = load_towers(probe.model, sigmoid=probe.loss == "siglip")
     tasks = prepare_tasks(evaluate, towers, work / "cache")

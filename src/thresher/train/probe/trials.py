@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from thresher.curate.pools.record import Pools
 from thresher.curate.subset.manifest import repeat_rates, whole_repeats
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
@@ -32,6 +31,7 @@ from thresher.models.evaluation.settings import error_of
 from thresher.models.towers import Towers
 from thresher.planning.runs.ledger import append_runs
 from thresher.planning.runs.record import Run, is_loss
+from thresher.selection.threads import torch_threads
 from thresher.tables import error_text
 from thresher.train.dataset import Dataset, OpenDataset, open_dataset
 from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
@@ -183,22 +183,13 @@ def trial_worker(bench: TrialContext) -> Callable[[Trial], list[dict[str, Any]]]
 
 def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
     """Train one trial and leave `result.json` in its folder."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(bench.threads)
-    try:
-        return _run_trial(bench, trial, ranks)
-    finally:
-        torch.set_num_threads(threads)  # so that what follows in this process counts with its own
-
-
-def _run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
     folder = bench.folder / trial.name
     tasks = load_tasks(bench.tasks)
 
     def measure(towers: Towers) -> dict[str, float]:
         return evaluate(towers, tasks, precision=bench.recipe.precision)
 
-    with open_dataset(bench.dataset) as opened:
+    with open_dataset(bench.dataset) as opened, torch_threads(bench.threads):
         pairs = draw_pairs(bench.members, trial.weights, trial.fraction, trial.points[-1], opened)
         _, measured = train(
             bench.recipe,
@@ -265,11 +256,6 @@ def default_jobs(device: str) -> int:
     if device.startswith("cuda"):
         return torch.cuda.device_count() if device == "cuda" else 1
     return len(os.sched_getaffinity(0))
-
-
-def pool_members(pools: Pools) -> dict[str, tuple[str, ...]]:
-    """The uids of every pool."""
-    return {name: tuple(pools.uids(name).to_pylist()) for name in pools.names}
 
 
 def subsample(uids: Sequence[str], fraction: float) -> list[str]:
