@@ -13,7 +13,7 @@ from thresher.executor.local import WorkerPool
 from thresher.selection.keys import uid_keys
 from thresher.train import picks
 from thresher.train.images import WORKER, DecodedImages, MappedImages
-from thresher.train.same_image import first_of_image, selection_keys
+from thresher.train.pairs import first_of_image, selection_keys
 
 IMAGE_OF = np.arange(96) % 24
 

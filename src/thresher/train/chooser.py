@@ -126,7 +126,8 @@ class Chooser:
             own, rows_b = batch.take(np.sort(places)), batch.rows_B[places]
             if recipe.reuse_scoring and learner is not None:
                 output = self._output(learner, torch.sort(places_b).values)
-                learner = _detached(learner)
+                images, texts = learner.image_BD.detach(), learner.text_BD.detach()
+                learner = replace(learner, image_BD=images, text_BD=texts)
         else:
             own = moved(batch, found, [self.seed, step], device)
             rows_b = chosen_rows(batch, found, device)
@@ -227,7 +228,3 @@ def _as(embeddings: Embeddings | None, dtype: torch.dtype) -> Embeddings | None:
     if embeddings is None:
         return None
     return replace(embeddings, image_BD=embeddings.image_BD.to(dtype), text_BD=embeddings.text_BD.to(dtype))
-
-
-def _detached(embeddings: Embeddings) -> Embeddings:
-    return replace(embeddings, image_BD=embeddings.image_BD.detach(), text_BD=embeddings.text_BD.detach())

@@ -24,9 +24,8 @@ from thresher.train.journal import Journal
 from thresher.train.ledger import measure_costs, num_low, peak_of
 from thresher.train.loggers import Outlet
 from thresher.train.losses import clamp_scale, forward, loss_of, start_bias
-from thresher.train.pairs import Batch, Pairs, augment
+from thresher.train.pairs import Pairs, augment, uids_of
 from thresher.train.recipe import Recipe
-from thresher.train.reference import uids_of
 from thresher.train.schedule import Branch, branches, learning_rate, num_candidates
 from thresher.train.start import check_low, check_recipe, check_reuse, make_chooser, start_state
 from thresher.train.state import State
@@ -192,7 +191,9 @@ class TrainingRun:
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
             choice = self.chooser.choose(candidates, state.step)
-            images = augment(towers, choice.batch.images_BHWC, recipe, self._random(choice.batch))
+            # for augmentation; each step and rank has its own
+            random = np.random.default_rng([self.chooser.seed, state.step, choice.batch.rows_B[0]])
+            images = augment(towers, choice.batch.images_BHWC, recipe, random)
             tokens = choice.batch.tokens_BT.to(towers.device)
             with autocast(towers.device, recipe.precision):
                 output = choice.output or forward(model, images, tokens, low)
@@ -220,10 +221,6 @@ class TrainingRun:
     def num_candidates(self, step: int) -> int:
         """Pairs that step number `step` draws, over all ranks."""
         return num_candidates(self.recipe, step, self.samples_end, self.ranks.world)
-
-    def _random(self, batch: Batch) -> np.random.Generator:
-        """For augmentation; each step and rank has its own."""
-        return np.random.default_rng([self.chooser.seed, self.state.step, batch.rows_B[0]])
 
     def save(self, *, after_seconds: float) -> None:
         """Write a checkpoint, unless the last is younger; clocks differ, so no rank waits for another."""

@@ -2,7 +2,8 @@
 
 Shapes: n unique pairs, B pairs a batch, H x W pixels, T tokens.
 
-Images may be mirrored and shifted on their way from pixels to model input.
+Images may be mirrored and shifted on their way from pixels to model input. Which pairs share an image is
+known: two captions of one image in a batch would be each other's false negatives.
 """
 
 from collections import deque
@@ -15,8 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from thresher.data.digests import number_of
+from thresher.errors import InputError
 from thresher.models.towers import Towers, to_input
-from thresher.train.images import Images
+from thresher.selection.keys import uid_keys
+from thresher.train.images import DecodedImages, Images, MappedImages
 from thresher.train.recipe import Recipe
 from thresher.train.stream import Stream
 
@@ -116,3 +120,50 @@ def _shift(
         np.arange(len(images_BHWC))[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
     return shifted
+
+
+def uids_of(pairs: Pairs) -> Sequence[str] | pa.ChunkedArray:
+    """The uids of all pairs.
+
+    Raises:
+        InputError: there are none.
+    """
+    uids: Sequence[str] | pa.ChunkedArray = pairs.uids if pairs.uids is not None else ()
+    if not len(uids):
+        raise InputError("selection and a reference find pairs by their uid; give Pairs their `uids`")
+    return uids
+
+
+def selection_keys(pairs: Pairs) -> torch.Tensor:
+    """A key for every pair, int64 [n], of its uid; pairs of one image share that of the first.
+
+    Of candidates with one key the selection takes one at most.
+
+    Raises:
+        InputError: the pairs have no uids.
+    """
+    uids = uids_of(pairs)
+    keys_n = uid_keys(uids if isinstance(uids, Sequence) else uids.to_pylist())
+    rows = np.unique(pairs.rows)
+    first = first_of_image(pairs.images, rows)
+    keys_n[torch.from_numpy(rows)] = keys_n[torch.from_numpy(first)]
+    return keys_n
+
+
+def first_of_image(images: Images, rows: Rows) -> Rows:
+    """For each of `rows` the first of them that has its image.
+
+    Images are the same where their pixels are, if these are in memory or mapped; where they are decoded on
+    the way, where they are the same bytes of the same file. Near-duplicates are not found.
+    """
+    if isinstance(images, MappedImages):
+        image_of = np.array([number_of(images.pixels[row].tobytes()) for row in rows], dtype=np.uint64)
+    elif isinstance(images, DecodedImages):
+        table = images.index.table.select(["image_path", "image_offset"])
+        where = table.take(images.rows[rows])
+        path = where.column("image_path").combine_chunks().dictionary_encode().indices.to_numpy()
+        image_of = np.stack([path, where.column("image_offset").to_numpy()], axis=1)
+    else:
+        return rows
+    _, first, inverse = np.unique(image_of, axis=0, return_index=True, return_inverse=True)
+    return rows[first[inverse.reshape(-1)]]

@@ -46,11 +46,8 @@ def append(folder: Path, picks: Sequence[Pick]) -> None:
 
 def write_uids(folder: Path, uids: Sequence[str] | pa.ChunkedArray) -> None:
     """Write the uid of every row."""
-    write_table(folder / UIDS_FILE, pa.table({"uid": uids if _chunked(uids) else list(uids)}))
-
-
-def _chunked(uids: Sequence[str] | pa.ChunkedArray) -> bool:
-    return isinstance(uids, pa.ChunkedArray)
+    column = uids if isinstance(uids, pa.ChunkedArray) else list(uids)
+    write_table(folder / UIDS_FILE, pa.table({"uid": column}))
 
 
 def read_uids(folder: Path) -> pa.ChunkedArray:

@@ -20,7 +20,7 @@ from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.embeddings.stored import EMBED, StoredEmbeddings, read_summary
 from thresher.selection.embeddings import Embeddings
 from thresher.train.distributed import is_first_rank
-from thresher.train.pairs import Pairs
+from thresher.train.pairs import Pairs, uids_of
 
 Rows = npt.NDArray[np.int64]
 
@@ -57,18 +57,6 @@ def join(source: StoredEmbeddings, pairs: Pairs) -> Reference:
     places = np.full(len(uids), -1, dtype=np.int64)
     places[drawn] = source.find(wanted)
     return Reference(source, places)
-
-
-def uids_of(pairs: Pairs) -> Sequence[str] | pa.ChunkedArray:
-    """The uids of all pairs.
-
-    Raises:
-        InputError: there are none.
-    """
-    uids: Sequence[str] | pa.ChunkedArray = pairs.uids if pairs.uids is not None else ()
-    if not len(uids):
-        raise InputError("selection and a reference find pairs by their uid; give Pairs their `uids`")
-    return uids
 
 
 def prepare_reference(

@@ -12,11 +12,10 @@ from thresher.scores.embeddings.stored import StoredEmbeddings
 from thresher.train.chooser import Chooser, check_choice
 from thresher.train.distributed import Ranks
 from thresher.train.losses import make_loss
-from thresher.train.pairs import Pairs
+from thresher.train.pairs import Pairs, selection_keys, uids_of
 from thresher.train.recipe import Recipe
-from thresher.train.reference import join, uids_of
+from thresher.train.reference import join
 from thresher.train.reference_loss import ReferenceLoss, gamma_for
-from thresher.train.same_image import selection_keys
 from thresher.train.schedule import most_candidates
 from thresher.train.scoring import scoring_loss
 from thresher.train.state import State

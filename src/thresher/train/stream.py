@@ -73,7 +73,8 @@ class Stream:
 
     def _read(self, count: int) -> Rows:
         if self._order is None:
-            self._order = _permutation(self.repeats, self.seed, self.epoch)
+            places = np.repeat(np.arange(len(self.repeats)), self.repeats)
+            self._order = np.random.default_rng([self.seed, self.epoch]).permutation(places)
         part = self._order[self.position : self.position + count]
         self.position += len(part)
         if self.position == len(self._order):
@@ -89,8 +90,3 @@ class Stream:
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
         self.held = np.asarray(state["held"], dtype=np.int64)
         self._order = None
-
-
-def _permutation(repeats: Rows, seed: int, epoch: int) -> Rows:
-    places = np.repeat(np.arange(len(repeats)), repeats)
-    return np.random.default_rng([seed, epoch]).permutation(places)
