@@ -138,7 +138,7 @@ def _csv_rows(path: Path, error_column: str) -> Iterator[Row]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
-    for row, record in read_jsonl(path, complete=True):
+    for row, record in read_jsonl(path):
         if record.get("version", VERSION) != VERSION or record.get("schema", SCHEMA) != SCHEMA:
             raise InputError(
                 f"{path.name}, row {row}: schema {record.get('schema')!r} version {record.get('version')!r} "

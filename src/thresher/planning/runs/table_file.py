@@ -43,18 +43,15 @@ def read_csv(path: Path) -> tuple[list[str], Iterator[Row]]:
     return header, _csv_rows(path, rows, header)
 
 
-def read_jsonl(path: Path, *, complete: bool = False) -> Iterator[Row]:
+def read_jsonl(path: Path) -> Iterator[Row]:
     """Each line that is not blank as a number (from 1) and its JSON object.
 
-    Args:
-        path: The file.
-        complete: Leave out a last line that a killed writer left unfinished.
+    A last line that a killed writer left unfinished is left out.
 
     Raises:
         InputError: the file is too long or not UTF-8; for a line that is no JSON object when it is reached.
     """
-    data = _read(path)
-    text = _decode(complete_lines(data) if complete else data, path)
+    text = _decode(complete_lines(_read(path)), path)
     for row, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue

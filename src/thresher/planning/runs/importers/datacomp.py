@@ -147,7 +147,7 @@ def _seen_reason(settings: Mapping[str, str], step: int) -> str:
 def _scores(path: Path, place: str) -> dict[str, float]:
     """Main metric of each task by its name, or by its key where the task is not one of the 38."""
     scores: dict[str, float] = {}
-    for row, line in read_jsonl(path, complete=True):
+    for row, line in read_jsonl(path):
         key, metrics = line.get("key"), line.get("metrics")
         if not isinstance(key, str) or not isinstance(metrics, dict):
             raise InputError(

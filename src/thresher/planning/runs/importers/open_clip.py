@@ -55,7 +55,7 @@ def _read_run(path: Path, place: str, wanted: Wanted) -> Iterator[Found]:
     folder = path.resolve().parent
     folder = folder.parent if folder.name == "checkpoints" else folder
     settings = read_params(folder)
-    lines = list(read_jsonl(path, complete=True))
+    lines = list(read_jsonl(path))
     if not lines:
         raise InputError(f"{place} holds no measurements; leave this run out")
     epochs, reason = _epochs(lines, settings)

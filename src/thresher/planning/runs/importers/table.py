@@ -29,7 +29,7 @@ def read(source: Path, wanted: Wanted) -> Iterator[Found]:
     if source.suffix.lower() == ".csv":
         header, rows = read_csv(source)
     else:
-        rows = ((row, _flat(record)) for row, record in read_jsonl(source, complete=True))
+        rows = ((row, _flat(record)) for row, record in read_jsonl(source))
         table = list(rows)
         header, rows = list(dict.fromkeys(name for _, record in table for name in record)), iter(table)
     yield from read_rows(source.name, header, rows, wanted)
