@@ -158,11 +158,6 @@ def mix_mark(place: int) -> Mark:
     )
 
 
-def label_mark(place: int) -> Mark:
-    """The mark of a planted label; the label that stands for good pairs comes first."""
-    return Mark(colour=f"@l{place % NUM_COLOURS}")
-
-
 def count_axis(title: str, low: float, high: float) -> Axis:
     """A log axis of sample counts from `low` to `high`, ticks written as counts."""
     steps = (1, 2, 5) if high / low < 60 else (1, 3) if high / low < 2_000 else (1,)

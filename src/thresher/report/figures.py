@@ -8,13 +8,13 @@ from thresher.budget import format_count
 from thresher.curate.pools.record import Pool
 from thresher.planning.runs.record import Run
 from thresher.report.chart import (
+    NUM_COLOURS,
     Axis,
     Bars,
     Chart,
     Label,
     Mark,
     Marks,
-    label_mark,
     marks_for,
     pool_mark,
     ranks_of,
@@ -87,7 +87,10 @@ def score_chart(tally: Tally, labels: Sequence[str]) -> Chart:
     Upright lines are the cuts; where the colours stand for labels, each pool's name stands above it.
     """
     if labels:
-        stacks = [(x or "no label", label_mark(i), _sum(tally, label=x)) for i, x in enumerate(labels)]
+        stacks = [
+            (x or "no label", Mark(colour=f"@l{i % NUM_COLOURS}"), _sum(tally, label=x))
+            for i, x in enumerate(labels)
+        ]
     else:
         marks = [(pool.name, Mark(colour=pool_mark(pool.rank).colour)) for pool in tally.pools.pools]
         marks.append((LEFT_OUT, LEFT_OUT_MARK))

@@ -267,7 +267,11 @@ def _fit_table(fit: Fit, weight: float) -> dict[str, Any]:
         "pools": [_pool_row(pool) for pool in fit.pools],
         "status": [
             *fit.status,
-            *(_about(pool.name, sentence) for pool in fit.pools for sentence in pool.status),
+            *(
+                sentence if pool.name in sentence else f"{pool.name}: {sentence}"
+                for pool in fit.pools
+                for sentence in pool.status
+            ),
         ],
     }
 
@@ -280,7 +284,3 @@ def _pool_row(pool: PoolLaw) -> tuple[str, ...]:
 def _with_interval(pool: PoolLaw, name: str, value: float) -> str:
     ends = interval_text(pool.intervals.get(name))
     return f"{number_text(value)} ({ends})" if ends else number_text(value)
-
-
-def _about(name: str, sentence: str) -> str:
-    return sentence if name in sentence else f"{name}: {sentence}"

@@ -128,7 +128,7 @@ def descend(
             active, at_AX, cost_A = active[left], at_AX[left], cost_A[left]
             damping_A, harder_A = damping_A[left], harder_A[left]
             found, data, at = (
-                _kept(found, left),
+                found._replace(runs=found.runs[left], by_free=found.by_free[left], priors=found.priors[left]),
                 Measured(*(_picked(values, left) for values in data)),
                 at.kept(left),
             )
@@ -202,10 +202,6 @@ def _between(values_AF: Floats, at: _Place) -> Floats:
 
 def _picked(values: Floats, rows: NDArray[np.bool_]) -> Floats:
     return values if len(values) == 1 else values[rows]
-
-
-def _kept(found: Residuals, rows: NDArray[np.bool_]) -> Residuals:
-    return Residuals(found.runs[rows], found.by_free[rows], found.priors[rows], found.prior_slope_FF)
 
 
 def _merged(before: Residuals, after: Residuals, better: NDArray[np.bool_]) -> Residuals:

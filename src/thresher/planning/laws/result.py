@@ -273,14 +273,9 @@ def _run(point: Point) -> tuple[Any, ...]:
     )
 
 
-def _scores(laws: Laws) -> Columns:
-    """One row a law that was tried."""
-    return columns_of_records([field.name for field in fields(LawScore)], laws.comparison)
-
-
 LAWS_TABLES: dict[str, Callable[[Laws], Columns]] = {
     "parameters": _parameters,
     "runs": _runs,
-    "laws": _scores,
+    "laws": lambda laws: columns_of_records([field.name for field in fields(LawScore)], laws.comparison),
 }
 """Tables of fitted laws, by the name that `Laws.to_polars` takes."""

@@ -226,28 +226,16 @@ def _weights(plan: Plan) -> Columns:
     return columns_of_rows(("samples_seen", "best", "pool", "weight", "passes"), rows)
 
 
-def _crossover_columns(plan: Plan) -> Columns:
-    """One row a change of the best subset."""
-    names = ("before", "after", "samples_seen", "low", "high", "chance")
-    return columns_of_records(names, plan.crossovers)
-
-
-def _frontier(plan: Plan) -> Columns:
-    """One row a budget of the grid: the best mix and its error."""
-    return columns_of_records([field.name for field in fields(FrontierPoint)], plan.frontier)
-
-
-def _policy_columns(plan: Plan) -> Columns:
-    """One row a mix that is kept at every budget: what that loses."""
-    return columns_of_records(("name", "mean_regret", "worst_regret"), plan.policies)
-
-
 PLAN_TABLES: dict[str, Callable[[Plan], Columns]] = {
     "budgets": _budgets,
     "candidates": _candidates,
     "weights": _weights,
-    "crossovers": _crossover_columns,
-    "frontier": _frontier,
-    "policies": _policy_columns,
+    "crossovers": lambda plan: columns_of_records(
+        ("before", "after", "samples_seen", "low", "high", "chance"), plan.crossovers
+    ),
+    "frontier": lambda plan: columns_of_records(
+        [field.name for field in fields(FrontierPoint)], plan.frontier
+    ),
+    "policies": lambda plan: columns_of_records(("name", "mean_regret", "worst_regret"), plan.policies),
 }
 """Tables of a plan, by the name that `Plan.to_polars` takes."""

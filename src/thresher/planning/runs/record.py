@@ -75,7 +75,11 @@ class Run:
             )
         _check_error(self.error, self.metric)
         for name in ("flops", "params"):
-            _check_positive(name, getattr(self, name))
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(
+                    f"`{name}` is {value:g}; give a positive number, or leave it out where it is unknown"
+                )
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}; use one of {', '.join(ROLES)}")
 
@@ -269,13 +273,6 @@ def _check_counts(
             raise InputError(
                 f"`{name}` is {count}; a pool without samples cannot be trained on, drop the row"
             )
-
-
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise InputError(
-            f"`{name}` is {value:g}; give a positive number, or leave it out where it is unknown"
-        )
 
 
 def _check_error(error: float, metric: str) -> None:
