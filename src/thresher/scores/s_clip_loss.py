@@ -4,6 +4,7 @@ Shapes: n pairs scored, B pairs of a batch, D embedding dimensions.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ def s_clip_loss(
         )
 
     def opened(embeddings: StoredEmbeddings) -> VectorScorer:
-        words = _words(embeddings)
+        words = embeddings.uids.view(np.uint64).reshape(-1, 2)  # the uid of every place as two whole numbers
         size = min(batch, len(np.unique(_hash(words, 0))))
         if size < 2:
             raise InputError(f"{embeddings.folder} holds {size} pairs; s-clip-loss compares at least 2")
@@ -78,16 +79,14 @@ def s_clip_loss(
     return opened
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Others:
     """The B pairs that stand for everything else: their hashes (rising) and vectors."""
 
-    __slots__ = ("hashes", "image_BD", "key", "text_BD")
-
-    def __init__(self, hashes: Words, key: int, image_BD: Vectors, text_BD: Vectors) -> None:
-        self.hashes = hashes
-        self.key = key
-        self.image_BD = image_BD
-        self.text_BD = text_BD
+    hashes: Words
+    key: int
+    image_BD: Vectors
+    text_BD: Vectors
 
     def dropped(self, words: Words) -> npt.NDArray[np.int64]:
         """For each pair the one of the B that makes room for it: itself where it is among them."""
@@ -139,11 +138,6 @@ def _log_sum(
     np.exp(logits_nB, out=logits_nB)
     found: npt.NDArray[np.float64] = np.log(logits_nB.sum(axis=1, dtype=np.float64)) + highest_n1[:, 0]
     return found
-
-
-def _words(embeddings: StoredEmbeddings) -> Words:
-    """The uid of every place as two whole numbers, uint64 [count, 2]."""
-    return embeddings.uids.view(np.uint64).reshape(-1, 2)
 
 
 def _hash(words: Words, key: int) -> Words:

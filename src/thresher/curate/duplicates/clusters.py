@@ -175,7 +175,11 @@ def _split(
     if part.held_nD is None and count * read(part.places[:1]).shape[1] <= HELD_VALUES:
         part = _Part(part.places, part.own, read(part.places))
     centroids = _learn(part, read, min(BRANCHES, 2 * PROBES * -(-count // most)), seed)
-    rows, cells, own = _copies(part, assign(_blocks(part, read), centroids, margin))
+    blocks = (
+        Block(start, np.ascontiguousarray(part.read(slice(start, start + BLOCK), read)))
+        for start in range(0, count, BLOCK)
+    )
+    rows, cells, own = _copies(part, assign(blocks, centroids, margin))
     order = np.argsort(cells, kind="stable")
     sizes = np.bincount(cells, minlength=len(centroids))
     below = LEVELS if sizes.max() >= count else level + 1  # alike: no split divides them
@@ -206,11 +210,6 @@ def _learn(part: _Part, read: Read, num_centroids: int, seed: int) -> Floats:
     means.train(sample_nD)
     centroids: Floats = means.centroids
     return centroids
-
-
-def _blocks(part: _Part, read: Read) -> Iterator[Block]:
-    for start in range(0, len(part.places), BLOCK):
-        yield Block(start, np.ascontiguousarray(part.read(slice(start, start + BLOCK), read)))
 
 
 def _assign_here(

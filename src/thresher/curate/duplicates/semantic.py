@@ -57,7 +57,9 @@ def semantic_duplicates(
         raise InputError(f"the cluster size is {cluster_size}; give at least 2")
     keeper_n = np.arange(len(rank_n))
     cosine_n = np.ones(len(rank_n), dtype=np.float32)
-    margin = margin_of(similarity)
+    # Half the distance of unit vectors of that cosine: of two vectors on two sides of a plane that are no
+    # farther apart, one is at most half as far from it.
+    margin = float(np.sqrt(2 - 2 * similarity) / 2)
     for cell in split(len(rank_n), read, most=cluster_size, margin=margin, seed=seed, assign=assign):
         here = np.flatnonzero(keeper_n[cell.places] == cell.places)
         order = here[np.argsort(rank_n[cell.places[here]])]
@@ -66,14 +68,6 @@ def semantic_duplicates(
         keeper_n[places], cosine_n[places] = places[keeper], cosine
     _seat_again(read, rank_n, keeper_n, cosine_n, similarity)
     return keeper_n, cosine_n
-
-
-def margin_of(similarity: float) -> float:
-    """Half the distance of unit vectors of that cosine.
-
-    Of two vectors on two sides of a plane that are no farther apart, one is at most half as far from it.
-    """
-    return float(np.sqrt(2 - 2 * similarity) / 2)
 
 
 def _seat_again(read: Read, rank_n: Ints, keeper_n: Ints, cosine_n: Floats, similarity: float) -> None:

@@ -130,8 +130,5 @@ def judge(scores: dict[str, npt.NDArray[np.float32]], rows: Rows) -> None:
     for name, has in finite.items():
         for lacking, tell in ((~has & none, rows.refuse), (~has & ~none, rows.remark)):
             values = scores[name][lacking & rows.kept]
-            tell(lacking, [f"the score '{name}' is {_word(value)}" for value in values])
-
-
-def _word(value: float) -> str:
-    return "missing (NaN)" if np.isnan(value) else "infinite"
+            words = ("missing (NaN)" if np.isnan(value) else "infinite" for value in values)
+            tell(lacking, [f"the score '{name}' is {word}" for word in words])

@@ -6,7 +6,6 @@ Shapes: n pairs, D embedding dimensions.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +156,7 @@ def _payload(found: Mapping[int, tuple[Vectors, Vectors]], made_by: Mapping[str,
             rows.refuse(~finite, f"the {what} vector is not finite")
             rows.refuse(finite & (length_n == 0), f"the {what} vector has length 0")
             units.append(unit_nD)
-        packed = [_packed(unit_nD[rows.kept], made_by["dtype"]) for unit_nD in units]
+        packed = [pack(unit_nD[rows.kept].astype(np.float32), made_by["dtype"]) for unit_nD in units]
         write_vectors(part, np.stack(packed, axis=1))
         return rows.pairs
 
@@ -179,7 +178,3 @@ def _unit(
         return vectors_nD, finite, length_n
     wide_nD /= np.where(length_n > 0, length_n, 1)[:, None]
     return wide_nD, finite, length_n
-
-
-def _packed(vectors_nD: npt.NDArray[np.floating], dtype: str) -> npt.NDArray[Any]:
-    return vectors_nD.astype(np.float16) if dtype == "fp16" else pack(vectors_nD.astype(np.float32), dtype)

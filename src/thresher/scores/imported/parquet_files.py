@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,18 +142,16 @@ def opened(path: str) -> Iterator[pq.ParquetFile]:
         BadFile: it cannot be opened, is no Parquet file, or damaged.
     """
     try:
-        with open_binary(path) as file, _parquet(path, file) as parquet:
-            yield parquet
+        with open_binary(path) as file:
+            # a column is read piece by piece, so that a large row group is not held, not even compressed
+            source = file if is_remote(path) else path
+            with pq.ParquetFile(source, buffer_size=BUFFER_BYTES, pre_buffer=False) as parquet:
+                yield parquet
     except OSError as error:  # of the file system, or of pyarrow about a damaged page
         reason = error.strerror or " ".join(str(error).split())[:200] or type(error).__name__
         raise BadFile(f"cannot be read: {reason}") from error
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise BadFile(f"cannot be read as Parquet: {' '.join(str(error).split())[:200]}") from error
-
-
-def _parquet(path: str, file: IO[bytes]) -> pq.ParquetFile:
-    """Reads a column piece by piece, so that a large row group is not held, not even compressed."""
-    return pq.ParquetFile(file if is_remote(path) else path, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
 def read_rows(
