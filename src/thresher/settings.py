@@ -48,16 +48,10 @@ def _device(value: object) -> object:
     return parse_device(value) if isinstance(value, str) else value
 
 
-def _folder(info: ValidationInfo) -> Path | None:
-    """The folder of the config file; None when the settings do not come from a file."""
-    folder = (info.context or {}).get("folder")
-    return folder if isinstance(folder, Path) else None
-
-
 def _path(value: Path, info: ValidationInfo) -> Path:
     """A path, a relative one taken from the folder of the config."""
-    folder = _folder(info)
-    return value if folder is None else Path(os.path.normpath(folder / value.expanduser()))
+    folder = (info.context or {}).get("folder")  # none when the settings do not come from a file
+    return Path(os.path.normpath(folder / value.expanduser())) if isinstance(folder, Path) else value
 
 
 def _pattern(value: str, info: ValidationInfo) -> str:

@@ -60,7 +60,8 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
                 raise
             _leave(sentence, UNUSABLE)
         except ValueError as error:
-            if not _is_damaged_table(error):
+            # pyarrow is asked for by name, since it may not be loaded
+            if not (type(error).__module__.startswith("pyarrow") and "Parquet" in str(error)):
                 raise
             _leave(f"a Parquet table is damaged ({error}); run the stage that wrote it again", UNUSABLE)
         except KeyboardInterrupt:
@@ -82,11 +83,6 @@ def _os_sentence(error: OSError) -> str | None:
     path = f"{error.filename}: " if error.filename is not None else ""
     reason = (error.strerror or "cannot be used").partition(". Detail:")[0]  # pyarrow says it twice
     return f"{path}{reason[:1].lower()}{reason[1:]}; {remedy}"
-
-
-def _is_damaged_table(error: ValueError) -> bool:
-    """Whether pyarrow could not read a Parquet file (asked by name, since pyarrow may not be loaded)."""
-    return type(error).__module__.startswith("pyarrow") and "Parquet" in str(error)
 
 
 def manual(command: Callable[..., Any]) -> str:

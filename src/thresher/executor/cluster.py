@@ -87,7 +87,9 @@ def connect(address: str | None) -> Connection:
     ray = load_ray()
     address = address or os.environ.get(ADDRESS_VARIABLE) or None
     if ray.is_initialized():
-        _check_same(ray, address)
+        joined = str(ray.get_runtime_context().gcs_address)
+        if address not in (None, "auto", "local", joined):
+            raise InputError(f"this process has joined the Ray at {joined} and cannot join {address} as well")
         return Connection(ray, own=False)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "job_config": _job()}
     if address is None or address == "local":
@@ -171,12 +173,6 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _check_same(ray: Any, address: str | None) -> None:
-    joined = str(ray.get_runtime_context().gcs_address)
-    if address not in (None, "auto", "local", joined):
-        raise InputError(f"this process has joined the Ray at {joined} and cannot join {address} as well")
 
 
 def _check_answers(address: str) -> None:

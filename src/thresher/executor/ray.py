@@ -154,7 +154,8 @@ class RayPool:
             while len(self._actors) < wanted:
                 self._start()
             while waiting and self._idle:
-                self._give(self._idle.pop(), waiting.popleft())
+                idle, due = self._idle.pop(), waiting.popleft()
+                self._busy[idle.handle.answer.remote(due.task)] = idle, due
             if not waiting and not self._under_way():
                 return
             for actor, attempt, answer in self._ready():
@@ -189,9 +190,6 @@ class RayPool:
         actor = _Actor(self._class.options(**options).remote(self._function))
         self._actors.append(actor)
         self._busy[actor.handle.open.remote(self._shared)] = actor, None
-
-    def _give(self, actor: _Actor, attempt: _Attempt) -> None:
-        self._busy[actor.handle.answer.remote(attempt.task)] = actor, attempt
 
     def _ready(self) -> list[tuple[_Actor, _Attempt | None, Any]]:
         """The next worker that is done, its task (None: it was opening) and its answer (None: it is dead)."""
