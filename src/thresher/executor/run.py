@@ -6,9 +6,7 @@ from functools import partial
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from thresher.errors import InputError
-from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
-
-__all__ = ["EXECUTORS", "Apply", "TaskFailed", "check_executor", "open_workers", "run_shards"]
+from thresher.executor.local import NO_LIMIT_S, WorkerPool
 
 Task = TypeVar("Task")
 Apply = Callable[[Iterable[Any]], Iterator[tuple[Any, Any]]]

@@ -27,8 +27,6 @@ from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, 
 from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, list_parts, read_stamp, rejects_of
 from thresher.sharded.summary import FolderSummary
 
-__all__ = ["VECTOR_SCORERS", "EmbeddingProgress", "parse_vector_scorer", "score_embeddings"]
-
 VECTOR_SCORERS: dict[str, VectorScorerFactory] = {
     "clip": clip_of_embeddings,
     "s-clip-loss": s_clip_loss,

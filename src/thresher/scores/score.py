@@ -20,8 +20,6 @@ from thresher.sharded.shard import OpenScorers, ShardWork
 from thresher.sharded.stage import Progress, run_stage
 from thresher.sharded.summary import FolderSummary
 
-__all__ = ["Progress", "score_shards"]
-
 
 def score_shards(
     shards: Sequence[str],
