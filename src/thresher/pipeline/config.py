@@ -208,7 +208,8 @@ def _missing(section: str, key: str | None) -> str:
     """What to add for a section, or a key, that has to be there."""
     fields = sections()[section].model_fields
     if key is None:
-        return f"the section [{section}] is missing; add it with {needed_keys(section)}"
+        needed = (f"{name} = {example_of(field)}" for name, field in fields.items() if _is_shown(field))
+        return f"the section [{section}] is missing; add it with {', '.join(needed)}"
     return f"[{section}] needs '{key}', for example {key} = {example_of(fields[key])}"
 
 
@@ -231,12 +232,6 @@ def commented_config() -> str:
 def example_of(field: FieldInfo) -> str:
     """A value for a key, in TOML: its example, or else its default."""
     return _toml(field.examples[0] if field.examples else field.default)
-
-
-def needed_keys(section: str) -> str:
-    """The keys that a section cannot do without, as TOML."""
-    fields = sections()[section].model_fields
-    return ", ".join(f"{key} = {example_of(field)}" for key, field in fields.items() if _is_shown(field))
 
 
 def _keys(kind: type[Section], *, off: bool) -> str:

@@ -89,7 +89,8 @@ def run(config: Config, *, progress: Say) -> Outcome:
             exclude=exclude,
         )
         progress("cut: " + ", ".join(f"{name} has {size} pairs" for name, size in pools.sizes.items()))
-        _merge_quarantine(work)
+        if parts := [*list_quarantines(work / "scores"), *work.glob("pools/quarantine.parquet")]:
+            merge_quarantine(parts, work / "quarantine.parquet")
         check_probes(config, pools.sizes)
         _forget_other_probes(work, config.evaluate, progress)
         _probe(config, shards, exclude, device, progress)
@@ -181,12 +182,6 @@ def _make_room(folder: Path, made_of: Mapping[str, Any], progress: Say) -> None:
     """
     if claim(folder, made_of, "set aside", progress=progress) is None and is_empty(folder):
         mark(folder, made_of)
-
-
-def _merge_quarantine(work: Path) -> None:
-    parts = [*list_quarantines(work / "scores"), *work.glob("pools/quarantine.parquet")]
-    if parts:
-        merge_quarantine(parts, work / "quarantine.parquet")
 
 
 def _probe(
