@@ -19,7 +19,7 @@ from thresher.curate.duplicates.hashing import hash_folder
 from thresher.curate.subset.write import write_subset
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
-from thresher.executor.run import run_shards
+from thresher.executor.run import open_workers
 from thresher.scores.embeddings.embed import embed_shards
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
@@ -76,7 +76,8 @@ def workers_of_ray(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 def test_two_nodes_work_at_once(cluster: str, tmp_path: Path) -> None:
     """Each of two tasks waits for the other, which only a worker on the other node can do."""
-    found = run_shards(f"{HERE}:meet", [str(tmp_path)] * 2, executor="ray", address=cluster)
+    with open_workers(f"{HERE}:meet", executor="ray", address=cluster) as apply:
+        found = list(apply([str(tmp_path)] * 2))
     assert len({node for _, node in found}) == 2
 
 
@@ -159,9 +160,8 @@ def test_killed_workers_are_replaced_and_the_bytes_are_the_same(
 
 def test_a_task_that_kills_every_worker_is_named_and_the_others_are_done(cluster: str) -> None:
     deaths: list[str] = []
-    found = dict(
-        run_shards(f"{HERE}:die", ["a", "always", "b"], executor="ray", address=cluster, deaths=deaths)
-    )
+    with open_workers(f"{HERE}:die", executor="ray", address=cluster, deaths=deaths) as apply:
+        found = dict(apply(["a", "always", "b"]))
     assert found["always"] == TaskFailed("3 workers died of it")
     assert (found["a"], found["b"]) == ("a", "b")
     assert len(deaths) >= 3

@@ -10,13 +10,14 @@ import pytest
 
 from thresher.errors import InputError, MissingExtra
 from thresher.executor.local import TaskFailed
-from thresher.executor.run import check_executor, run_shards
+from thresher.executor.run import check_executor, open_workers
 
 HERE = "tests.executor.functions"
 
 
 def results(function: str, tasks: list[Any], **options: Any) -> dict[Any, Any]:
-    return dict(run_shards(f"{HERE}:{function}", tasks, **options))
+    with open_workers(f"{HERE}:{function}", **options) as apply:
+        return dict(apply(tasks))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -15,7 +15,7 @@ from thresher.data.pairs import Pair, Reject
 from thresher.data.shards import read_pairs, state_of_shard
 from thresher.errors import InputError
 from thresher.executor.local import TaskFailed
-from thresher.executor.run import run_shards
+from thresher.executor.run import open_workers
 
 FORMAT = "2"
 """Part of each cached shard's fingerprint: raise it when pairs or uids are read differently."""
@@ -69,10 +69,11 @@ def index_shards(
     if workers == 0 or len(due) < 2 or any(shard.startswith("memory:") for shard in shards):
         yield from ((task[0], index_task(task)) for task in due)
         return
-    for task, indexed in run_shards("thresher.data.shard_index:index_task", due, workers=workers):
-        if isinstance(indexed, TaskFailed):
-            raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
-        yield task[0], indexed
+    with open_workers("thresher.data.shard_index:index_task", workers=workers) as apply:
+        for task, indexed in apply(due):
+            if isinstance(indexed, TaskFailed):
+                raise InputError(f"{task[1]} could not be read: {indexed.reason}; run again, it goes on")
+            yield task[0], indexed
 
 
 def index_task(task: tuple[int, str, Path | None, bytes | None, Sequence[str] | None]) -> Indexed:

@@ -3,12 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any
 
 from thresher.errors import InputError
 from thresher.executor.local import NO_LIMIT_S, WorkerPool
 
-Task = TypeVar("Task")
 Apply = Callable[[Iterable[Any]], Iterator[tuple[Any, Any]]]
 """Gives each task with what the workers make of it."""
 
@@ -40,24 +39,38 @@ def open_workers(
     executor: str = "local",
     address: str | None = None,
     workers: int | None = None,
-    cpus: int = 1,
-    gpu: bool = False,
     deaths: list[str] | None = None,
     ahead: bool = False,
 ) -> Iterator[Apply]:
-    """Workers that end with the block; what it gives is `run_shards` for tasks that follow.
+    """Workers that end with the block; what it gives returns each task with what `function` makes of it.
 
-    The arguments, and what is raised, are those of `run_shards`. With `ahead` the workers of this machine
-    start at once, else each with its first task.
+    Tasks come back in any order, one that cannot be done with a `TaskFailed` that says why. A worker that
+    dies is replaced and its task given to another, a few times; then that gives a `TaskFailed`. Few tasks are
+    taken before they can be worked on. Tasks, settings and results are data that can be pickled; on Ray they
+    travel between machines, so files are to be named by paths that every node has, or sent as bytes.
+
+    Args:
+        function: `package.module:function`, imported in every worker. With `settings`, `function(settings)`
+            is called once in every worker, and what it returns is applied to the tasks.
+        settings: What every worker needs: plain data.
+        executor: One of `EXECUTORS`.
+        address: Of the Ray cluster, `host:port` or `auto`; None takes RAY_ADDRESS, or starts a Ray here.
+        workers: Processes: None is 2 here and as many as fit on Ray; 0 is the calling process here.
+        deaths: Gets a sentence for every worker that died.
+        ahead: Whether the workers of this machine start at once, else each with its first task.
+
+    Raises:
+        InputError: as the function raised it; or the executor or the cluster cannot be used.
+        MissingExtra: Ray is asked for and not installed.
+        OSError: as the function raised it (a full disk).
+        RuntimeError: another error of the function, with its traceback.
     """
     check_executor(executor, address)
     found = [] if deaths is None else deaths
     if executor == "ray":
         from thresher.executor.ray import RayPool
 
-        with RayPool(
-            function, settings=settings, address=address, workers=workers or None, cpus=cpus, gpu=gpu
-        ) as pool:
+        with RayPool(function, settings=settings, address=address, workers=workers or None) as pool:
             pool.deaths = found
             yield pool.map
         return
@@ -67,47 +80,3 @@ def open_workers(
         if ahead:
             local.start()
         yield partial(local.map, ahead=2 * count)
-
-
-class Options(TypedDict, total=False):
-    """How `run_shards` works, and where."""
-
-    settings: Any
-    executor: str
-    address: str | None
-    workers: int | None
-    cpus: int
-    gpu: bool
-    deaths: list[str] | None
-
-
-def run_shards(
-    function: str, tasks: Iterable[Task], **options: Unpack[Options]
-) -> Iterator[tuple[Task, Any]]:
-    """Each task with what `function` makes of it, in any order, or with a `TaskFailed` that says why.
-
-    A worker that dies is replaced and its task given to another, a few times; then that gives a `TaskFailed`.
-    Few tasks are taken before they can be worked on. Tasks, settings and results are data that can be
-    pickled; on Ray they travel between machines, so files are to be named by paths that every node has, or
-    sent as bytes.
-
-    Args:
-        function: `package.module:function`, imported in every worker. With `settings`, `function(settings)`
-            is called once in every worker, and what it returns is applied to the tasks.
-        tasks: What there is to do; taken as it gets done.
-        settings: What every worker needs: plain data.
-        executor: One of `EXECUTORS`.
-        address: Of the Ray cluster, `host:port` or `auto`; None takes RAY_ADDRESS, or starts a Ray here.
-        workers: Processes: None is 2 here and as many as fit on Ray; 0 is the calling process here.
-        cpus: Cores that a worker asks for on Ray.
-        gpu: Whether a worker asks for a GPU on Ray, where there is one.
-        deaths: Gets a sentence for every worker that died.
-
-    Raises:
-        InputError: as the function raised it; or the executor or the cluster cannot be used.
-        MissingExtra: Ray is asked for and not installed.
-        OSError: as the function raised it (a full disk).
-        RuntimeError: another error of the function, with its traceback.
-    """
-    with open_workers(function, **options) as apply:
-        yield from apply(tasks)

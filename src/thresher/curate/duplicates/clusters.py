@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from thresher.errors import InputError, MissingExtra
 from thresher.executor.local import TaskFailed
-from thresher.executor.run import run_shards
+from thresher.executor.run import open_workers
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -105,15 +105,14 @@ def assign_by(executor: str, address: str | None = None) -> Assign:
 
     def assign(blocks: Iterable[Block], centroids_KD: Floats, margin: float) -> Iterator[tuple[Block, Ints]]:
         settings = (centroids_KD, margin)
-        for block, found in run_shards(
-            FINDER, blocks, settings=settings, executor=executor, address=address, workers=0
-        ):
-            if isinstance(found, TaskFailed):
-                raise InputError(
-                    f"the vectors from place {block.start} on were not assigned to cells: {found.reason}; "
-                    "run again"
-                )
-            yield block, found
+        with open_workers(FINDER, settings=settings, executor=executor, address=address, workers=0) as apply:
+            for block, found in apply(blocks):
+                if isinstance(found, TaskFailed):
+                    raise InputError(
+                        f"the vectors from place {block.start} on were not assigned to cells: "
+                        f"{found.reason}; run again"
+                    )
+                yield block, found
 
     return assign
 

@@ -107,7 +107,7 @@ def deduplicate(
         exclude: uids that are left out from the start.
         workers: Processes that decode images; 0 decodes in this process.
         executor: One of `thresher.executor.run.EXECUTORS`; it hashes shards and assigns vectors to cells.
-        ray_address: Of the Ray cluster, as in `run_shards`.
+        ray_address: Of the Ray cluster, as in `open_workers`.
         seed: Of the cells.
         progress: Called after every shard.
 

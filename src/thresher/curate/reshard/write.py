@@ -63,21 +63,19 @@ def mark_name(tar: str) -> str:
     return f"{tar.removesuffix('.tar')}_mark.json"
 
 
-@contextlib.contextmanager
 def open_writers(
     num_shards: int, *, executor: str = "local", address: str | None = None, workers: int | None = 0
-) -> Iterator[Apply]:
+) -> contextlib.AbstractContextManager[Apply]:
     """Processes, here or on Ray, that write tars; a single tar is written by this one."""
     count = 0 if executor == "local" and num_shards < 2 else workers
-    with open_workers(
+    return open_workers(
         "thresher.curate.reshard.tarcopy:tar_writer",
         settings={},
         executor=executor,
         address=address,
         workers=count,
         ahead=True,
-    ) as write_tars:
-        yield write_tars
+    )
 
 
 def write_shards(
