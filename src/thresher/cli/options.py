@@ -3,7 +3,7 @@
 The price that turns FLOPs or GPU-hours into samples is among them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -239,7 +239,20 @@ def expand_options(arguments: Sequence[str]) -> list[str]:
     >>> expand_options(["probe", "pools", "--shards", "0.tar", "1.tar", "--out", "runs.jsonl"])
     ['probe', 'pools', '--shards', '0.tar', '--shards', '1.tar', '--out', 'runs.jsonl']
     """
-    return list(_expand(arguments))
+    expanded: list[str] = []
+    option, values = "", 0
+    for argument in arguments:
+        if argument.startswith("-"):
+            option, values = (argument, 0) if argument in SHARD_OPTIONS else ("", 0)
+        elif option and values and argument.lower().endswith(SHARD_ENDINGS):
+            expanded.append(option)
+        elif values:
+            option = ""
+        values += 1
+        if argument == option:
+            values = 0
+        expanded.append(argument)
+    return expanded
 
 
 def first_of_all(arguments: Sequence[str]) -> list[str]:
@@ -249,21 +262,6 @@ def first_of_all(arguments: Sequence[str]) -> list[str]:
     ['--allow-remote', 'score', 't.csv']
     """
     return sorted(arguments, key=lambda argument: argument not in TABLE_OPTIONS)
-
-
-def _expand(arguments: Sequence[str]) -> Iterator[str]:
-    option, values = "", 0
-    for argument in arguments:
-        if argument.startswith("-"):
-            option, values = (argument, 0) if argument in SHARD_OPTIONS else ("", 0)
-        elif option and values and argument.lower().endswith(SHARD_ENDINGS):
-            yield option
-        elif values:
-            option = ""
-        values += 1
-        if argument == option:
-            values = 0
-        yield argument
 
 
 def price_of(
