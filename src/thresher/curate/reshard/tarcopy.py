@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,10 @@ class TarWriter:
             for piece in self._pieces(task.plan):
                 file.write(piece.data)
                 if file.tell() - begun >= _WRITE_BEHIND:
-                    begun = _begin_writing(file, begun)
+                    # the disk writes what the file got, while more is put together
+                    file.flush()
+                    os.posix_fadvise(file.fileno(), begun, file.tell() - begun, os.POSIX_FADV_DONTNEED)
+                    begun = file.tell()
             file.write(_end(file.tell()))
             return file.tell()
 
@@ -229,13 +232,6 @@ def _stamp(blocks: Bytes, names: Names, heads: Ints, data: Ints, length: Ints) -
         flat[start:end] = 0
 
 
-def _begin_writing(file: IO[bytes], begun: int) -> int:
-    """Let the disk write what the file got since byte `begun`, while more is put together; up to where."""
-    file.flush()
-    os.posix_fadvise(file.fileno(), begun, file.tell() - begun, os.POSIX_FADV_DONTNEED)
-    return file.tell()
-
-
 def _padded(length: Ints) -> Ints:
     return -(-length // BLOCK) * BLOCK
 
@@ -271,13 +267,8 @@ def _octal(numbers: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.uint8]
     return ((numbers[:, None] >> shifts & 7) + ord("0")).astype(np.uint8)
 
 
-def _template() -> npt.NDArray[np.uint8]:
-    """A header with name, size and the digits of the checksum set to zero bytes."""
-    block = np.frombuffer(header(b"", 0), dtype=np.uint8).copy()
-    block[_SIZE] = 0
-    block[_CHECKSUM] = 0
-    return block
-
-
-_TEMPLATE = _template()
+_TEMPLATE = np.frombuffer(header(b"", 0), dtype=np.uint8).copy()
+_TEMPLATE[_SIZE] = 0
+_TEMPLATE[_CHECKSUM] = 0
+"""A header with name, size and the digits of the checksum set to zero bytes."""
 _TEMPLATE_SUM = int(_TEMPLATE.sum()) + 7 * ord(" ")  # the checksum itself counts as spaces
