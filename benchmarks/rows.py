@@ -29,8 +29,7 @@ import pyarrow.parquet as pq
 from thresher.budget import format_count, parse_count
 from thresher.data.files.atomic import write_json
 from thresher.data.uids import uid_texts
-from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.plan import Plan, save_plan
 from thresher.planning.plans.result import BudgetPlan, Candidate
 
 EDGES = (0.2, 0.4, 0.6, 0.8, 1.0)

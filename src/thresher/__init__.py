@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from thresher.planning.laws.registry import LAWS
     from thresher.planning.laws.result import Laws
     from thresher.planning.plans.costs import Costs
-    from thresher.planning.plans.plan import Plan
-    from thresher.planning.plans.plan_file import load_plan, save_plan
+    from thresher.planning.plans.plan import Plan, load_plan, save_plan
     from thresher.planning.plans.prediction import Prediction
     from thresher.planning.plans.suggestions import Suggestions
     from thresher.planning.runs.importers.formats import import_runs
@@ -40,8 +39,7 @@ _HOMES = {
     "thresher.planning.laws.result": ("Laws",),
     "thresher.planning.laws.laws_file": ("load_laws", "save_laws"),
     "thresher.planning.plans.costs": ("Costs",),
-    "thresher.planning.plans.plan": ("Plan",),
-    "thresher.planning.plans.plan_file": ("load_plan", "save_plan"),
+    "thresher.planning.plans.plan": ("Plan", "load_plan", "save_plan"),
     "thresher.planning.runs.ledger": ("append_runs", "read_runs"),
     "thresher.planning.runs.record": ("Run",),
 }

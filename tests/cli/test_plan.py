@@ -14,8 +14,7 @@ from tests.planning.plans.drawn import drawn_laws
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
-from thresher.planning.plans.plan import plan_text
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import load_plan, plan_text
 from thresher.planning.plans.result import winner
 
 

@@ -21,7 +21,7 @@ from thresher.curate.pools.record import load_pools
 from thresher.data.files.quarantine import read_quarantine
 from thresher.pipeline.synthetic import write_demo_pool
 from thresher.planning.laws.laws_file import load_laws
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import load_plan
 from thresher.planning.plans.result import BudgetPlan, winner
 from thresher.planning.runs.ledger import read_runs
 

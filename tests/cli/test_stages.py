@@ -19,7 +19,7 @@ from thresher.cli.text import estimate_text
 from thresher.data.files.quarantine import read_quarantine
 from thresher.pipeline.config import load_config
 from thresher.planning.laws.laws_file import load_laws
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import load_plan
 from thresher.sharded.parts import list_quarantines
 
 

@@ -16,7 +16,7 @@ from thresher.curate.pools.cut import cut
 from thresher.curate.pools.record import load_pools, missing_pairs
 from thresher.errors import InputError
 from thresher.planning.laws.laws_file import load_laws, save_laws
-from thresher.planning.plans.plan_file import load_plan, save_plan
+from thresher.planning.plans.plan import load_plan, save_plan
 from thresher.planning.runs.ledger import read_runs
 
 FEW: tuple[Any, ...] = (None, "x")

@@ -14,7 +14,7 @@ from tests.report.planted import NAMES, planted_laws, planted_plan, planted_runs
 from thresher.curate.subset.from_plan import subset_from_plan
 from thresher.data.pairs import uid_of
 from thresher.planning.laws.laws_file import save_laws
-from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.plan import save_plan
 from thresher.planning.runs.record import run_to_record
 from thresher.train import picks
 

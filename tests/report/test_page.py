@@ -17,7 +17,7 @@ from tests.report.reading import Page
 from thresher.errors import InputError
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.plan import save_plan
 from thresher.report.chart import FREE_WEIGHTS
 from thresher.report.page import write_report
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from thresher.errors import InputError
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import load_plan
 from thresher.report.sections import read_commands
 
 

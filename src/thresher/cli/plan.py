@@ -90,8 +90,7 @@ def plan(
     from thresher.curate.pools.record import missing_pairs
     from thresher.planning import api
     from thresher.planning.laws.laws_file import load_laws
-    from thresher.planning.plans.plan import plan_text
-    from thresher.planning.plans.plan_file import plan_to_record, save_plan
+    from thresher.planning.plans.plan import plan_text, plan_to_record, save_plan
 
     fitted = load_laws(laws)
     made = api.plan(

@@ -60,7 +60,7 @@ def run(
 
 
 def _record(outcome: "Outcome") -> dict[str, object]:
-    from thresher.planning.plans.plan_file import plan_to_record
+    from thresher.planning.plans.plan import plan_to_record
 
     return {
         "workdir": str(outcome.workdir),

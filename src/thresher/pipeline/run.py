@@ -27,8 +27,7 @@ from thresher.planning.laws.fit import fit
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.costs import costs_of_runs
-from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.plan_file import save_plan
+from thresher.planning.plans.plan import Plan, save_plan
 from thresher.planning.plans.result import winner
 from thresher.planning.runs.ledger import read_runs
 from thresher.planning.runs.record import Run, is_loss

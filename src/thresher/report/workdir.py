@@ -15,8 +15,7 @@ from thresher.errors import InputError
 from thresher.models.evaluation.settings import ERRORS
 from thresher.planning.laws.laws_file import load_laws
 from thresher.planning.laws.result import Laws
-from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import Plan, load_plan
 from thresher.planning.runs.ledger import read_runs
 from thresher.planning.runs.record import Run
 from thresher.sharded.parts import list_quarantines

@@ -11,8 +11,7 @@ from thresher.curate.pools.cut import cut
 from thresher.curate.subset.from_plan import subset_from_plan
 from thresher.curate.subset.npy import read_npy_subset
 from thresher.errors import InputError
-from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.plan_file import load_plan, save_plan
+from thresher.planning.plans.plan import Plan, load_plan, save_plan
 from thresher.planning.plans.result import BudgetPlan, Candidate, Weighting
 
 

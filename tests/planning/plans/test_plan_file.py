@@ -6,8 +6,7 @@ from tests.planning.plans.drawn import drawn_laws
 from thresher.errors import InputError
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
-from thresher.planning.plans.plan import Plan
-from thresher.planning.plans.plan_file import load_plan, plan_to_record, save_plan
+from thresher.planning.plans.plan import Plan, load_plan, plan_to_record, save_plan
 
 SPENT = Costs(probing_flops=1e16, flops_per_sample=1e10)
 

@@ -9,7 +9,7 @@ from thresher.curate.pools.record import load_pools
 from thresher.curate.subset.manifest import manifest
 from thresher.curate.subset.write import PAIRS_PER_SHARD, SubsetSummary, write_subset
 from thresher.errors import InputError, nearest
-from thresher.planning.plans.plan_file import load_plan
+from thresher.planning.plans.plan import load_plan
 from thresher.planning.plans.result import BudgetPlan, Candidate, find_candidate
 
 
