@@ -95,13 +95,13 @@ def constrained_exposure(samples_seen: Floats, interval: Floats, half_life: Floa
 
 def expected_constrained_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
     """The same for samples drawn with replacement."""
-    drawn = np.isfinite(interval)
-    finite = np.where(drawn, interval, 1.0)
-    seen = np.where(drawn, samples_seen / finite, 1.0)
+    active = np.isfinite(interval)
+    finite = np.where(active, interval, 1.0)
+    seen = np.where(active, samples_seen / finite, 1.0)
     worth, by_log_R, by_seen = _expected_worth(seen, np.maximum(half_life / _LN2, _SMALLEST_R))
-    value = np.where(drawn, np.log(finite * worth), np.log(samples_seen))
+    value = np.where(active, np.log(finite * worth), np.log(samples_seen))
     return Exposure(
-        value, np.where(drawn, by_log_R / worth, 0.0), np.where(drawn, seen * by_seen / worth, 1.0)
+        value, np.where(active, by_log_R / worth, 0.0), np.where(active, seen * by_seen / worth, 1.0)
     )
 
 

@@ -37,8 +37,8 @@ def span(
     if replacement is None:
         return exact
     of_pools = replacement[..., None]
-    drawn = _expected(samples, n0, interval, half_life)
-    return ExposureDifference(*(np.where(of_pools, *pair) for pair in zip(drawn, exact, strict=True)))
+    poisson = _expected(samples, n0, interval, half_life)
+    return ExposureDifference(*(np.where(of_pools, *pair) for pair in zip(poisson, exact, strict=True)))
 
 
 def _exact(samples: Floats, n0: Floats, interval: Floats, half_life: Floats) -> ExposureDifference:

@@ -48,11 +48,11 @@ class Design:
     @cached_property
     def interval(self) -> Floats:
         """Samples seen between two passes over each pool, `M_i = N_i / w_i`; infinite for one left out."""
-        drawn = self.weights > 0
-        return np.where(drawn, self.num_unique / np.where(drawn, self.weights, 1.0), np.inf)
+        active = self.weights > 0
+        return np.where(active, self.num_unique / np.where(active, self.weights, 1.0), np.inf)
 
     @cached_property
-    def drawn(self) -> "Drawn | None":
+    def compact(self) -> "Compact | None":
         """The pools that the runs do draw from, where weights are [R, P] and no run draws from all pools."""
         if self.weights.ndim != 2 or self.num_unique.ndim > 2:
             return None
@@ -67,10 +67,10 @@ class Design:
         rows_R1 = np.arange(runs)[:, None]
         num_unique = np.broadcast_to(self.num_unique, self.weights.shape)
         of = replace(self, weights=self.weights[rows_R1, pools_RW], num_unique=num_unique[rows_R1, pools_RW])
-        return Drawn(of, rows_R1, pools_RW)
+        return Compact(of, rows_R1, pools_RW)
 
 
-class Drawn(NamedTuple):
+class Compact(NamedTuple):
     """A design with as many columns as the run that draws from most pools, W of P.
 
     Attributes:
@@ -223,7 +223,7 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
     half-life of each pool, then what pools have of their own; those in `LOGARITHMIC` are natural logs.
     """
     parameters = in_mix(parameters, of.weights)
-    fall, drawn = _log_excess_error(law, parameters, of)
+    fall, compact = _log_excess_error(law, parameters, of)
     above = np.exp(fall.value)
     size, by_size, by_alpha = _size_term(parameters, of)
     shared, pools = shared_names(law, sized=parameters.num_params is not None), of.weights.shape[-1]
@@ -243,43 +243,43 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
             slope[...] = 0.0
     for first, by_pool in ((worths, fall.by_worth), (half_lives, fall.by_log_tau)):
         of_pools = slopes[..., first : first + pools]
-        if drawn is None:
+        if compact is None:
             np.multiply(above[..., None], by_pool, out=of_pools)
         else:
-            of_pools[..., drawn.rows, drawn.pools] = above[..., None] * by_pool
+            of_pools[..., compact.rows, compact.pools] = above[..., None] * by_pool
     return above + parameters.shared["d"] + size, slopes
 
 
 def log_excess_error_of(law: Law, parameters: Parameters, of: Design) -> LogExcessError:
     """`ln (y - d)` and its slopes, without the work for pools that no run draws from."""
-    fall, drawn = _log_excess_error(law, parameters, of)
-    if drawn is None:
+    fall, compact = _log_excess_error(law, parameters, of)
+    if compact is None:
         return fall
     by_pool = []
     for slope in (fall.by_worth, fall.by_log_tau):
         spread = np.zeros((*slope.shape[:-1], of.weights.shape[-1]))
-        spread[..., drawn.rows, drawn.pools] = slope
+        spread[..., compact.rows, compact.pools] = slope
         by_pool.append(spread)
     return fall._replace(by_worth=by_pool[0], by_log_tau=by_pool[1])
 
 
-def _log_excess_error(law: Law, parameters: Parameters, of: Design) -> tuple[LogExcessError, Drawn | None]:
+def _log_excess_error(law: Law, parameters: Parameters, of: Design) -> tuple[LogExcessError, Compact | None]:
     """The fall; its slopes by pool are [..., R, W] where a design of W columns comes with it."""
-    drawn, worth, tau = of.drawn, parameters.worth_P, parameters.tau_P
-    if drawn is None or worth.shape[-2:-1] not in _SAME_FOR_RUNS or tau.shape[-2:-1] not in _SAME_FOR_RUNS:
+    compact, worth, tau = of.compact, parameters.worth_P, parameters.tau_P
+    if compact is None or worth.shape[-2:-1] not in _SAME_FOR_RUNS or tau.shape[-2:-1] not in _SAME_FOR_RUNS:
         return law.fall(law, parameters, of), None
     few = Parameters(
         shared=parameters.shared,
-        worth_P=_columns(worth, drawn),
-        tau_P=_columns(tau, drawn),
-        num_unique_P=parameters.num_unique_P[drawn.pools],
+        worth_P=_columns(worth, compact),
+        tau_P=_columns(tau, compact),
+        num_unique_P=parameters.num_unique_P[compact.pools],
         num_params=parameters.num_params,
     )
-    return law.fall(law, few, drawn.design), drawn
+    return law.fall(law, few, compact.design), compact
 
 
-def _columns(values_P: Floats, drawn: Drawn) -> Floats:
-    return values_P[drawn.pools] if values_P.ndim == 1 else values_P[..., 0, :].take(drawn.pools, -1)
+def _columns(values_P: Floats, compact: Compact) -> Floats:
+    return values_P[compact.pools] if values_P.ndim == 1 else values_P[..., 0, :].take(compact.pools, -1)
 
 
 def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floats]:

@@ -44,9 +44,9 @@ def exposure_differences(exact: LogExposure, expected: LogExposure) -> SpanOf:
             whole = _difference(exact, samples, n0, interval, half_life)
         if replacement is None:
             return whole
-        drawn = _difference(expected, samples, n0, interval, half_life)
+        poisson = _difference(expected, samples, n0, interval, half_life)
         of_pools = replacement[..., None]
-        return ExposureDifference(*(np.where(of_pools, *pair) for pair in zip(drawn, whole, strict=True)))
+        return ExposureDifference(*(np.where(of_pools, *pair) for pair in zip(poisson, whole, strict=True)))
 
     return span
 

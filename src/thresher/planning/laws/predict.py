@@ -17,7 +17,7 @@ from thresher.planning.laws.layout import Layout, layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
 
-_UNDRAWN = 100
+_ROWS = 100
 """Rows of predictions that laws without draws share."""
 _LEAST_FREEDOM = 1.0
 _LARGEST_NOISE_FACTOR = 4.0
@@ -87,18 +87,18 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
     A law so light that it has no draws is left out; laws fitted without any stand in proportion to their
     weights.
     """
-    drawn = any(len(fit.draws_SX) for fit in laws.fits)
+    has_draws = any(len(fit.draws_SX) for fit in laws.fits)
     predicted = []
     for fit, weight in zip(laws.fits, laws.weights, strict=True):
-        if drawn and not len(fit.draws_SX):
+        if has_draws and not len(fit.draws_SX):
             continue
         of = design_of_fit(fit)
         beyond = np.log(np.maximum(of.samples_seen / (laws.longest or np.inf), 1.0))
         axes = max(of.samples_seen.ndim, of.weights.ndim - 1, of.num_unique.ndim - 1)
         error_S = np.asarray(error(LAWS[fit.law], draw_parameters(fit, more_axes=axes), of))
-        predicted.append(error_S if drawn else np.repeat(error_S, max(1, round(weight * _UNDRAWN)), axis=0))
+        predicted.append(error_S if has_draws else np.repeat(error_S, max(1, round(weight * _ROWS)), axis=0))
     error_S = np.concatenate(predicted)
-    if not drawn or laws.drift == 0:
+    if not has_draws or laws.drift == 0:
         return error_S
     # Quantiles of a normal distribution, in the same shuffled order for every prediction.
     places_S = np.random.default_rng(0).permutation((np.arange(len(error_S)) + 0.5) / len(error_S))
@@ -115,10 +115,10 @@ def draw_noise(laws: Laws) -> Floats:
     its own. The same laws give the same values.
     """
     rng = np.random.default_rng(1)
-    drawn = any(len(fit.draws_SX) for fit in laws.fits)
+    has_draws = any(len(fit.draws_SX) for fit in laws.fits)
     noise = []
     for fit, weight in zip(laws.fits, laws.weights, strict=True):
-        count = len(fit.draws_SX) if drawn else max(1, round(weight * _UNDRAWN))
+        count = len(fit.draws_SX) if has_draws else max(1, round(weight * _ROWS))
         factor_S = np.ones(count)
         if np.isfinite(fit.noise_freedom):
             freedom = max(_LEAST_FREEDOM, fit.noise_freedom)
@@ -196,13 +196,13 @@ def predict_as_published(
             f"the published form is one of the utility law, and this is the {laws.best.law} law; "
             f"fit with --law utility"
         )
-    drawn = [pool for pool, weight in weights.items() if weight > 0]
+    active = [pool for pool, weight in weights.items() if weight > 0]
     for name, values in (("weights", weights), ("pool sizes", sizes)):
-        used = [values[pool] for pool in drawn]
+        used = [values[pool] for pool in active]
         if max(used) > min(used) * (1 + _EQUAL):
             raise InputError(
                 f"the published form takes equal pools drawn uniformly, and the {name} are "
                 f"{', '.join(f'{value:g}' for value in used)}; leave --form out"
             )
     weights_P = [weights.get(pool, 0.0) for pool in laws.pool_names]
-    return float(error_as_published(parameters(laws.best), samples_seen, weights_P, sizes[drawn[0]]))
+    return float(error_as_published(parameters(laws.best), samples_seen, weights_P, sizes[active[0]]))

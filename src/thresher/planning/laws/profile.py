@@ -150,7 +150,7 @@ def bootstrap(problem: Problem, solution: Solution, *, num_draws: int, seed: int
         return np.empty((0, problem.layout.size))
     rng = np.random.default_rng(seed)
     resample = all(rows.size >= _ENOUGH_RUNS for rows in _groups(problem))
-    data = _resampled(problem, num_draws, rng) if resample else _redrawn(problem, solution, num_draws, rng)
+    data = _resampled(problem, num_draws, rng) if resample else _simulated(problem, solution, num_draws, rng)
     start_SX = np.repeat(solution.coordinates_X[None], num_draws, axis=0)
     draws_SX = descend(
         problem,
@@ -180,8 +180,8 @@ def _resampled(problem: Problem, num_draws: int, rng: np.random.Generator) -> Me
     """Runs drawn again within each set of pools, and priors drawn again around their means."""
     counts_SR = np.zeros((num_draws, problem.log_error_R.size))
     for rows in _groups(problem):
-        drawn = rng.choice(rows, (num_draws, rows.size))
-        np.add.at(counts_SR, (np.arange(num_draws)[:, None], drawn), 1.0)
+        chosen = rng.choice(rows, (num_draws, rows.size))
+        np.add.at(counts_SR, (np.arange(num_draws)[:, None], chosen), 1.0)
     return batch_of(
         problem,
         np.repeat(problem.log_error_R[None], num_draws, axis=0),
@@ -190,7 +190,7 @@ def _resampled(problem: Problem, num_draws: int, rng: np.random.Generator) -> Me
     )
 
 
-def _redrawn(problem: Problem, solution: Solution, num_draws: int, rng: np.random.Generator) -> Measured:
+def _simulated(problem: Problem, solution: Solution, num_draws: int, rng: np.random.Generator) -> Measured:
     """New errors and new priors around the fit.
 
     The noise is itself uncertain, by the chi-square law of its degrees of freedom.

@@ -36,17 +36,17 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     worn = constrained_exposure(samples, interval, half_life)
     log_worth, by_log_tau = worn.value, worn.by_log_tau
     if of.replacement is not None:
-        drawn = expected_constrained_exposure(samples, interval, half_life)
+        poisson = expected_constrained_exposure(samples, interval, half_life)
         log_worth, by_log_tau = (
             np.where(of.replacement[..., None], *pair)
-            for pair in ((drawn.value, log_worth), (drawn.by_log_tau, by_log_tau))
+            for pair in ((poisson.value, log_worth), (poisson.by_log_tau, by_log_tau))
         )
-    drawn_P = of.weights > 0
-    wasted = np.where(drawn_P, np.log(samples) - log_worth, 0.0)
+    active_P = of.weights > 0
+    wasted = np.where(active_P, np.log(samples) - log_worth, 0.0)
     mixing = parameters.shared["mixing"]
-    log_parts = np.where(drawn_P, np.log(parameters.worth_P) + log_worth, 0.0)
-    most = np.where(drawn_P, log_parts, -np.inf).max(-1, keepdims=True)
-    powers = np.where(drawn_P, of.weights * np.exp(mixing[..., None] * (log_parts - most)), 0.0)
+    log_parts = np.where(active_P, np.log(parameters.worth_P) + log_worth, 0.0)
+    most = np.where(active_P, log_parts, -np.inf).max(-1, keepdims=True)
+    powers = np.where(active_P, of.weights * np.exp(mixing[..., None] * (log_parts - most)), 0.0)
     total = powers.sum(-1)
     log_data = np.log(total) / mixing + most[..., 0]
     of_total = powers / total[..., None]

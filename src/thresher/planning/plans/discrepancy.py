@@ -68,8 +68,8 @@ def discrepancy_of(laws: Laws, num_draws: int, *, seed: int = 0) -> Discrepancy:
     sd_X = np.tile(FEATURE_SD, count)
     known_XX = (design_RX / noise_R[:, None] ** 2).T @ design_RX + np.diag(sd_X**-2.0)
     root_XX = np.linalg.cholesky(np.linalg.inv(known_XX))
-    drawn_SX = np.random.default_rng(seed).standard_normal((num_draws, sd_X.size))
-    beta_SX = (drawn_SX - drawn_SX.mean(0)) @ root_XX.T
+    normal_SX = np.random.default_rng(seed).standard_normal((num_draws, sd_X.size))
+    beta_SX = (normal_SX - normal_SX.mean(0)) @ root_XX.T
     return Discrepancy(beta_SPH=beta_SX.reshape(num_draws, count, -1), reference=reference)
 
 

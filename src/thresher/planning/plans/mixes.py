@@ -129,8 +129,8 @@ def mix_name(mixes: Mixes, candidate: int) -> str:
 
 def is_simple(weights_P: Floats, filled: Sequence[int]) -> bool:
     """Whether it is a single pool, or the first few of the filled pools without a gap."""
-    drawn = [bool(weights_P[place] > 0) for place in filled]
-    return sum(drawn) == 1 or all(drawn[: sum(drawn)])
+    active = [bool(weights_P[place] > 0) for place in filled]
+    return sum(active) == 1 or all(active[: sum(active)])
 
 
 def read_pool_sizes(path: Path | str) -> dict[str, int]:

@@ -23,8 +23,8 @@ def batch(name):
     layout = layout_of(LAWS[name], tuple("abcd"), sized=False)
     natural_X = np.concatenate([[truth.shared[key] for key in layout.shared], truth.worth_P, truth.tau_P])
     coordinates_X = np.where(layout.logs, np.log(np.where(layout.logs, natural_X, 1.0)), natural_X)
-    drawn_BX = coordinates_X + 0.01 * np.random.default_rng(0).standard_normal((3, layout.size))
-    return to_parameters(layout, to_natural(layout, drawn_BX)[:, None], SIZES, None)
+    moved_BX = coordinates_X + 0.01 * np.random.default_rng(0).standard_normal((3, layout.size))
+    return to_parameters(layout, to_natural(layout, moved_BX)[:, None], SIZES, None)
 
 
 def widened(of):
@@ -37,9 +37,9 @@ def widened(of):
 @pytest.mark.parametrize("replacement", [False, True])
 def test_leaving_out_pools_without_weight_changes_nothing(name, weights, replacement):
     of = design(SEEN, weights, SIZES, replacement=replacement)
-    assert of.drawn is not None
-    assert of.drawn.design.weights.shape[1] == int((weights > 0).sum(1).max())
-    assert widened(of).drawn is None
+    assert of.compact is not None
+    assert of.compact.design.weights.shape[1] == int((weights > 0).sum(1).max())
+    assert widened(of).compact is None
     value, slopes = error_with_jacobian(LAWS[name], batch(name), of)
     whole, all_slopes = error_with_jacobian(LAWS[name], batch(name), widened(of))
     np.testing.assert_allclose(value, whole, rtol=1e-12)
@@ -52,13 +52,13 @@ def test_leaving_out_pools_without_weight_changes_nothing(name, weights, replace
 
 
 def test_a_run_on_all_pools_keeps_all_columns():
-    assert design(SEEN, np.full((5, 4), 0.25), SIZES).drawn is None
+    assert design(SEEN, np.full((5, 4), 0.25), SIZES).compact is None
 
 
 def test_one_mix_at_many_lengths_is_worked_out_whole():
     lengths = np.geomspace(100.0, 1e5, 7)
     of = design(lengths, [[0.0, 1.0, 0.0, 0.0]], SIZES)
-    assert of.drawn is None
+    assert of.compact is None
     one_by_one = [
         error(LAWS["utility"], batch("utility"), design([seen], [[0.0, 1.0, 0.0, 0.0]], SIZES))[:, 0]
         for seen in lengths
