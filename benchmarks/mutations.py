@@ -93,7 +93,7 @@ PROMISES = (
         "return math.sqrt(sum(weight * trial.drift**2 for weight, trial in tried) / total) if tried else 0.0",
         "return 0.0",
     ),
-    ("planning.laws.predict", "if not drawn or laws.drift == 0:", "if True:"),
+    ("planning.laws.predict", "if not has_draws or laws.drift == 0:", "if True:"),
     ("planning.plans.costs", "chance=float((saved_SG[:, place] >= samples).mean()),", "chance=1.0,"),
     ("planning.plans.one_budget", "if near_C[place] >= SURE]", "if near_C[place] >= 0.5]"),
     ("data.files.atomic", "        _flush_to_disk(temporary)\n", ""),

@@ -1,10 +1,15 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 
+import thresher
+from thresher.budget import format_count
 from thresher.tables import (
     Table,
     chance_text,
+    decimal,
     duration,
     error_text,
     gap_text,
@@ -18,6 +23,18 @@ from thresher.tables import (
     table,
     text_of,
 )
+
+NO_SENTENCES = (
+    "float(f",
+    "fingerprint=",
+    "self.role",
+    "{self.model}",
+    "USUAL_MFU",
+    "/ factor",
+    "factors =",
+    "flops:.2g",
+)
+"""In lines whose numbers become numbers again, names or arguments, or are FLOPs, as the field writes them."""
 
 BLOCKS = [
     sentences("first", ""),
@@ -59,8 +76,18 @@ def test_no_number_for_people_has_an_exponent(value: float, sign: int):
     signed = sign * value
     texts = [plain(signed, 2), passes_text(value), percent(signed), gap_text(signed, False)]
     texts += [gap_text(signed, True), error_text(value, True), duration(value), size(value)]
-    texts += [number(signed)] if value == 0 or value >= 1e-4 else []
+    texts += [number(signed), decimal(signed), decimal(signed, 2), format_count(value)]
     assert not [text for text in texts if "e+" in text or "e-" in text]
+
+
+def test_numbers_in_the_message_are_written_by_the_one_formatter():
+    """A number that is put into a text by a format of its own has an exponent where it is large or small."""
+    sources = Path(thresher.__file__).parent
+    own = re.compile(r"\{[^{}]*:[+,]?[.0-9]*[eg]\}|%[.0-9]*[eg]\b")
+    for path in sources.rglob("*.py"):
+        for line in path.read_text().splitlines():
+            known = "FLOPs" in line or "sum(spent)" in line or any(name in line for name in NO_SENTENCES)
+            assert known or path.name == "tables.py" or not own.search(line), f"{path}: {line}"
 
 
 def test_numbers_lose_the_digits_that_say_nothing():

@@ -7,6 +7,7 @@ HTML is for notebooks: escaped, with tables and lists alone, no script and no st
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from html import escape
 from importlib import import_module
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from thresher.errors import InputError, MissingExtra
 COLUMN_GAP = "  "
 SMALLEST_SHOWN = 1e-4
 """A number below it is shown as 0 where digits are few."""
+SMALLEST_NUMBER = 1e-9
 
 Columns = dict[str, list[Any]]
 Result = TypeVar("Result")
@@ -91,21 +93,28 @@ def plain(value: float, digits: int) -> str:
     >>> plain(99.7, 2), plain(0.0834, 2), plain(12_345, 2), plain(9.9e-15, 2)
     ('100', '0.083', '12000', '0')
     """
+    return "0" if abs(value) < SMALLEST_SHOWN else decimal(value, digits)
+
+
+def decimal(value: float, digits: int = 6) -> str:
+    """A number as messages name it: with so many significant digits, however small, and no exponent.
+
+    >>> decimal(0.00001), decimal(12_800_000), decimal(0.25)
+    ('0.00001', '12800000', '0.25')
+    """
     text = f"{value:.{digits}g}"
-    if abs(value) < SMALLEST_SHOWN:
-        return "0"
-    return f"{float(text):.0f}" if "e+" in text else text
+    return f"{Decimal(text):f}" if "e" in text else text
 
 
 def number(value: float) -> str:
     """A parameter or a score with three significant digits; large ones as counts (`61.2M`).
 
-    >>> number(-0.12345), number(4_250), number(61_234_567)
-    ('-0.123', '4.25k', '61.2M')
+    >>> number(-0.12345), number(4_250), number(61_234_567), number(9.9e-15)
+    ('-0.123', '4.25k', '61.2M', '0')
     """
     rounded = float(f"{value:.3g}")
     if not 1000 <= abs(rounded) < math.inf:
-        return f"{rounded:.3g}"
+        return "0" if abs(rounded) < SMALLEST_NUMBER else decimal(rounded, 3)
     return f"{'-' if rounded < 0 else ''}{format_count(abs(rounded))}"
 
 

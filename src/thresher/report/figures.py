@@ -107,7 +107,7 @@ def score_chart(tally: Tally, labels: Sequence[str]) -> Chart:
         x=Axis(title=f"Score (column {tally.pools.by}, no unit)"),
         y=Axis(title="Pairs a bin"),
         series=tuple(
-            Bars(name, middles, counts.astype(float), width, mark, "score %{x:.3g}: %{y:,} pairs")
+            Bars(name, middles, counts.astype(float), width, mark, "score %{x:.3~r}: %{y:,} pairs")
             for name, mark, counts in stacks
         ),
         uprights=tuple(cuts),

@@ -19,6 +19,7 @@ from thresher.planning.plans.plan import Plan, load_plan
 from thresher.planning.runs.ledger import read_runs
 from thresher.planning.runs.record import Run
 from thresher.sharded.parts import list_quarantines
+from thresher.tables import decimal
 from thresher.train import picks
 
 RESULT_FILE = "result.json"
@@ -97,7 +98,7 @@ def method_of(settings: Mapping[str, Any]) -> str:
     parts = [str(settings.get("select", "uniform"))]
     if parts[0] != "uniform":
         ratio, end = settings.get("filter_ratio", 0.8), settings.get("filter_ratio_end")
-        parts.append(f"f = {ratio:g}" if end is None else f"f = {ratio:g} to {end:g}")
+        parts.append(f"f = {decimal(ratio)}" if end is None else f"f = {decimal(ratio)} to {decimal(end)}")
         if settings.get("criterion", "learnability") != "learnability":
             parts.append(str(settings["criterion"]))
         if settings.get("flexi"):

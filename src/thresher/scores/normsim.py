@@ -13,6 +13,7 @@ from thresher.data.digests import hasher
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
 from thresher.scores.vectors import TILE_ROWS, VectorScorer, made_by, piece_by_piece, tiles
+from thresher.tables import decimal
 
 TARGET_ROWS = 32_768
 """Target images whose vectors are held at once."""
@@ -40,7 +41,7 @@ def normsim(*, target: str, p: float = math.inf) -> Callable[[StoredEmbeddings],
         InputError: p is below 1.
     """
     if not p >= 1:
-        raise InputError(f"normsim: p={p:g} is not a norm; take 2, inf, or another number from 1")
+        raise InputError(f"normsim: p={decimal(p)} is not a norm; take 2, inf, or another number from 1")
 
     def opened(embeddings: StoredEmbeddings) -> VectorScorer:
         aim = open_embeddings(target, fingerprint=embeddings.fingerprint)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from thresher.errors import InputError, nearest
 from thresher.scores.language import is_english, open_identifier
+from thresher.tables import decimal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +82,7 @@ def is_in_top(scores: npt.NDArray[np.floating[Any]], fraction: float) -> Kept:
     threshold = -np.sort(-scores)[place]
     if np.isnan(threshold):
         raise InputError(
-            f"the best {fraction:g} of {len(scores)} rows reach into those without a score (NaN: "
+            f"the best {decimal(fraction)} of {len(scores)} rows reach into those without a score (NaN: "
             f"{int(np.isnan(scores).sum())}); give a smaller fraction, or leave them out"
         )
     best: Kept = scores >= threshold

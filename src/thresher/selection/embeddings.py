@@ -82,6 +82,6 @@ def check(name: str, embeddings: Embeddings, num_rows: int) -> None:
         if bool(wrong_B.any()):
             row = int(wrong_B.int().argmax())
             raise ValueError(
-                f"{side} embedding {row} of the {name} has length {float(length_B[row]):.4g}; divide each by "
+                f"{side} embedding {row} of the {name} has length {float(length_B[row]):.4f}; divide each by "
                 "its length"
             )

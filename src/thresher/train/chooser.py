@@ -17,6 +17,7 @@ from thresher.selection.across_ranks import select_across
 from thresher.selection.choices import CRITERIA, METHODS, MODES
 from thresher.selection.embeddings import Embeddings
 from thresher.selection.keys import TooFewCandidates
+from thresher.tables import decimal
 from thresher.train.distributed import Ranks
 from thresher.train.pairs import Batch
 from thresher.train.recipe import Recipe
@@ -108,8 +109,8 @@ class Chooser:
             ) from error
         except ValueError as error:
             raise InputError(
-                f"step {step} cannot be selected: {error}; lower lr (now {self.recipe.lr:g}) if training "
-                "diverged"
+                f"step {step} cannot be selected: {error}; lower lr (now {decimal(self.recipe.lr)}) if "
+                "training diverged"
             ) from error
 
     def _choose(
@@ -221,7 +222,7 @@ def check_choice(recipe: Recipe) -> None:
     if recipe.chunks < 1:
         raise InputError(f"chunks is {recipe.chunks}; take at least 1, 16 is usual")
     if not 0 <= recipe.gain < math.inf:
-        raise InputError(f"gain is {recipe.gain:g}; take 0 (uniform) or more, 1 is usual")
+        raise InputError(f"gain is {decimal(recipe.gain)}; take 0 (uniform) or more, 1 is usual")
 
 
 def _as(embeddings: Embeddings | None, dtype: torch.dtype) -> Embeddings | None:

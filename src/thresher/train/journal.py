@@ -19,6 +19,7 @@ import torch
 from thresher.data.files.atomic import append_jsonl
 from thresher.errors import InputError
 from thresher.selection.embeddings import Embeddings
+from thresher.tables import decimal
 from thresher.train import ledger, picks, telemetry
 from thresher.train.chooser import Chooser, ChosenBatch
 from thresher.train.ledger import Costs
@@ -109,8 +110,8 @@ class Journal:
         losses = torch.stack(self.losses).float().tolist()
         if not np.isfinite(losses).all():
             raise InputError(
-                f"the loss became {losses[-1]} at step {state.step}; lower lr (now {recipe.lr:g}) or set "
-                "precision to fp32"
+                f"the loss became {losses[-1]} at step {state.step}; lower lr (now {decimal(recipe.lr)}) or "
+                "set precision to fp32"
             )
         cooldown = branch.end if branch is not None else None
         line = self._about_choice(choice) if state.telemetry is not None else {}
@@ -147,8 +148,8 @@ class Journal:
             recipe = self.chooser.recipe
             _log.warning(
                 "at step %d the losses at low and at full resolution have a rank correlation of %.2f; raise "
-                "low_share (now %g) or take a smaller flexi patch (now %d)",
-                *(self.state.step, found, recipe.low_share, recipe.flexi),
+                "low_share (now %s) or take a smaller flexi patch (now %d)",
+                *(self.state.step, found, decimal(recipe.low_share), recipe.flexi),
             )
         return found
 

@@ -14,6 +14,7 @@ from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward, check_flexi
 from thresher.models.flops import forward_flops, loss_flops, training_flops
 from thresher.models.towers import Towers, context_length
+from thresher.tables import decimal
 from thresher.train.recipe import Recipe
 from thresher.train.schedule import filter_ratio
 
@@ -166,13 +167,13 @@ def cost_sentence(recipe: Recipe, towers: Towers) -> str:
     num_tokens = context_length(towers)
     ratio = step_ratio(recipe, measure_costs(towers, num_tokens, recipe))
     if not recipe.selects:
-        what = f"training {recipe.low_share:g} of a batch with patches of {recipe.flexi} pixels"
+        what = f"training {decimal(recipe.low_share)} of a batch with patches of {recipe.flexi} pixels"
         return f"{what} costs {ratio:.2f}x a uniform step with {recipe.model}"
     cached = " with a cached reference" if recipe.needs_reference else ""
     low = f", scored with patches of {recipe.flexi} pixels," if recipe.flexi else ""
     sentence = (
-        f"{recipe.select} at f={recipe.filter_ratio:g}{cached}{low} costs {ratio:.1f}x a uniform step with "
-        f"{recipe.model}"
+        f"{recipe.select} at f={decimal(recipe.filter_ratio)}{cached}{low} costs {ratio:.1f}x a uniform step "
+        f"with {recipe.model}"
     )
     patch = None if recipe.flexi else possible_low_patch(towers)
     if patch is None:

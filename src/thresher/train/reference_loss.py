@@ -25,6 +25,7 @@ from open_clip.loss import gather_features
 from torch import distributed
 
 from thresher.errors import InputError
+from thresher.tables import decimal
 from thresher.train.distributed import SINGLE, Ranks
 
 
@@ -55,9 +56,9 @@ class ReferenceLoss(torch.nn.Module):
         """
         super().__init__()
         if not 0 < gamma <= 1:
-            raise InputError(f"gamma is {gamma:g}; the weight of a batch lies above 0 and up to 1")
+            raise InputError(f"gamma is {decimal(gamma)}; the weight of a batch lies above 0 and up to 1")
         if not epsilon >= 0:
-            raise InputError(f"epsilon is {epsilon:g}; it is 0 or more")
+            raise InputError(f"epsilon is {decimal(epsilon)}; it is 0 or more")
         self.gamma, self.epsilon, self.ranks = gamma, epsilon, ranks
         for name in ("log_image_n", "log_text_n"):
             self.register_buffer(name, torch.full((num_pairs,), -math.inf))
@@ -149,7 +150,7 @@ def start_scale(model: torch.nn.Module, temperature: float) -> None:
         InputError: the temperature is not in [.01, 1], the range of the scale that training keeps to.
     """
     if not 0.01 <= temperature <= 1:
-        raise InputError(f"temperature is {temperature:g}; it lies from .01 to 1")
+        raise InputError(f"temperature is {decimal(temperature)}; it lies from .01 to 1")
     with torch.no_grad():
         model.logit_scale.fill_(-math.log(temperature))  # type: ignore[operator]
 

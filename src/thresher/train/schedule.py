@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thresher.errors import InputError
+from thresher.tables import decimal
 from thresher.train.recipe import Recipe
 
 
@@ -78,7 +79,9 @@ def most_candidates(recipe: Recipe, world: int = 1) -> int:
     """
     for ratio in (recipe.filter_ratio, recipe.filter_ratio_end):
         if ratio is not None and not 0 <= ratio < 1:
-            raise InputError(f"filter_ratio {ratio:g} is not in [0, 1); .8 trains on one candidate in five")
+            raise InputError(
+                f"filter_ratio {decimal(ratio)} is not in [0, 1); .8 trains on one candidate in five"
+            )
     if recipe.select_to is not None and recipe.select_to <= recipe.select_from:
         raise InputError(
             f"select_to {recipe.select_to} is not above select_from {recipe.select_from}, so nothing would "

@@ -9,6 +9,7 @@ from thresher.errors import InputError
 from thresher.models.flexi import check_flexi
 from thresher.models.towers import Towers
 from thresher.scores.embeddings.stored import StoredEmbeddings
+from thresher.tables import decimal
 from thresher.train.chooser import Chooser, check_choice
 from thresher.train.distributed import Ranks
 from thresher.train.losses import make_loss
@@ -36,7 +37,7 @@ def check_recipe(recipe: Recipe, pairs: Pairs, ranks: Ranks, reference: StoredEm
         raise InputError(f"batch_size {recipe.batch_size} does not divide by {ranks.world} processes")
     check_choice(recipe)
     if not 0 <= recipe.low_share <= 1:
-        raise InputError(f"low_share {recipe.low_share:g} is not a share; take one in [0, 1]")
+        raise InputError(f"low_share {decimal(recipe.low_share)} is not a share; take one in [0, 1]")
     if recipe.needs_reference and reference is None:
         wanted = f"loss {recipe.loss!r}" if recipe.loss == "rho" else f"criterion {recipe.criterion!r}"
         raise InputError(f"{wanted} needs the embeddings of a reference model; name one as `reference`")

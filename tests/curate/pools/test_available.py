@@ -105,7 +105,7 @@ def test_a_repeat_of_a_missing_pair_is_missing_too(shards: list[str], tmp_path: 
 def test_shards_that_hold_none_of_the_pairs_are_refused(scores: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "other.tar", pair_members("a", jpeg(99), caption(99), uid(99)))
     with pytest.raises(
-        InputError, match="0-25% would be empty: 0 pairs are cut, and 20 rows are of pairs in no"
+        InputError, match=r"no pair is left to cut \(20: the pair is in no shard\); name the shards that"
     ):
         cut_by(scores, [str(tmp_path / "other.tar")], tmp_path / "p")
     with pytest.raises(InputError, match=r"absent.tar cannot be read"):

@@ -246,7 +246,7 @@ def test_a_column_is_found_by_its_name_or_by_its_scorer(tmp_path: Path) -> None:
             {"edges": (0.01, 1.0)},
             "pool 0-1% would be empty: 10 pairs are cut, whose scores go from 0.1",
         ),
-        ({"thresholds": (0.95,)}, "pool >=0.95 would be empty"),
+        ({"thresholds": (0.95,)}, "pool >=0.95 would be empty: .* from 0.1 to 0.9; move the thresholds"),
     ],
 )
 def test_cuts_that_make_no_sense_are_refused(
@@ -255,6 +255,27 @@ def test_cuts_that_make_no_sense_are_refused(
     scores = write_scores(tmp_path / "s", SCORES)
     with pytest.raises(InputError, match=sentence):
         cut(scores, by="clip", out=tmp_path / "p", **cuts)
+
+
+def test_messages_that_mislead_where_no_pair_is_left_the_reason_is_named(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s", SCORES)
+    everything = frozenset(map(uid, range(10)))
+    for options, sentence in (
+        ({"keep": ["clip>2"]}, r"no pair is left to cut \(10: not clip>2\); loosen the conditions of --keep"),
+        ({"exclude": everything}, r"no pair .* \(10: the uid is in the list .*\); check the exclude list"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            cut(scores, by="clip", edges=(0.5,), out=tmp_path / "p", **options)
+
+
+def test_numbers_in_the_message_names_of_pools_have_no_exponent(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s", [[0.5, 2e-5, 3e6]])
+    assert cut(scores, by="clip", thresholds=(2e6, 1e-5), out=tmp_path / "p").names == (
+        ">=2000000",
+        "0.00001..2000000",
+    )
+    with pytest.raises(InputError, match=r"whose scores go from 0\.00002 to 3000000; cut fewer pools"):
+        cut(scores, by="clip", edges=(0.1,), out=tmp_path / "q")
 
 
 def test_missing_and_unfinished_scores_are_refused(tmp_path: Path) -> None:

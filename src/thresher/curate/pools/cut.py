@@ -54,6 +54,7 @@ from thresher.data.uids import uid_words
 from thresher.errors import InputError
 from thresher.scores.read import ScoreTable, open_scores, usable
 from thresher.sharded.parts import digest_of
+from thresher.tables import decimal
 
 REASONS = {
     EXCLUDED: "the uid is in the list of excluded pairs",
@@ -64,6 +65,13 @@ REASONS = {
 """Fate -> why a row is in no pool; of those with a fate in `_LISTED`, each row is listed."""
 
 _LISTED = (EXCLUDED, DUPLICATE, ABSENT)
+_REMEDIES = {
+    EXCLUDED: "check the exclude list",
+    NO_SCORE: "see the quarantine of the scores, and score again",
+    ABSENT: "name the shards that the scores are of",
+    CONDITION: "loosen the conditions of --keep",
+}
+"""Fate -> what to do where it leaves no row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,8 @@ def cut(
                 _read(source, conditions, exclude, rows)
                 found = uids_in(shards, index_cache, progress, workers=workers) if shards else None
                 counts = rows.settle(found)
+                if not counts[IN]:
+                    raise InputError(_nothing_left(counts, conditions))
                 cuts = _cuts(rows, counts, names, rising, falling)
                 absent, refused = _write_table(folder / TABLE_FILE, source, rows, cuts)
                 _write_rejects(folder / QUARANTINE_FILE, source, rows, refused)
@@ -204,10 +214,11 @@ def _cuts(
     score = {place: float(scores_of(np.array([key], np.uint32))[0]) for place, (key, _) in at.items()}
     for name, start, end in zip(names, starts, ends, strict=True):
         if start == end:
-            span = f", whose scores go from {score[num_in - 1]:g} to {score[0]:g}" if num_in else ""
             gone = f", and {counts[ABSENT]} rows are of pairs in no shard" if counts[ABSENT] else ""
             raise InputError(
-                f"pool {name} would be empty: {num_in} pairs are cut{span}{gone}; cut fewer pools"
+                f"pool {name} would be empty: {num_in} pairs are cut, whose scores go from "
+                f"{decimal(score[num_in - 1], 3)} to {decimal(score[0], 3)}{gone}; "
+                f"{'cut fewer pools' if edges else 'move the thresholds'}"
                 f"{', or name the shards that the scores are of' if gone else ''}"
             )
     pools = [
@@ -215,7 +226,7 @@ def _cuts(
         for rank, (name, start, last) in enumerate(zip(names, starts, lasts, strict=True))
     ]
     cuts = [(at[last][0], last + 1 - at[last][1]) for last in lasts]
-    below = f"below the last {'edge' if edges else 'threshold'} ({[*edges, *thresholds][-1]:g})"
+    below = f"below the last {'edge' if edges else 'threshold'} ({decimal([*edges, *thresholds][-1])})"
     return _Cuts(tuple(pools), tuple(cuts), below)
 
 
@@ -230,12 +241,23 @@ def _dropped(
     counts: npt.NDArray[np.int64], cuts: _Cuts, conditions: Sequence[Condition]
 ) -> list[dict[str, Any]]:
     """How many rows are in no pool, by reason."""
-    reasons = {cuts.below: int(counts[IN]) - sum(pool.num_samples for pool in cuts.pools)}
-    reasons |= {reason: int(counts[fate]) for fate, reason in REASONS.items()}
-    reasons |= {
-        f"not {condition}": int(counts[CONDITION + place]) for place, condition in enumerate(conditions)
-    }
-    return [{"reason": reason, "count": count} for reason, count in reasons.items() if count]
+    below = int(counts[IN]) - sum(pool.num_samples for pool in cuts.pools)
+    reasons = {**({cuts.below: below} if below else {}), **_refused(counts, conditions)}
+    return [{"reason": reason, "count": count} for reason, count in reasons.items()]
+
+
+def _refused(counts: npt.NDArray[np.int64], conditions: Sequence[Condition]) -> dict[str, int]:
+    """Why rows may be in no pool -> how many."""
+    reasons = REASONS | {CONDITION + place: f"not {condition}" for place, condition in enumerate(conditions)}
+    return {reason: int(counts[fate]) for fate, reason in reasons.items() if counts[fate]}
+
+
+def _nothing_left(counts: npt.NDArray[np.int64], conditions: Sequence[Condition]) -> str:
+    """Why no row may be in a pool, and what to do about what takes most."""
+    told = ", ".join(f"{count:,}: {reason}" for reason, count in _refused(counts, conditions).items())
+    most = min(int(counts.argmax()), CONDITION)
+    remedy = _REMEDIES.get(most, "score again") if told else "score shards that hold pairs"
+    return f"no pair is left to cut ({told or 'the scores hold no row'}); {remedy}"
 
 
 def _write_table(

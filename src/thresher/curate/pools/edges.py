@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from thresher.curate.pools.keys import Keys, keys_of
 from thresher.errors import InputError
+from thresher.tables import decimal
 
 MAX_POOLS = 1000
 
@@ -67,7 +68,10 @@ def names_of(edges: Sequence[float], thresholds: Sequence[float]) -> list[str]:
     >>> names_of((), (0.3, 0.28))
     ['>=0.3', '0.28..0.3']
     """
-    texts = [f"{threshold:g}" for threshold in thresholds] or ["0", *(f"{100 * edge:g}" for edge in edges)]
+    texts = [decimal(threshold) for threshold in thresholds] or [
+        "0",
+        *(decimal(100 * edge) for edge in edges),
+    ]
     if len(set(texts)) < len(texts):
         raise InputError(f"two cuts look alike ({', '.join(texts)}); move them further apart")
     if thresholds:
@@ -105,7 +109,7 @@ class Condition:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.name}{self.sign}{self.limit:g}"
+        return f"{self.name}{self.sign}{decimal(self.limit)}"
 
     def holds(self, column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
         """Which rows meet it; a row without a score (NaN or null) does not."""

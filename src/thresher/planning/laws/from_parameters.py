@@ -23,6 +23,7 @@ from thresher.planning.laws.layout import layout_of
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import is_loss
+from thresher.tables import decimal
 
 _WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0}
 _STATUS = "The parameters were given, not fitted: predictions have no intervals."
@@ -89,7 +90,7 @@ def _shared(law: Law, given: Mapping[str, Any], *, sized: bool, loss: bool) -> d
         shared[name] = _parameter(name, given.get(name, _WHERE_LEFT_OUT.get(name)))
     if shared["d"] >= 1 and not loss:
         raise InputError(
-            f"d is {shared['d']:g}; an irreducible error lies below 1, or name the metric a loss"
+            f"d is {decimal(shared['d'])}; an irreducible error lies below 1, or name the metric a loss"
         )
     return shared
 
@@ -110,11 +111,11 @@ def _pool(law: Law, given: Mapping[str, Any]) -> PoolLaw:
 def _parameter(name: str, value: Any, of: str = "") -> float:
     number = _number(value, f"{name}{of}")
     if name in LOGARITHMIC and number <= 0:
-        raise InputError(f"{name}{of} is {number:g}; give a positive value")
+        raise InputError(f"{name}{of} is {decimal(number)}; give a positive value")
     if name == "b" and number > 0:
-        raise InputError(f"{name}{of} is {number:g}; the error falls, so that b is at most 0")
+        raise InputError(f"{name}{of} is {decimal(number)}; the error falls, so that b is at most 0")
     if name not in LOGARITHMIC and name != "b" and number < 0:
-        raise InputError(f"{name}{of} is {number:g}; give a value of at least 0")
+        raise InputError(f"{name}{of} is {decimal(number)}; give a value of at least 0")
     return number
 
 
@@ -123,7 +124,7 @@ def _size(record: Mapping[str, Any], name: str, reason: str) -> float:
         raise InputError(f"{reason}; give `{name}`")
     number = _number(record[name], name)
     if number < 1:
-        raise InputError(f"`{name}` is {number:g}; {reason}, at least 1")
+        raise InputError(f"`{name}` is {decimal(number)}; {reason}, at least 1")
     return number
 
 

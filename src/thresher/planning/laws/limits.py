@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from thresher.errors import InputError
 from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law
 from thresher.planning.laws.layout import Layout
+from thresher.tables import decimal
 
 ASSUMED_HALF_LIFE = 6.0
 """Middle of the half-lives that the authors published (1.5 to 8.5 passes)."""
@@ -192,11 +193,14 @@ def hold(
             raise InputError(f"{name} is held at {value}; give a positive value")
         if name == "d" and not 0 <= value < least_error:
             raise InputError(
-                f"d is held at {value}; give a value from 0 to below the smallest error, {least_error:g}"
+                f"d is held at {value}; give a value from 0 to below the smallest error, "
+                f"{decimal(least_error)}"
             )
         low, high = _RANGES.get(name, (-math.inf, math.inf))
         if name in _RANGES and not low <= value <= high:
-            raise InputError(f"{name} is held at {value}; give a value from {low:g} to {high:g}")
+            raise InputError(
+                f"{name} is held at {value}; give a value from {decimal(low)} to {decimal(high)}"
+            )
         place = layout.place(name)
         start_X[place] = math.log(value) if name in LOGARITHMIC else value
         free_X[place] = False

@@ -16,6 +16,7 @@ from thresher.planning.laws.law import Design, Floats, Parameters, design, error
 from thresher.planning.laws.layout import Layout, layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
+from thresher.tables import decimal
 
 _ROWS = 100
 """Rows of predictions that laws without draws share."""
@@ -202,7 +203,7 @@ def predict_as_published(
         if max(used) > min(used) * (1 + _EQUAL):
             raise InputError(
                 f"the published form takes equal pools drawn uniformly, and the {name} are "
-                f"{', '.join(f'{value:g}' for value in used)}; leave --form out"
+                f"{', '.join(map(decimal, used))}; leave --form out"
             )
     weights_P = [weights.get(pool, 0.0) for pool in laws.pool_names]
     return float(error_as_published(parameters(laws.best), samples_seen, weights_P, sizes[active[0]]))

@@ -14,7 +14,7 @@ from thresher.planning.laws.profile import quantiles
 from thresher.planning.laws.result import Laws
 from thresher.planning.laws.solve import Solution
 from thresher.planning.runs.record import Run, is_loss, mix_weights
-from thresher.tables import error_text, gap_text, number, passes_text, percent
+from thresher.tables import decimal, error_text, gap_text, number, passes_text, percent
 
 _AT_BOUND = 1e-4
 """Share of the range between its bounds within which a coordinate counts as sitting at one."""
@@ -165,7 +165,7 @@ def _worth_status(problem: Problem, solution: Solution, pool: str, place: int) -
     if side > 0:
         return [f"b of {pool} is at its bound 0: {teaches_nothing}"]
     if side < 0:
-        return [f"b of {pool} is at its bound {problem.limits.lower_X[place]:g}; check its errors."]
+        return [f"b of {pool} is at its bound {decimal(problem.limits.lower_X[place])}; check its errors."]
     return []
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from thresher.data.files.record_file import read_record
 from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
+from thresher.tables import decimal
 
 MOST_POOLS = 12
 """Pools whose subsets are all compared (4095 of them); above, subsets are searched."""
@@ -124,7 +125,9 @@ def mix_name(mixes: Mixes, candidate: int) -> str:
     """Name of one candidate: its pools joined by " + ", each with its weight where weights are free."""
     if not mixes.weighted_C[candidate]:
         return " + ".join(mix_pools(mixes, candidate))
-    return " + ".join(f"{weight:.3g} x {pool}" for pool, weight in mix_weights(mixes, candidate).items())
+    return " + ".join(
+        f"{decimal(weight, 3)} x {pool}" for pool, weight in mix_weights(mixes, candidate).items()
+    )
 
 
 def is_simple(weights_P: Floats, filled: Sequence[int]) -> bool:

@@ -15,7 +15,7 @@ from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.profile import HIGH, LOW
 from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import is_loss
-from thresher.tables import Block, error_text, html_of, passes_text, sentences, text_of
+from thresher.tables import Block, decimal, error_text, html_of, passes_text, sentences, text_of
 
 FEW_DRAWS = 24
 _CHUNK_ELEMENTS = 65_536
@@ -119,6 +119,7 @@ def prediction_blocks(prediction: Prediction) -> list[Block]:
 def _mix(prediction: Prediction) -> str:
     alone = len(prediction.weights) == 1
     return " + ".join(
-        f"{'' if alone else f'{weight:.3g} x '}{pool} ({passes_text(prediction.repeats[pool])} passes)"
+        f"{'' if alone else f'{decimal(weight, 3)} x '}{pool} "
+        f"({passes_text(prediction.repeats[pool])} passes)"
         for pool, weight in prediction.weights.items()
     )

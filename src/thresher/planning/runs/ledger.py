@@ -21,6 +21,7 @@ from thresher.planning.runs.record import (
     run_to_record,
 )
 from thresher.planning.runs.table_file import Row, complete_lines, listed, read_csv, read_jsonl
+from thresher.tables import decimal, passes_text
 
 _SHORT = 20_000
 _LONG = 1_000_000
@@ -106,8 +107,8 @@ def append_runs(path: Path | str, runs: Sequence[Run]) -> int:
         elif run_to_record(held) != run_to_record(run):
             raise InputError(
                 f"{path.name} already holds this run with another result ({_describe(run)}, "
-                f"error {held.error:g} there, {run.error:g} here); remove that line, or give the "
-                f"new run another `seed` or `run`"
+                f"error {decimal(held.error)} there, {decimal(run.error)} here); remove that line, or give "
+                f"the new run another `seed` or `run`"
             )
     for run in new:
         append_jsonl(path, run_to_record(run))
@@ -193,8 +194,8 @@ def _slip_in_run(run: Run) -> str | None:
         return None
     name = "samples_seen" if seen < unique else "unique_samples"
     return (
-        f"`samples_seen` is {seen} and `unique_samples` {unique}, that is {epochs:.2g} passes; if `{name}` "
-        f"counts in millions, write {short}M"
+        f"`samples_seen` is {seen} and `unique_samples` {unique}, that is {passes_text(epochs)} passes; if "
+        f"`{name}` counts in millions, write {short}M"
     )
 
 

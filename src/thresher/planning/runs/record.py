@@ -9,6 +9,7 @@ from typing import Any
 
 from thresher.budget import parse_count
 from thresher.errors import InputError
+from thresher.tables import decimal
 
 SCHEMA = "thresher.run"
 VERSION = 1
@@ -78,7 +79,7 @@ class Run:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(
-                    f"`{name}` is {value:g}; give a positive number, or leave it out where it is unknown"
+                    f"`{name}` is {decimal(value)}; give a positive number, or leave it out where it is unknown"
                 )
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}; use one of {', '.join(ROLES)}")
@@ -280,11 +281,12 @@ def _check_error(error: float, metric: str) -> None:
         raise InputError(f"error is {error}; drop the row or measure the run again")
     if error <= 0:
         raise InputError(
-            f"error is {error:g}; it must be above 0 (write 1 - accuracy, not accuracy or a difference)"
+            f"error is {decimal(error)}; it must be above 0 (write 1 - accuracy, not accuracy or a "
+            "difference)"
         )
     if error > 1 and not is_loss(metric):
         raise InputError(
-            f"error is {error:g}, above 1; write it as a fraction of 1, "
+            f"error is {decimal(error)}, above 1; write it as a fraction of 1, "
             f"or name the metric a loss (metric {metric!r})"
         )
 

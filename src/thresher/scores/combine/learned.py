@@ -16,6 +16,7 @@ from thresher.data.files.atomic import write_json
 from thresher.errors import InputError
 from thresher.scores.combine.labels import Labels
 from thresher.scores.combine.rank_shares import Quantiles, auc, columns_of, gain, normal_scores, quantiles
+from thresher.tables import decimal
 
 FOLDS = 5
 
@@ -122,7 +123,9 @@ def learn(
     ranked = [quantiles(values_n) for values_n in columns_of(values_nC)]
     for name, one in zip(columns, ranked, strict=True):
         if len(one.values) == 1:
-            raise InputError(f"all pairs have {one.values[0]:g} in {name}, which tells nothing; leave it out")
+            raise InputError(
+                f"all pairs have {decimal(one.values[0])} in {name}, which tells nothing; leave it out"
+            )
     known_mC = features(values_nC[rows_m], ranked)
     folds_m = (labels.keys % np.uint64(FOLDS)).astype(np.int64)
     held = _held_out(values_nC[rows_m], known_mC, folds_m, labels, list(columns), l2)

@@ -21,6 +21,7 @@ from thresher.scores.imported.parquet_files import BadFile, ParquetSource, read_
 from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of
 from thresher.scores.imported.vectors import read_text
 from thresher.sharded.parts import Stage, read_stamp
+from thresher.tables import decimal
 
 INDEX = "index"
 """Folder, beside the parts, that keeps the index of the shards."""
@@ -128,7 +129,7 @@ def repeats(parts: Sequence[Path], columns: Sequence[str], stage: Stage) -> Repe
 def difference(uid: str, column: str, values: Sequence[float], files: Sequence[str]) -> str:
     """How two rows of one uid disagree, as the beginning of a sentence."""
     where = f"in {files[0]} and" if files[0] != files[1] else "and"
-    return f"uid {uid} has {column} {values[0]:.6g} {where} {values[1]:.6g} in {files[1]}"
+    return f"uid {uid} has {column} {decimal(values[0])} {where} {decimal(values[1])} in {files[1]}"
 
 
 def _suspects(parts: Sequence[Path]) -> npt.NDArray[np.uint64]:

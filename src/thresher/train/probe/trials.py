@@ -32,7 +32,7 @@ from thresher.models.towers import Towers
 from thresher.planning.runs.ledger import append_runs
 from thresher.planning.runs.record import Run, is_loss
 from thresher.selection.threads import torch_threads
-from thresher.tables import error_text
+from thresher.tables import decimal, error_text
 from thresher.train.dataset import Dataset, OpenDataset, open_dataset
 from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
 from thresher.train.loop import clear, train
@@ -218,8 +218,8 @@ def _check(bench: TrialContext, trial: Trial) -> None:
     unique = sum(num_unique(bench.members, trial.weights, trial.fraction).values())
     if unique < bench.recipe.batch_size:
         raise InputError(
-            f"{trial.fraction:g} of pool {' + '.join(trial.weights)} are {unique} pairs, fewer than a batch "
-            f"of {bench.recipe.batch_size}; lower [probe] batch_size, or raise [probe] fractions"
+            f"{decimal(trial.fraction)} of pool {' + '.join(trial.weights)} are {unique} pairs, fewer than a "
+            f"batch of {bench.recipe.batch_size}; lower [probe] batch_size, or raise [probe] fractions"
         )
 
 

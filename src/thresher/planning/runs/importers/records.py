@@ -13,6 +13,7 @@ from typing import Any
 
 from thresher.errors import InputError, naming
 from thresher.planning.runs.record import is_given
+from thresher.tables import decimal
 
 FIELDS = (
     *("pool", "weights", "unique_samples", "pool_samples", "samples_seen", "run", "role", "seed"),
@@ -175,7 +176,7 @@ def error_of(metric: Metric, value: Any) -> float:
     if not 0 <= number <= metric.whole:
         per_cent = metric.whole == 1 and 1 < number <= 100
         remedy = f"for per cent write 100-{metric.column}" if per_cent else "it is no accuracy"
-        raise InputError(f"{metric.column} is {number:g}, not from 0 to {metric.whole}; {remedy}")
+        raise InputError(f"{metric.column} is {decimal(number)}, not from 0 to {metric.whole}; {remedy}")
     return round((metric.whole - number) / metric.whole, _DIGITS)
 
 
