@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thresher.data.shards import read_pairs
 from thresher.data.tar import BLOCK, Entry, TarDamage, _plain_file, walk
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=150).filter(
@@ -150,3 +151,19 @@ def test_a_checksum_that_is_right_only_modulo_that_of_adler_is_wrong(filling: by
         wrong = int(right[148:154], 8) + off
         if wrong >= 0:
             assert _plain_file(right[:148] + b"%06o\0 " % wrong + right[156:]) is None
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "1" * 20, "-1", "1_000", "\u0661"])
+def test_one_bad_input_ends_the_run_a_size_without_bound_is_damage(tmp_path, size):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, header in (("a.txt", {}), ("b.txt", {"size": size})):
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = 3, header
+            tar.addfile(info, io.BytesIO(b"one"))
+    entries, damage = walked(buffer.getvalue(), tmp_path / "x.tar")
+    assert [entry.name for entry in entries] == ["a.txt"]
+    assert "gives the size" in str(damage)
+    assert len(str(damage)) < 120
+    (_, reject) = read_pairs(str(tmp_path / "x.tar"))
+    assert "gives the size" in reject.reason

@@ -32,6 +32,7 @@ _KINDS = {
 _WITHOUT_DATA = frozenset({"folder", "link", "device", "pipe"})
 # mode, owner and group; size; time; checksum; the type of a plain file
 _PLAIN_FIELDS = re.compile(rb"(?:[0-7]{7}\0){3}([0-7]{11})[\0 ][0-7]{11}[\0 ]([0-7]{6})\0 [0\0]")
+_SIZE = re.compile(r"[0-9]{1,19}")  # in bytes, as a number of 64 bits
 _FIELDS = slice(100, 157)
 _CHECKSUM = slice(148, 156)
 _DEVICES = slice(329, 345)
@@ -196,10 +197,9 @@ def _pax_fields(payload: bytes, data: int) -> dict[str, str]:
 def _entry(info: tarfile.TarInfo, name: str | None, fields: dict[str, str], position: int) -> Entry:
     size = info.size
     if "size" in fields:
-        if not fields["size"].isdecimal():
-            raise TarDamage(
-                f"the pax header before byte {position} gives the size {fields['size']!r}", position
-            )
+        if not _SIZE.fullmatch(fields["size"]):
+            shown = repr(fields["size"][:20]) + ("..." if len(fields["size"]) > 20 else "")
+            raise TarDamage(f"the pax header before byte {position} gives the size {shown}", position)
         size = int(fields["size"])
     kind = _KINDS.get(info.type, "special file")
     if any(field.startswith("GNU.sparse") for field in fields):
