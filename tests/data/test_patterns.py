@@ -1,5 +1,6 @@
 import itertools
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.bad_pool import jpeg, pair_members, write_refused, write_tar
-from thresher.data.patterns import expand, expand_braces, expand_files
+from thresher.data.braces import expand_braces
+from thresher.data.patterns import expand, expand_files
 from thresher.data.shard_index import index_shard
 from thresher.errors import InputError
 
@@ -181,3 +183,43 @@ def test_a_shard_with_a_very_long_name_can_be_indexed(tmp_path):
     write_tar(Path(name), [("0.jpg", jpeg(0)), ("0.txt", b"a caption")])
     for _ in range(2):
         assert index_shard(name, tmp_path / "index").pairs.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("pipe:aws s3 cp 's3://bucket/{000..009}.tar' -", "addresses s3://bucket/{000..009}.tar themselves"),
+        ("pipe:cat 000.tar", "name the files or addresses themselves"),
+        ("x.tar::pipe:curl -s https://example.org/0.tar", "https://example.org/0.tar themselves"),
+    ],
+)
+def test_messages_that_mislead_a_pipe_is_refused_with_what_it_reads(pattern, named):
+    for expanded in (expand, lambda text: expand_files(text, ".parquet")):
+        with pytest.raises(InputError, match=f"not read through a command; .*{re.escape(named)}"):
+            expanded(pattern)
+
+
+@pytest.mark.parametrize("folder", ["[v2]", "what?", "a*b", "{v2}", "in/[v2]/{a,b}"])
+def test_messages_that_mislead_what_exists_is_no_pattern(tmp_path, monkeypatch, folder):
+    touch(tmp_path, f"{folder}/0.tar", f"{folder}/1.tar", "v/0.tar", "2/0.tar")
+    monkeypatch.chdir(tmp_path)
+    both = [f"{folder}/0.tar", f"{folder}/1.tar"]
+    for pattern in (folder, f"{folder}/*.tar", f"{folder}/{{0..1}}.tar", "::".join(both)):
+        assert expand(pattern) == both
+    assert expand(f"{folder}/[1].tar") == both[1:]
+    memory = fsspec.filesystem("memory")
+    for name in both:
+        memory.pipe(f"/{tmp_path.name}/{name}", b"x")
+    if "{" not in folder:
+        found = expand(f"memory://{tmp_path.name}/{folder}/*.tar")
+        assert [name.rpartition("/")[2] for name in found] == ["0.tar", "1.tar"]
+
+
+def test_messages_that_mislead_a_shard_named_twice_counts_once_and_this_is_said(
+    tmp_path, monkeypatch, caplog
+):
+    touch(tmp_path, "a.tar", "b.tar")
+    (tmp_path / "link.tar").symlink_to("a.tar")
+    monkeypatch.chdir(tmp_path)
+    assert expand(["a.tar", "b.tar", "./a.tar", str(tmp_path / "b.tar"), "link.tar"]) == ["a.tar", "b.tar"]
+    assert "3 of the files named stand there twice, the first is ./a.tar; each counts once" in caplog.text

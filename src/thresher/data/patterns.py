@@ -1,27 +1,25 @@
 """Shard patterns: brace ranges, `::`, globs, folders and URLs become the list of shards they mean.
 
-The braces of `{00000..00099}.tar` and `{train,val}/0.tar` stand for names, whether these exist or not.
+What exists as it is written is no pattern, nor is a folder whose name holds such marks.
 """
 
+import functools
 import glob
+import logging
 import os
-import re
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from thresher.data.braces import expand_braces
 from thresher.data.files.location import filesystem, is_remote
 from thresher.data.pairs import IMAGE_EXTS, printable
 from thresher.errors import InputError
 
 TABLE_EXTS = ("csv", "tsv", "parquet")
 
-MAX_NAMES = 10_000_000
-"""Longest range that is taken for meant."""
-
-_NUMBERS = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(\d+))?")
-_LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])")
+_QUOTES = "'\""
+_log = logging.getLogger(__name__)
 
 
 def expand(patterns: str | Sequence[str]) -> list[str]:
@@ -55,21 +53,33 @@ def _expand(patterns: str | Sequence[str], ending: str | None) -> list[str]:
     given = [patterns] if isinstance(patterns, str) else patterns
     names = [name for pattern in given for source in split_sources(pattern) for name in _braces(source)]
     folders = _RemoteFolders()
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
+    again: list[str] = []
     missing: list[str] = []
     for name in names:
         meant = _remote(name, ending, folders) if is_remote(name) else _local(name, ending)
-        found.update(dict.fromkeys(meant))
+        for shard in meant:
+            place = shard if is_remote(shard) else os.path.realpath(shard)
+            if place in found:
+                again.append(shard)
+            found.setdefault(place, shard)
         if not meant:
             missing.append(name)
+    if again:
+        _say_repeats(len(again), again[0])
     if missing:
         raise InputError(_missing_sentence(missing, len(names), "files" if ending else "shards"))
-    wrong = next((name for name in found if printable(name) != name), None)
+    wrong = next((name for name in found.values() if printable(name) != name), None)
     if wrong is not None:
         raise InputError(
             f"the name {printable(wrong)} is not valid UTF-8, as shards' names have to be; rename it"
         )
-    return list(found)
+    return list(found.values())
+
+
+@functools.cache  # patterns are expanded several times in one command
+def _say_repeats(count: int, first: str) -> None:
+    _log.warning("%d of the files named stand there twice, the first is %s; each counts once", count, first)
 
 
 def kind_of(shard: str) -> Literal["tar", "table", "folder"]:
@@ -108,10 +118,26 @@ def _is_protocol(part: str) -> bool:
 
 
 def _braces(source: str) -> list[str]:
+    if source.startswith("pipe:") and not Path(source).exists():
+        inside = next((f" {word.strip(_QUOTES)}" for word in source.split() if "://" in word), "")
+        raise InputError(
+            f"{source}: shards are not read through a command; name the files or addresses{inside} themselves"
+        )
     if is_remote(source):
         return list(expand_braces(source))
     source = os.path.expanduser(source)  # noqa: PTH111 - Path changes how names are written
-    return [source] if Path(source).exists() else list(expand_braces(source))  # a real name may hold a brace
+    literal = _literal(source, os.path.exists)
+    return [literal + rest for rest in expand_braces(source[len(literal) :])]
+
+
+def _literal(name: str, exists: Callable[[str], bool]) -> str:
+    """The longest beginning of a name, to the end of one of its parts, that exists as it is written.
+
+    Braces and marks of globs in it stand for themselves. It is looked for only where there are such.
+    """
+    ends = [place for place, letter in enumerate(f"{name}/") if letter == "/" and place]
+    special = (name[:end] for end in reversed(ends) if any(mark in name[:end] for mark in "*?[{}"))
+    return next((beginning for beginning in special if exists(beginning)), "")
 
 
 def _local(name: str, ending: str | None) -> list[str]:
@@ -119,9 +145,11 @@ def _local(name: str, ending: str | None) -> list[str]:
         return _folder(name, ending)
     if Path(name).exists():
         return [name] if ending else [_checked_file(name)]
-    if not _has_glob(name):
+    literal = _literal(name, os.path.exists)
+    if not _has_glob(name[len(literal) :]):
         return []
-    matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob changes how names are written
+    pattern = glob.escape(literal) + name[len(literal) :]
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob changes names
     if ending:
         return _among(matches, ending)
     usable = _tars(matches) or [
@@ -206,8 +234,10 @@ def _remote(name: str, ending: str | None, folders: _RemoteFolders) -> list[str]
         if "*" in path:
             raise InputError(f"{name}: files cannot be listed there, so name them with a brace range")
         return [name] if fs.exists(path) else []
-    if _has_glob(path):
-        found = _among(sorted(str(match) for match in fs.glob(path)), ending)
+    literal = _literal(path, fs.exists)
+    if _has_glob(path[len(literal) :]):
+        pattern = glob.escape(literal) + path[len(literal) :]
+        found = _among(sorted(str(match) for match in fs.glob(pattern)), ending)
     elif _is_file(path, ending):
         return [name] if folders.holds(fs, path) else []
     elif fs.isdir(path):
@@ -251,65 +281,3 @@ def _missing_sentence(missing: list[str], num_named: int, noun: str) -> str:
 def _extension(name: str) -> str:
     _, dot, ext = name.rpartition("/")[2].rpartition(".")
     return ext.lower() if dot else ""
-
-
-def expand_braces(text: str) -> Iterator[str]:
-    """Every name that the ranges and lists of `text` stand for, leftmost slowest; zeros in front are kept.
-
-    >>> list(expand_braces("{a,b}/{08..10}.tar"))
-    ['a/08.tar', 'a/09.tar', 'a/10.tar', 'b/08.tar', 'b/09.tar', 'b/10.tar']
-
-    Raises:
-        InputError: a brace is not closed or not opened, or holds neither a range nor a list.
-    """
-    start = text.find("{")
-    if start < 0:
-        if "}" in text:
-            raise InputError(
-                f"the pattern {text!r} closes a brace that it never opened; put patterns in quotes"
-            )
-        yield text
-        return
-    cuts = _top_level_cuts(text, start)
-    options = [text[left + 1 : right] for left, right in pairwise(cuts)]
-    choices = options if len(options) > 1 else _range(options[0], text)
-    for choice in choices:
-        for middle in expand_braces(choice):
-            for rest in expand_braces(text[cuts[-1] + 1 :]):
-                yield text[:start] + middle + rest
-
-
-def _top_level_cuts(text: str, start: int) -> list[int]:
-    """Places of the opening brace, of the commas at its level and of its closing brace."""
-    cuts = [start]
-    depth = 0
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return [*cuts, position]
-        if depth == 1 and text[position] == ",":
-            cuts.append(position)
-    raise InputError(f"the pattern {text!r} opens a brace that it never closes; put patterns in quotes")
-
-
-def _range(inner: str, text: str) -> list[str]:
-    letters = _LETTERS.fullmatch(inner)
-    if letters:
-        first, last = ord(letters[1]), ord(letters[2])
-        return [chr(value) for value in _values(first, last, 1)]
-    numbers = _NUMBERS.fullmatch(inner)
-    if not numbers:
-        raise InputError(
-            f"{{{inner}}} in {text!r} is neither a range such as {{00000..00099}} nor a list such as {{a,b}}"
-        )
-    first, last, step = int(numbers[1]), int(numbers[2]), int(numbers[3] or 1)
-    if step == 0 or abs(last - first) // step >= MAX_NAMES:
-        raise InputError(f"the range {{{inner}}} in {text!r} stands still or has more than {MAX_NAMES} names")
-    padded = any(len(side) > 1 and side.lstrip("-").startswith("0") for side in numbers.group(1, 2))
-    width = max(len(numbers[1]), len(numbers[2])) if padded else 0
-    return [f"{value:0{width}d}" for value in _values(first, last, step)]
-
-
-def _values(first: int, last: int, step: int) -> range:
-    sign = 1 if last >= first else -1
-    return range(first, last + sign, step * sign)
