@@ -1,10 +1,13 @@
+import json
 import os
 import uuid
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tests.data.bad_pool import jpeg
+from tests.data.bad_pool import jpeg, write_tar
 from thresher.data.folder import fingerprint_folder
 from thresher.data.pairs import Pair, Reject
 from thresher.data.shards import read_pairs
@@ -80,3 +83,87 @@ def test_the_fingerprint_changes_with_any_file(photos):
     changed = fingerprint_folder(str(photos))
     (photos / "sub/c.webp").unlink()
     assert len({before, changed, fingerprint_folder(str(photos))}) == 3
+
+
+@pytest.fixture
+def told(tmp_path):
+    """An image folder of Hugging Face: captions in `metadata.jsonl`."""
+    folder = tmp_path / "told"
+    (folder / "train").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpe", "c.jfif", "train/d.avif", "lonely.jpg", "own.jpg"):
+        (folder / name).write_bytes(jpeg(len(name)))
+    (folder / "own.txt").write_text("its own", encoding="utf-8")
+    rows = [
+        {"file_name": "a.jpg", "text": "first\n", "uid": "0" * 31 + "1", "year": 7},
+        {"file_name": "b.jpe", "Caption": "second"},
+        {"file_name": "c.jfif", "objects": []},
+        {"file_name": "own.jpg", "text": "another"},
+        {"file_name": "gone.jpg", "text": "no image"},
+    ]
+    lines = [*map(json.dumps, rows), "", "{", '{"image": "a.jpg"}']
+    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "train/metadata.jsonl").write_text('{"file_name": "d.avif", "caption": "third"}\n')
+    return folder
+
+
+def test_messages_that_mislead_captions_of_metadata_jsonl_are_read(told):
+    items = list(read_pairs(str(told)))
+    pairs = {item.key: item for item in items if isinstance(item, Pair)}
+    assert {key: pair.caption for key, pair in pairs.items()} == {
+        "a": "first",
+        "b": "second",
+        "own": "its own",
+        "train/d": "third",
+    }
+    assert (pairs["a"].uid, pairs["a"].meta["year"]) == ("0" * 31 + "1", 7)
+    assert [[member.ext for member in pairs[key].members] for key in ("a", "own")] == [
+        ["jpg"],
+        ["jpg", "txt"],
+    ]
+    reasons = [(item.key, item.reason) for item in items if isinstance(item, Reject)]
+    assert reasons == [
+        ("metadata.jsonl", "line 7 of metadata.jsonl is no JSON object with a text `file_name`"),
+        ("metadata.jsonl", "line 8 of metadata.jsonl is no JSON object with a text `file_name`"),
+        (
+            "c",
+            "no .txt beside the image, and its row of metadata.jsonl has none of caption, text, title, txt",
+        ),
+        ("gone", "metadata.jsonl names it, and there is no such image"),
+        ("lonely", "no .txt member beside .jpg"),
+    ]
+    before = fingerprint_folder(str(told))
+    (told / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "other"}')
+    assert fingerprint_folder(str(told)) != before
+
+
+def test_messages_that_mislead_a_remote_folder_has_its_metadata_jsonl_too(told):
+    memory, root = fsspec.filesystem("memory"), f"/told-{uuid.uuid4().hex}"
+    memory.put(str(told), root, recursive=True)
+    found = [(item.key, item.uid) for item in read_pairs(f"memory:/{root}") if isinstance(item, Pair)]
+    assert found == [(item.key, item.uid) for item in read_pairs(str(told)) if isinstance(item, Pair)]
+
+
+def test_messages_that_mislead_a_metadata_csv_beside_images_is_named(photos):
+    (photos / "lonely.jpg").write_bytes(jpeg(4))
+    (photos / "metadata.csv").write_text("file_name,text\nlonely.jpg,alone\n")
+    (reject,) = (item for item in read_pairs(str(photos)) if isinstance(item, Reject))
+    assert "captions of metadata.csv are read where that file is named in place of" in reject.reason
+    (pair,) = read_pairs(str(photos / "metadata.csv"))
+    assert (pair.caption, pair.image_bytes) == ("alone", jpeg(4))
+
+
+@pytest.mark.parametrize("ext", ["jfif", "jpe", "avif"])
+def test_messages_that_mislead_images_of_all_extensions_are_pairs_in_every_format(tmp_path, ext):
+    """A folder, a tar, and a table that names the file or holds its bytes."""
+    data = jpeg(1) if ext != "avif" else b"\0\0\0\x1cftypavif" + bytes(20)
+    (tmp_path / f"in/a.{ext}").parent.mkdir()
+    (tmp_path / f"in/a.{ext}").write_bytes(data)
+    (tmp_path / "in/a.txt").write_text("one")
+    write_tar(tmp_path / "a.tar", [(f"a.{ext}", data), ("a.txt", b"one")])
+    (tmp_path / "a.csv").write_text(f"image,caption\nin/a.{ext},one\n")
+    pq.write_table(pa.table({"image": [data], "caption": ["one"]}), tmp_path / "a.parquet")
+    pairs = [
+        pair for name in ("in", "a.tar", "a.csv", "a.parquet") for pair in read_pairs(str(tmp_path / name))
+    ]
+    assert len({pair.uid for pair in pairs}) == 1
+    assert [pair.image.ext for pair in pairs] == [ext] * 3 + ["avif" if ext == "avif" else "jpg"]

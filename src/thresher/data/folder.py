@@ -1,13 +1,22 @@
-"""Pairs of a folder of images: `photo.jpg` with `photo.txt`, and perhaps `photo.json`, at any depth."""
+"""Pairs of a folder of images: `photo.jpg` with `photo.txt`, and perhaps `photo.json`, at any depth.
 
+The captions of images without a `.txt` may stand in a `metadata.jsonl` beside them, as Hugging Face has it.
+"""
+
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from thresher.data.files.location import filesystem, is_remote, read_bytes
+from thresher.data.files.location import filesystem, is_remote, open_binary, read_bytes
 from thresher.data.pairs import IMAGE_EXTS, BadPair, Member, Pair, Reject, pair_from_members, printable
+from thresher.data.table import CAPTION_COLUMNS, caption_of
 
 _EXTS = frozenset({*IMAGE_EXTS, "txt", "json", "cls"})
+METADATA = "metadata.jsonl"
+_NO_CAPTION = f"no .txt beside the image, and its row of {METADATA} has none of {', '.join(CAPTION_COLUMNS)}"
+_TABLES = ("metadata.csv", "metadata.parquet")
 _IS_FOLDER = -2
 _UNREADABLE = -3
 
@@ -22,14 +31,46 @@ def read_folder(folder: str, *, with_images: bool, need_caption: bool = True) ->
         OSError: the folder cannot be listed.
     """
     groups: dict[str, list[Member]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, path, length in sorted(_files(folder)):
         key, _, ext = name.rpartition(".")
-        groups.setdefault(key, []).append(Member(ext.lower(), path, 0, length))
-    for key in sorted(groups):
-        members = groups[key]
-        if all(member.ext in ("json", "cls") for member in members):
+        if name.rpartition("/")[2] != METADATA:
+            groups.setdefault(key, []).append(Member(ext.lower(), path, 0, length))
             continue
-        yield _verdict(folder, key, members, with_images=with_images, need_caption=need_caption)
+        for row in _rows(name, path):
+            if isinstance(row, str):
+                yield Reject(folder, name, None, "read", row, 0)
+            else:
+                rows[name[: -len(METADATA)] + row.pop("file_name").rpartition(".")[0]] = row
+    for key in sorted({*groups, *rows}):
+        members = groups.get(key, [])
+        if members and all(member.ext in ("json", "cls") for member in members):
+            continue
+        row = rows.get(key)
+        yield _verdict(folder, key, members, row, with_images=with_images, need_caption=need_caption)
+
+
+def _rows(name: str, path: str) -> Iterator[dict[str, Any] | str]:
+    """The rows of a `metadata.jsonl`; of a line that is none, why."""
+    with open_binary(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            named = isinstance(row, dict) and isinstance(row.get("file_name"), str)
+            yield row if named else f"line {number} of {name} is no JSON object with a text `file_name`"
+
+
+def _told(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Caption and meta of a row."""
+    lower = {name.lower(): name for name in reversed(row)}
+    column = next((lower[name] for name in CAPTION_COLUMNS if name in lower), None)
+    if column is None:
+        raise BadPair(_NO_CAPTION)
+    return caption_of(row[column]), {name: value for name, value in row.items() if name != column}
 
 
 def fingerprint_folder(folder: str) -> str:
@@ -70,11 +111,17 @@ def _fail(error: OSError) -> None:
 def _wanted(name: str) -> bool:
     last = name.rpartition("/")[2]
     stem, _, ext = last.rpartition(".")
-    return bool(stem) and not last.startswith(".") and ext.lower() in _EXTS
+    return last == METADATA or (bool(stem) and not last.startswith(".") and ext.lower() in _EXTS)
 
 
 def _verdict(
-    folder: str, key: str, members: list[Member], *, with_images: bool, need_caption: bool
+    folder: str,
+    key: str,
+    members: list[Member],
+    row: dict[str, Any] | None,
+    *,
+    with_images: bool,
+    need_caption: bool,
 ) -> Pair | Reject:
     def read(member: Member) -> bytes:
         return read_bytes(member.path)
@@ -89,11 +136,19 @@ def _verdict(
                 raise BadPair(
                     f"the member .{member.ext} is no file that can be read (a pipe or a broken link)"
                 )
+        if not members:
+            raise BadPair(f"{METADATA} names it, and there is no such image")
+        told = None
+        if row is not None and need_caption and all(member.ext != "txt" for member in members):
+            told = _told(row)
         return pair_from_members(
-            folder, key, members, read, with_images=with_images, need_caption=need_caption
+            folder, key, members, read, with_images=with_images, need_caption=need_caption, told=told
         )
     except BadPair as error:
         reason = str(error)
+        table = next((name for name in _TABLES if (Path(folder) / name).exists()), None)
+        if table is not None and reason.startswith("no .txt"):
+            reason += f"; captions of {table} are read where that file is named in place of the folder"
     except OSError as error:
         reason = f"cannot be read: {error.strerror or type(error).__name__}"
     return Reject(folder, printable(key), None, "read", reason, 0)

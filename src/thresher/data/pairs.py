@@ -96,11 +96,13 @@ def pair_from_members(
     *,
     with_images: bool,
     need_caption: bool = True,
+    told: tuple[str, dict[str, Any]] | None = None,
 ) -> Pair:
     """The pair of the files that share `key`: one image, one `.txt`, perhaps `.json` and `.cls`.
 
     `read` returns the bytes of a member. The image is read when it is asked for or when its uid needs it.
-    Without `need_caption` a missing `.txt` is an empty caption.
+    `told` is a caption, with its `meta`, that stands elsewhere and serves where there is no `.txt`. Without
+    `need_caption` a missing one is empty.
 
     Raises:
         BadPair: the files do not make a pair.
@@ -112,17 +114,22 @@ def pair_from_members(
             raise BadPair(f"two members with the extension .{member.ext}")
         by_ext[member.ext] = member
     image = _only_image(by_ext)
-    if "txt" not in by_ext and need_caption:
+    if "txt" in by_ext:
+        caption, told = decode_caption(_read_text(by_ext["txt"], read)), None
+    elif told is None and need_caption:
         raise BadPair(f"no .txt member beside .{image.ext}")
-    caption = decode_caption(_read_text(by_ext["txt"], read)) if "txt" in by_ext else ""
+    else:
+        caption = told[0] if told is not None else ""
     if need_caption:
         check_caption(caption)
     meta = _read_json(by_ext["json"], read) if "json" in by_ext else {}
     if "cls" in by_ext:
         meta["cls"] = _read_label(by_ext["cls"], read)
-    return finish_pair(
-        shard, key, caption, image, tuple(members), lambda: read(image), meta, with_images=with_images
-    )
+    kept = (
+        tuple(members) if told is None else (image,)
+    )  # as a table's row: what it tells is no file of its own
+    meta = meta if told is None else {**told[1], **meta}
+    return finish_pair(shard, key, caption, image, kept, lambda: read(image), meta, with_images=with_images)
 
 
 def finish_pair(

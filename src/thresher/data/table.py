@@ -47,7 +47,11 @@ CAPTION_COLUMNS = ("caption", "text", "title", "txt")
 
 ROWS_AT_ONCE = 64
 
-_SIGNATURES = ((b"\x89PNG", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"), (b"BM", "bmp"), (b"II*\0", "tif"))
+_SIGNATURES = (
+    *((b"\x89PNG", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"), (b"BM", "bmp"), (b"II*\0", "tif")),
+    *((b"MM\0*", "tif"), (b"ftypavif", "avif"), (b"ftypavis", "avif")),
+)
+"""How images begin, avif behind four bytes of a length."""
 
 
 class _BadTable(ValueError):
@@ -234,7 +238,7 @@ def _verdict(table: str, row: int, values: dict[str, Any], *, with_images: bool)
     try:
         if "problem" in values:
             raise BadPair(values["problem"])
-        caption = _caption(values["caption"])
+        caption = caption_of(values["caption"])
         data, path = _image_value(values["image"])
         if data is None and not path:
             raise BadPair("the row has no image")
@@ -257,7 +261,12 @@ def _verdict(table: str, row: int, values: dict[str, Any], *, with_images: bool)
     return Reject(table, key, None, "read", reason, row)
 
 
-def _caption(value: Any) -> str:
+def caption_of(value: Any) -> str:
+    """The caption in a cell.
+
+    Raises:
+        BadPair: it is empty, too long, or no text.
+    """
     if value is None:
         raise BadPair("the caption is empty")
     if isinstance(value, bytes):
@@ -282,7 +291,8 @@ def _image_value(value: Any) -> tuple[bytes | None, str | None]:
 
 
 def _ext_of(data: bytes) -> str:
-    return next((ext for signature, ext in _SIGNATURES if data.startswith(signature)), "jpg")
+    starts = (data[:4], data[4:12])
+    return next((ext for mark, ext in _SIGNATURES if any(part.startswith(mark) for part in starts)), "jpg")
 
 
 def _ext_of_path(path: str) -> str:
