@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from thresher.data.cells import ALLOW_VARIABLE
 from thresher.errors import InputError, MissingExtra
+from thresher.executor import cluster
 from thresher.executor.local import TaskFailed
 from thresher.executor.run import check_executor, open_workers
 
@@ -114,3 +116,13 @@ def test_nothing_of_ray_is_loaded_for_local_work() -> None:
     )
     source = Path(__file__).parents[2] / "src"
     assert subprocess.run([sys.executable, "-c", script], check=False, cwd=source).returncode == 0
+
+
+def test_only_what_a_person_allowed_travels_to_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    for name in ("THRESHER_ALLOW", "THRESHER_DATA", "THRESHER_WORKER"):
+        monkeypatch.setenv(name, "remote")
+    assert cluster.TOLD == (ALLOW_VARIABLE,)
+    assert cluster._job().runtime_env == {"env_vars": {"THRESHER_ALLOW": "remote"}}
+    monkeypatch.delenv("THRESHER_ALLOW")
+    assert not cluster._job().runtime_env.get("env_vars")

@@ -21,6 +21,9 @@ HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HTTP2_SETTINGS
 """What a client of gRPC, which Ray speaks, says first (RFC 9113); a server answers with its own settings."""
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+TOLD = ("THRESHER_ALLOW",)
+"""Variables of this process for workers on other machines: what a person allowed."""
+
 LOOPBACK_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
@@ -122,17 +125,13 @@ class _NoFolders(list[str]):
 def _job() -> Any:
     from ray.job_config import JobConfig
 
-    job = JobConfig(runtime_env={"env_vars": _told()} if _told() else None)
+    told = {name: os.environ[name] for name in TOLD if os.environ.get(name)}
+    job = JobConfig(runtime_env={"env_vars": told} if told else None)
     job._py_driver_sys_path = _NoFolders()
     return job
 
 
 _REMEDY = "give HOST:PORT as `ray start --head` prints it, or no address, for a Ray of this run alone"
-
-
-def _told() -> dict[str, str]:
-    """What a person allowed in this process, for workers on other machines as well."""
-    return {name: value for name, value in os.environ.items() if name.startswith("THRESHER_")}
 
 
 def _for_workers() -> dict[str, str]:
