@@ -135,7 +135,7 @@ def test_a_chart_comes_in_with_facts_of_its_runs(call: Call, tmp_path: Path) -> 
         ),
         (
             "{t} --format table --metric loss --unique b=5",
-            "is given by pool, but not for 'a'; give it as well",
+            "is given by pool, but not for 'a'; give --unique a=NUMBER",
         ),
         ("{t} --format table --metric loss --column n", "--column 'n' is not of the form FIELD=COLUMN"),
         (
@@ -172,3 +172,19 @@ def test_another_result_for_a_run_that_the_ledger_holds_is_refused(call: Call, t
     done = call("import", table(tmp_path / "t.csv", "pool,samples_seen,loss", "a,20,3.4"), *arguments)
     assert "runs.jsonl already holds this run with another result" in done.stderr
     assert done.exit_code == 2
+
+
+def test_messages_that_mislead_a_pool_with_an_equals_sign_is_a_pool(tmp_path, call):
+    (tmp_path / "t.csv").write_text("run,samples_seen,loss\na,100,2.5\n")
+    for pool, unique, name in (
+        (">=0.3", "50", ">=0.3"),
+        ("a=>=0.3", ">=0.3=50", ">=0.3"),
+        ("*=a=b", "a=b=50", "a=b"),
+    ):
+        out = tmp_path / f"{name}-{unique[-4:]}.jsonl"
+        call(
+            *("import", tmp_path / "t.csv", "--format", "table", "--metric", "loss", "--out", out),
+            *("--pool", pool, "--unique", unique),
+        )
+        (run,) = read_runs(out)
+        assert (run.pool, run.unique_samples) == (name, 50)

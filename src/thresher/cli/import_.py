@@ -1,5 +1,6 @@
 """`thresher import`: adds runs of other tools to the ledger; it never loads torch."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ from thresher.cli.text import answer
 from thresher.errors import InputError
 
 PATTERN_OF_ALL = "*"
+_EQUALS = re.compile(r"(?<![<>])=")  # those of pools such as >=0.3 belong to their names
+_COUNTS = ("--unique", "--pool-samples", "--samples-seen", "--params", "--seed")
 
 
 def import_(
@@ -142,8 +145,8 @@ def _by_name(texts: Sequence[str] | None, option: str) -> str | dict[str, str] |
     """The one value for everything, or values by name; a value without a name serves the names left over."""
     if not texts:
         return None
-    plain = [text for text in texts if "=" not in text]
-    named = dict(_pair(text, option, "NAME=VALUE") for text in texts if "=" in text)
+    plain = [text for text in texts if not _EQUALS.search(text)]
+    named = dict(_pair(text, option, "NAME=VALUE") for text in texts if _EQUALS.search(text))
     if len(plain) > 1:
         raise InputError(
             f"{option} {plain[0]!r} and {plain[1]!r} both stand for all; write NAME=VALUE for one"
@@ -154,7 +157,10 @@ def _by_name(texts: Sequence[str] | None, option: str) -> str | dict[str, str] |
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:
-    name, mark, value = (part.strip() for part in text.partition("="))
-    if not (name and mark and value):
+    """The name and the value; a count is what stands behind the last =, since a pool's name may hold one."""
+    marks = [match.start() for match in _EQUALS.finditer(text)]
+    place = (marks[-1] if option in _COUNTS else marks[0]) if marks else len(text)
+    name, value = text[:place].strip(), text[place + 1 :].strip()
+    if not (name and value):
         raise InputError(f"{option} {text!r} is not of the form {form}")
     return name, value

@@ -31,3 +31,13 @@ def test_a_mix_is_read_as_plans_write_it():
 def test_a_mix_that_cannot_be_is_named(text, words):
     with pytest.raises(InputError, match=words):
         parse_mix(text, SIZES)
+
+
+def test_messages_that_mislead_a_mix_without_spaces_is_a_mix():
+    sizes = {"top10": 100, "10-30": 300, "a+b": 50, "a": 1, "b": 1}
+    assert parse_mix("top10+10-30", sizes) == parse_mix("top10 + 10-30", sizes)
+    assert parse_mix("0.5 x top10+0.5x 10-30", sizes) == {"top10": 0.5, "10-30": 0.5}
+    assert parse_mix("1e+0 x top10 + 3 x 10-30", sizes) == {"top10": 0.25, "10-30": 0.75}
+    assert set(parse_mix("a+b + top10", sizes)) == {"a+b", "top10"}
+    with pytest.raises(InputError, match=r"no pool 'top10\+20-30'; there are top10, .*, joined by ' \+ '"):
+        parse_mix("top10+20-30", sizes)

@@ -94,7 +94,7 @@ def test_model_sizes_and_ways_of_drawing_tell_runs_apart(tmp_path):
     ("column", "cell", "message"),
     [
         ("params", "0", "`params` is 0; give a positive number"),
-        ("params", "-1e6", "`params` is -1e\\+06; give a positive number"),
+        ("params", "-1e6", "`params` is -1000000; give a positive number"),
         ("params", "nan", "`params` is nan"),
         ("params", "big", "`params` is 'big'; write a number"),
         ("flops", "inf", "`flops` is inf"),

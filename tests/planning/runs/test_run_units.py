@@ -31,7 +31,7 @@ def test_unique_samples_in_billions_among_units_are_named():
 def test_a_column_in_millions_beside_one_in_units_is_named():
     place, sentence = unit_slip([a_run(12_800_000, 32), a_run(12_800_000, 640)])
     assert place == 0
-    assert "that is 2.5e-06 passes; if `samples_seen` counts in millions, write 32M" in sentence
+    assert "that is 0.0000025 passes; if `samples_seen` counts in millions, write 32M" in sentence
     _, sentence = unit_slip([a_run(13, 32_000_000)])
     assert "if `unique_samples` counts in millions, write 13M" in sentence
 

@@ -158,7 +158,8 @@ def parse_mix(text: str, sizes: Mapping[str, float]) -> dict[str, float]:
     """Pool to sampling weight; drawn uniformly over the samples of the pools where no weights stand.
 
     Args:
-        text: Names of pools joined by `+`, each with its weight before an `x` or none of them.
+        text: Names of pools joined by `+`, each with its weight before an `x` or none of them. The spaces
+            around `+` may be left out where what stands between are pools.
         sizes: Samples in each pool that there is.
 
     Raises:
@@ -173,13 +174,13 @@ def parse_mix(text: str, sizes: Mapping[str, float]) -> dict[str, float]:
         return {text.strip(): 1.0}
     weights: dict[str, float] = {}
     bare = 0
-    for part in text.split(" + "):
-        pool, weight = part.strip(), None
-        match = _WEIGHTED.fullmatch(part)
-        if pool not in sizes and match is not None:
-            pool, weight = match["pool"], _weight(match["weight"], text)
+    ways = [[_weighted(part, sizes) for part in text.split(mark)] for mark in (" + ", "+")]
+    for pool, written in next((way for way in ways if all(pool in sizes for pool, _ in way)), ways[0]):
+        weight = None if written is None else _weight(written, text)
         if pool not in sizes:
-            raise InputError(f"mix {text!r}: there is no pool {pool!r}; there are {', '.join(sizes)}")
+            raise InputError(
+                f"mix {text!r}: there is no pool {pool!r}; there are {', '.join(sizes)}, joined by ' + '"
+            )
         if pool in weights:
             raise InputError(f"mix {text!r}: pool {pool!r} stands there twice; add its weights up")
         bare += weight is None
@@ -190,6 +191,12 @@ def parse_mix(text: str, sizes: Mapping[str, float]) -> dict[str, float]:
     if not total > 0:
         raise InputError(f"mix {text!r}: the weights sum to zero; give one pool a positive weight")
     return {pool: weight / total for pool, weight in weights.items()}
+
+
+def _weighted(part: str, sizes: Mapping[str, float]) -> tuple[str, str | None]:
+    """A pool, and its weight as it is written before it."""
+    match = None if part.strip() in sizes else _WEIGHTED.fullmatch(part)
+    return (part.strip(), None) if match is None else (match["pool"], match["weight"])
 
 
 def _weight(text: str, mix: str) -> float:

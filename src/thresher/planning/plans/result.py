@@ -186,8 +186,9 @@ def winner(budget: BudgetPlan) -> Candidate:
 
 
 def find_candidate(budget: BudgetPlan, name: str) -> Candidate | None:
-    """The candidate of that name, the free weights included."""
-    return next((candidate for candidate in all_candidates(budget) if candidate.name == name), None)
+    """The candidate of that name, the free weights included; spaces around `+` may be left out."""
+    close = {candidate.name.replace(" + ", "+"): candidate for candidate in all_candidates(budget)}
+    return close.get(name.replace(" + ", "+"))
 
 
 def all_candidates(budget: BudgetPlan) -> tuple[Candidate, ...]:

@@ -21,7 +21,7 @@ from thresher.planning.runs.record import (
     run_to_record,
 )
 from thresher.planning.runs.table_file import Row, complete_lines, listed, read_csv, read_jsonl
-from thresher.tables import decimal, passes_text
+from thresher.tables import decimal
 
 _SHORT = 20_000
 _LONG = 1_000_000
@@ -194,7 +194,7 @@ def _slip_in_run(run: Run) -> str | None:
         return None
     name = "samples_seen" if seen < unique else "unique_samples"
     return (
-        f"`samples_seen` is {seen} and `unique_samples` {unique}, that is {passes_text(epochs)} passes; if "
+        f"`samples_seen` is {seen} and `unique_samples` {unique}, that is {decimal(epochs, 2)} passes; if "
         f"`{name}` counts in millions, write {short}M"
     )
 

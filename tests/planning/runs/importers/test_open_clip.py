@@ -115,7 +115,8 @@ def test_a_run_without_params_is_described_by_what_is_supplied(tmp_path):
 def test_the_size_of_the_pool_is_never_guessed_from_an_epoch(tmp_path):
     path = open_clip_run(tmp_path / "run", [zero_shot(0.1), zero_shot(0.2)])
     with pytest.raises(
-        InputError, match=r"`unique_samples` of run 'run' .*\(3200000\) is the length of an epoch"
+        InputError,
+        match=r"`unique_samples` of run 'run' .*\(3200000\) is the length of an epoch.*; give --unique",
     ):
         imported(path, supply={"pool": "a"})
 

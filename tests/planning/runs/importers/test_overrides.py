@@ -96,3 +96,12 @@ def test_parameters_by_model_have_to_name_every_model(tmp_path):
     supply["model"] = {"top*": "B32", "*": "B16"}
     with pytest.raises(InputError, match=r"row 4: `params` is given by model, but not for 'B16'"):
         imported(tmp_path, supply=supply)
+
+
+def test_messages_that_mislead_the_option_that_is_asked_for_is_named(tmp_path):
+    with pytest.raises(InputError, match="not for 'rest'; give --unique rest=NUMBER"):
+        imported(tmp_path, supply={"pool": "rest", "unique_samples": {"top": "1M"}})
+    with pytest.raises(
+        InputError, match=r"pool is given for 'a', .*\(a pool that holds an = itself is .*'\*=VALUE'"
+    ):
+        imported(tmp_path, supply={"pool": {"a": "b", "*": "rest"}, "unique_samples": "1M"})

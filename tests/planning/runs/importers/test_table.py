@@ -166,7 +166,7 @@ def test_repeats_are_refused_or_numbered_as_seeds(tmp_path):
         ),
         (
             {"supply": {"unique_samples": {"LAION-4*": "400M", "LAION-2B": "2B"}}, "where": ["task=cars"]},
-            r"row 2: `unique_samples` is given by pool, but not for 'LAION-80M'; give it as well",
+            r"`unique_samples` is given by pool, but not for 'LAION-80M'; give --unique LAION-80M=NUMBER",
         ),
         ({"supply": {**SIZES, "rol": "fit"}, "where": ["task=cars"]}, r"there is no field 'rol'"),
         (

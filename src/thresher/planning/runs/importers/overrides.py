@@ -22,6 +22,9 @@ OPTIONS = {
 }
 """What every run needs, and how to say it."""
 
+_BY_NAME = {"unique_samples": "--unique", "pool_samples": "--pool-samples", "params": "--params"}
+"""Options of values that go by the name of the pool or the model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplied:
@@ -82,7 +85,8 @@ def complete(found: Sequence[Found], supplied: Supplied) -> list[tuple[str, Run]
         if unmatched and _kind(name) == "run":
             names = list(dict.fromkeys(str(run.run) for _, run in placed))
             raise InputError(
-                f"{name} is given for {unmatched[0]!r}, but there is no such run; there are {listed(names)}"
+                f"{name} is given for {unmatched[0]!r}, but there is no such run; there are {listed(names)} "
+                f"(a {name} that holds an = itself is written '*=VALUE')"
             )
     return placed
 
@@ -150,7 +154,9 @@ def _looked_up(
     if absent is None:
         return chosen if pools is not None else chosen[names[0]]
     if kind != "run" and field not in record:
-        raise InputError(f"`{field}` is given by {kind}, but not for {absent!r}; give it as well")
+        raise InputError(
+            f"`{field}` is given by {kind}, but not for {absent!r}; give {_BY_NAME[field]} {absent}=NUMBER"
+        )
     return None
 
 
@@ -195,4 +201,5 @@ def _check_complete(record: Mapping[str, Any], found: Found) -> None:
             continue
         said = f" of run {record['run']!r}" if "run" in record else ""
         reason = found.lacks.get(name)
-        raise InputError(f"`{name}`{said} is not known{f': {reason}' if reason else f'; give {option}'}")
+        remedy = "" if reason and option.split()[0] in reason else f"; give {option}"
+        raise InputError(f"`{name}`{said} is not known{f': {reason}' if reason else ''}{remedy}")
