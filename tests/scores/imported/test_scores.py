@@ -16,6 +16,7 @@ from thresher.data.files.quarantine import read_quarantine
 from thresher.errors import InputError
 from thresher.scores.imported import scores as score_tables
 from thresher.scores.imported.scores import import_scores
+from thresher.scores.imported.shard_pairs import ShardPairs
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
 from thresher.sharded.parts import list_parts, list_quarantines
@@ -216,7 +217,7 @@ def test_a_row_without_a_uid_or_a_score_goes_to_the_quarantine_alone(tmp_path: P
         pool.num_samples for pool in cut(tmp_path / "out", by=B32, edges=(1.0,), out=tmp_path / "p").pools
     ] == [2]
     pools = cut(tmp_path / "out", by=L14, edges=(1.0,), out=tmp_path / "p")
-    assert (pools.pools[0].num_samples, dict(pools.dropped)) == (
+    assert (pools.pools[0].num_samples, {drop.reason: drop.count for drop in pools.dropped}) == (
         1,
         {"no score, and already in the quarantine": 1},
     )
@@ -462,3 +463,17 @@ def test_scores_computed_here_and_imported_in_another_order_make_the_same_pools(
         pools[name] = found.select(["uid", "score", "pool", "key", "shard", "caption"]).to_pydict()
     assert pools["ours"] == pools["theirs"]
     assert len(set(pools["ours"]["pool"])) == 2
+
+
+def test_an_import_by_name_looks_each_name_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = write_shards(tmp_path / "in", (4, 3))
+    keys = [f"{number:09d}" for number in range(7)]
+    source = one_file(tmp_path / "t", pa.table({"key": keys, "clip": pa.array(np.arange(7.0))}))
+    looked_up: list[str] = []
+    of_name = ShardPairs._of_name
+    monkeypatch.setattr(
+        ShardPairs, "_of_name", lambda self, name: (looked_up.append(name), of_name(self, name))[1]
+    )
+    import_scores(source, tmp_path / "scores", columns=["clip"], shards=shards)
+    assert looked_up == keys
+    assert [row["clip"] for row in rows_of(tmp_path / "scores")] == list(range(7))

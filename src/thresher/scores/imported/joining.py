@@ -68,15 +68,17 @@ def join(
     return Joining(namings=namings, pairs=pairs, mark=joined_by(shards, settings))
 
 
-def _names(sources: Sequence[ParquetSource], namings: Mapping[int, Naming]) -> Iterator[Sequence[str]]:
-    """The names of the rows of all sources that tell their pair by name; damaged ones come later anyway."""
+def _names(
+    sources: Sequence[ParquetSource], namings: Mapping[int, Naming]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Files and the names of their rows, where these tell their pair; damaged ones come later anyway."""
     for source in sources:
         naming = namings[source.number]
         if naming.uid is None and naming.key is not None:
             starts = frozenset(range(0, source.rows, NAMES_AT_ONCE))
             with contextlib.suppress(BadFile):
                 for _, table in read_rows(source.path, [naming.key], NAMES_AT_ONCE, starts):
-                    yield read_text(table.column(naming.key))[0].to_pylist()
+                    yield source.path, read_text(table.column(naming.key))[0].to_pylist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

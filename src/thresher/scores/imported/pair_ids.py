@@ -176,7 +176,7 @@ class Rows:
             self.refuse(known & (places < 0), NO_SUCH_UID)
         else:
             assert pairs is not None
-            places = pairs.of_names(keys.to_pylist())
+            places = pairs.of_names(keys.to_pylist(), self.path, self.start)
             self.refuse(~keys_valid, "the key is not valid UTF-8")
             self.refuse(places == AMBIGUOUS, SEVERAL)
             self.refuse(places == ABSENT, NO_SUCH_KEY)

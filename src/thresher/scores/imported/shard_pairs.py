@@ -3,6 +3,7 @@
 The pairs of the shards that no row of the imported tables is about.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,9 @@ class ShardPairs:
     _keys: npt.NDArray[np.uint64] = field(repr=False)  # sorted marks of the keys, with the place of each
     _by_key: Places = field(repr=False)
     _contested: npt.NDArray[np.bool_] = field(repr=False)
+    _found: "dict[str, array[int]]" = field(
+        default_factory=dict, repr=False
+    )  # file -> place of each of its rows
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -51,25 +55,30 @@ class ShardPairs:
         """Place of each uid, the first of a uid that stands twice; `ABSENT` where there is none."""
         return self._uids.find(uid_bytes(uids))
 
-    def of_names(self, names: Sequence[str]) -> Places:
+    def of_names(self, names: Sequence[str], file: str = "", start: int = 0) -> Places:
         """Place of the pair of each key, file name or path; `ABSENT`, or `AMBIGUOUS` where two have the key.
+
+        Names of rows from `start` on of a file that `contest` has seen are not looked up again.
 
         A path is taken for the longest ending of it that is a key, with its extension or without. A pair that
         paths of several folders end in is ambiguous as well: which of them it is, nothing says.
         """
-        places = np.array([self._of_name(name)[0] for name in names], dtype=np.int64)
+        found = self._found.get(file, array("q"))[start : start + len(names)]
+        found.extend(self._of_name(name)[0] for name in names[len(found) :])
+        places = np.array(found, dtype=np.int64)
         places[(places >= 0) & self._contested[places]] = AMBIGUOUS
         return places
 
-    def contest(self, names: Iterable[Sequence[str]]) -> str:
-        """Look through the names of all tables for pairs that paths of several folders end in.
+    def contest(self, names: Iterable[tuple[str, Sequence[str]]]) -> str:
+        """Look through the names of all tables, by file, for pairs that paths of several folders end in.
 
         Returns:
             A digest of these pairs; empty where there are none.
         """
         folders = np.zeros(len(self), dtype=np.uint64)
-        for piece in names:
+        for file, piece in names:
             for place, folder in map(self._of_name, piece):
+                self._found.setdefault(file, array("q")).append(place)
                 if place >= 0 and folder:
                     mark = _mark(folder)
                     self._contested[place] |= folders[place] not in (0, mark)
