@@ -85,6 +85,6 @@ def cut(
         for pool in made.pools
     ]
     lines = [columns(("pool", "pairs", f"lowest {made.by}", "highest"), rows)]
-    lines += [f"{count:,} pairs in no pool: {reason}" for reason, count in made.dropped]
+    lines += [f"{drop.count:,} pairs in no pool: {drop.reason}" for drop in made.dropped]
     record = json.loads((made.folder / POOLS_FILE).read_bytes())
     answer(record, "\n".join(lines), as_json, warnings=made.missing)

@@ -119,6 +119,6 @@ def _spent(laws: "Laws", runs: Path | None, pools: Path | None, flops_per_pair: 
         if pools is None:
             raise InputError("--flops-per-pair needs --pools, which say how many pairs were scored")
         record = load_pools(pools if pools.is_dir() else pools.parent)
-        num_pairs = sum(record.sizes.values()) + sum(count for _, count in record.dropped)
+        num_pairs = sum(record.sizes.values()) + sum(drop.count for drop in record.dropped)
         scoring = flops_of(flops_per_pair, training=False) * num_pairs
     return costs_of_runs(laws.runs if runs is None else read_runs(runs), scoring_flops=scoring)

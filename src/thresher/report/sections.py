@@ -130,7 +130,7 @@ def score_section(counted: Tally) -> dict[str, Any]:
     if left_out:
         shares = [share_text(counted.share(LEFT_OUT, label), left_out) for label in labels]
         rows.append((LEFT_OUT, f"{left_out:,}", ABSENT, *shares))
-    dropped = [f"{count:,} pairs are in no pool: {reason}." for reason, count in counted.pools.dropped]
+    dropped = [f"{drop.count:,} pairs are in no pool: {drop.reason}." for drop in counted.pools.dropped]
     title = "The pools, best first"
     title += ", and how well each was cut: shares of the planted labels." if labels else "."
     return {

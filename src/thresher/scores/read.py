@@ -130,6 +130,11 @@ def _told(folder: Path, summary: Any) -> tuple[int, tuple[_Filled, ...]]:
 def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[_Filled]) -> str:
     of_scorer = [scorer.column for scorer in scorers if scorer.name == name]
     column: str = of_scorer[0] if name not in columns and len(of_scorer) == 1 else name
+    if column not in columns and len(of_scorer) > 1:
+        raise InputError(
+            f"the scorer {name!r} filled {len(of_scorer)} columns of {folder}: {', '.join(of_scorer)}; name "
+            "one of them"
+        )
     if column not in columns:
         raise InputError(f"{folder} has no score column {name!r}; {nearest(name, columns)}")
     return column

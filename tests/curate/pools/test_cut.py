@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.curate.pools.scores import write_scores
 from tests.small_pool import caption, contents, uid
 from thresher.curate.pools.cut import cut
-from thresher.curate.pools.record import load_pools
+from thresher.curate.pools.record import Dropped, load_pools
 from thresher.data.files.quarantine import read_quarantine, write_quarantine
 from thresher.data.pairs import Reject
 from thresher.errors import InputError
@@ -74,7 +74,7 @@ def test_every_row_lands_in_exactly_one_pool(
     uids = table.column("uid").to_pylist()
     num_rows = sum(map(len, shards))
     assert len(set(uids)) == len(uids)
-    assert len(uids) + sum(count for _, count in pools.dropped) == num_rows
+    assert len(uids) + sum(drop.count for drop in pools.dropped) == num_rows
     sizes = list(pools.sizes.values())
     assert max(sizes) - min(sizes) <= 1
     assert sum(sizes) == len(uids) == num_rows * num_pools // slots
@@ -103,7 +103,7 @@ def test_rows_that_fail_a_condition_are_in_no_pool_and_edges_count_the_others(tm
     pools = cut(scores, by="clip", edges=(0.4, 1), keep=["basic >= 1", "clip<0.75"], out=tmp_path / "p")
     assert names_of_uids(pools, 0) == [9]  # 1, 3, 5 and 9 of 0.1, 0.3, 0.2 and 0.6 are left: 7 has 0.8
     assert names_of_uids(pools, 1) == [1, 3, 5]
-    assert dict(pools.dropped) == {"not basic>=1": 5, "not clip<0.75": 1}
+    assert {drop.reason: drop.count for drop in pools.dropped} == {"not basic>=1": 5, "not clip<0.75": 1}
     assert json.loads((tmp_path / "p/pools.json").read_text())["keep"] == ["basic>=1", "clip<0.75"]
     again = cut(scores, by="clip", edges=(0.4, 1), keep=["basic>=0"], out=tmp_path / "p")
     assert sum(again.sizes.values()) == 10
@@ -135,7 +135,7 @@ def test_ties_keep_the_order_of_shards_and_rows(tmp_path: Path) -> None:
 def test_what_lies_below_the_last_edge_is_counted(tmp_path: Path) -> None:
     pools = cut(write_scores(tmp_path / "s", SCORES), by="clip", edges=(0.1, 0.2), out=tmp_path / "p")
     assert pools.table().num_rows == 2
-    assert pools.dropped == (("below the last edge (0.2)", 8),)
+    assert pools.dropped == (Dropped("below the last edge (0.2)", 8),)
 
 
 def test_thresholds_keep_what_is_at_least_as_good(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_thresholds_keep_what_is_at_least_as_good(tmp_path: Path) -> None:
     assert pools.names == (">=0.9", "0.4..0.9")
     assert names_of_uids(pools, 0) == [2, 4]
     assert names_of_uids(pools, 1) == [0, 6, 7, 8, 9]
-    assert pools.dropped == (("below the last threshold (0.4)", 3),)
+    assert pools.dropped == (Dropped("below the last threshold (0.4)", 3),)
     assert json.loads((tmp_path / "p/pools.json").read_text())["thresholds"] == [0.9, 0.4]
 
 
@@ -176,7 +176,7 @@ def test_a_nan_of_a_quarantined_pair_is_dropped(tmp_path: Path) -> None:
     write_quarantine(quarantine_path(list_parts(scores)[1]), [reject])
     pools = cut(scores, by="clip", edges=(1.0,), out=tmp_path / "p")
     assert names_of_uids(pools, 0) == [0, 1, 3]
-    assert pools.dropped == (("no score, and already in the quarantine", 1),)
+    assert pools.dropped == (Dropped("no score, and already in the quarantine", 1),)
 
 
 def test_of_equal_uids_the_first_row_counts(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_of_equal_uids_the_first_row_counts(tmp_path: Path) -> None:
     scores = write_scores(tmp_path / "s", [[0.1, 0.2], [0.3, 0.4, 0.5], [0.6]], uids=uids)
     pools = cut(scores, by="clip", edges=(1.0,), out=tmp_path / "p")
     assert [row["score"] for row in pools.table().to_pylist()] == pytest.approx([0.1, 0.2, 0.4])
-    assert pools.dropped == (("duplicate uid", 3),)
+    assert pools.dropped == (Dropped("duplicate uid", 3),)
     refused = read_quarantine(tmp_path / "p/quarantine.parquet").to_pylist()
     assert [(row["key"], row["uid"], row["stage"]) for row in refused] == [
         ("000000002", uid(0), "cut"),
@@ -215,7 +215,7 @@ def test_excluded_pairs_are_in_no_pool(tmp_path: Path) -> None:
         scores, by="clip", edges=(1.0,), out=tmp_path / "p", exclude=frozenset({uid(2), uid(7), "0" * 32})
     )
     assert names_of_uids(pools, 0) == [0, 1, 3, 4, 5, 6, 8, 9]
-    assert pools.dropped == (("the uid is in the list of excluded pairs", 2),)
+    assert pools.dropped == (Dropped("the uid is in the list of excluded pairs", 2),)
     assert read_quarantine(tmp_path / "p/quarantine.parquet").column("uid").to_pylist() == [uid(2), uid(7)]
 
 
@@ -323,3 +323,14 @@ def test_parts_that_got_lost_are_missed(tmp_path: Path) -> None:
     (scores / "parts").joinpath("00001-00001.parquet").unlink()
     with pytest.raises(InputError, match=r"holds 3 pairs where scores.json says 5, .* run `score` again"):
         cut(scores, by="clip", out=tmp_path / "pools", edges=[0.5])
+
+
+def test_messages_that_mislead_several_columns_of_one_scorer_are_named(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "s", SCORES)
+    summary = json.loads((scores / "scores.json").read_text())
+    summary["scorers"] = [{"column": column, "name": "dfn"} for column in ("small", "large")]
+    (scores / "scores.json").write_text(json.dumps(summary))
+    with pytest.raises(
+        InputError, match=r"scorer 'dfn' filled 2 columns of .*: small, large; name one of them"
+    ):
+        cut(scores, by="dfn", edges=(0.5,), out=tmp_path / "p")

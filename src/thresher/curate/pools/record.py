@@ -46,6 +46,14 @@ class Pool:
     absent: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why rows are in no pool, and how many."""
+
+    reason: str
+    count: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pools:
     """Pools on disk, best first.
@@ -57,9 +65,9 @@ class Pools:
     folder: Path
     by: str
     edges: tuple[float, ...]
-    thresholds: tuple[float, ...]
+    thresholds: tuple[float, ...] = ()
     pools: tuple[Pool, ...]
-    dropped: tuple[tuple[str, int], ...]
+    dropped: tuple[Dropped, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,14 +138,6 @@ class _Size:
     absent: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Drop:
-    """Why pairs are in no pool."""
-
-    reason: str
-    count: int
-
-
 def _missing(pools: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:
     return tuple(
         f"{absent:,} of the {absent + there:,} pairs that the scores name for pool {name} "
@@ -160,16 +160,6 @@ def load_pools(path: str | Path) -> Pools:
         raise InputError(f"there are no pools in {folder}; run `cut` first, or check the path")
 
     def build(content: Mapping[str, Any]) -> Pools:
-        return Pools(
-            folder=folder,
-            by=from_record(str, content["by"], place="by"),
-            edges=from_record(tuple[float, ...], content["edges"], place="edges"),
-            thresholds=from_record(tuple[float, ...], content.get("thresholds", []), place="thresholds"),
-            pools=from_record(tuple[Pool, ...], content["pools"], place="pools"),
-            dropped=tuple(
-                (drop.reason, drop.count)
-                for drop in from_record(tuple[_Drop, ...], content["dropped"], place="dropped")
-            ),
-        )
+        return from_record(Pools, {**content, "folder": folder}, {Path: Path})
 
     return read_record(file, "thresher.pools", 1, "thresher cut", build)
