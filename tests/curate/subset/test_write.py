@@ -358,3 +358,13 @@ def test_the_first_bytes_of_a_header_carry_no_owner_and_no_time(tmp_path: Path) 
         for info in tar:
             assert (info.mtime, info.uid, info.gid, info.mode) == (0, 0, 0, 0o644)
             assert (info.uname, info.gname) == ("", "")
+
+
+@pytest.mark.parametrize("format", ["npy", "parquet"])
+def test_messages_that_mislead_a_list_is_made_into_shards_by_this_tool(tmp_path: Path, format: str) -> None:
+    summary = write_subset(table_of({1: 1}), tmp_path / "out", format=format)
+    assert (
+        f"# subset.{format} is a list of uids; `thresher subset --format shards` copies"
+        in summary.how_to_train[0]
+    )
+    assert not [line for line in summary.how_to_train if "resharder" in line]

@@ -142,13 +142,11 @@ def training_commands(
         counts: Pool -> number of its pairs.
     """
     lines = []
-    if kind == "npy":
+    if kind != "shards":
         lines += [
-            "# DataComp's resharder copies the pairs into new shards, each as often as its uid stands here:",
-            "python resharder.py --input-dir SHARDS --output-dir SUBSET --subset-file subset.npy",
+            f"# subset.{kind} is a list of uids; `thresher subset --format shards` copies their pairs into "
+            "new shards, each as often as its uid stands there"
         ]
-    elif kind == "parquet":
-        lines += ["# subset.parquet is a list; for open_clip, write the subset again as shards"]
     shards = brace(num_shards if kind == "shards" else math.ceil(num_rows / pairs_per_shard))
     seen = samples_seen or num_rows
     epochs = max(1, round(seen / num_rows))
