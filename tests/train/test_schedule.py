@@ -9,6 +9,7 @@ from thresher.train.schedule import (
     learning_rate,
     most_candidates,
     num_candidates,
+    whole_steps,
 )
 
 
@@ -73,3 +74,11 @@ def test_a_filter_ratio_leaves_something(name: str, ratio: float) -> None:
     recipe = Recipe(model="ViT-B-32", select="joint", **{name: ratio})
     with pytest.raises(InputError, match=r"is not in \[0, 1\)"):
         most_candidates(recipe)
+
+
+def test_numbers_in_the_message_count_whole_steps() -> None:
+    """As many as training makes of a length, so that what is said beforehand is what is seen."""
+    for samples in (1, 10, 32, 47, 49, 1000):
+        (branch,) = branches([samples], 32, 0.2)
+        assert whole_steps(samples, 32) == branch.end
+    assert whole_steps(10, 32) == 1

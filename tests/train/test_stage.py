@@ -15,8 +15,9 @@ from tests.data.bad_pool import jpeg, pair_members, write_tar
 from tests.models.small import TINY, VIT
 from tests.small_pool import contents, uid, write_shards
 from thresher.curate.subset.write import write_subset
+from thresher.data import shard_index
 from thresher.data.files.lock import folder_lock
-from thresher.data.shard_index import check_unchanged
+from thresher.data.shard_index import Marks, check_unchanged
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, prepare_tasks, tasks_digest
@@ -31,7 +32,14 @@ from thresher.train import stage as training
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.loop import STATE_FILE, train
 from thresher.train.recipe import Recipe
-from thresher.train.stage import evaluate_checkpoint, read_subset, train_filter, train_from_config
+from thresher.train.settings import Filter
+from thresher.train.stage import (
+    evaluate_checkpoint,
+    read_subset,
+    train_filter,
+    train_from_config,
+    train_network,
+)
 
 RECIPE = Recipe(model=TINY, batch_size=8, warmup_samples=16, precision="fp32")
 
@@ -109,7 +117,7 @@ def test_a_run_on_shards_that_changed_is_no_finished_run(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"holds another training run \(it differs in shards\)"):
         run_job(job, tmp_path / "model")
 
-    def change_then_check(shards: tuple[str, ...], marks: str) -> None:
+    def change_then_check(shards: tuple[str, ...], marks: Marks) -> None:
         os.utime(shards[0], ns=(1, 1))
         check_unchanged(shards, marks)
 
@@ -231,7 +239,7 @@ def test_the_filter_is_trained_on_the_curated_pairs(
     shards: tuple[str, ...], eval_shard: str, tmp_path: Path
 ) -> None:
     config = config_file(tmp_path, shards, eval_shard)
-    folder = train_filter(config, config.filter, device="cpu")
+    folder = train_filter(config, config.filter, device="cpu", progress=lambda _: None)
     assert folder == tmp_path / "work" / "filter"
     assert json.loads((folder / RESULT_FILE).read_text())["measured"][0]["samples_seen"] == 48
     assert load_towers(TINY, pretrained=str(folder / WEIGHTS_FILE)).model.logit_bias is not None
@@ -390,3 +398,38 @@ def test_a_finished_model_is_measured_again_where_the_evaluation_set_changed(
 def test_two_trainings_into_one_folder_are_refused(trained: tuple[Job, Path]) -> None:
     with folder_lock(trained[1]), pytest.raises(InputError, match="another run is writing into"):
         run_job(*trained)
+
+
+def test_numbers_in_the_message_are_what_was_seen(shards: tuple[str, ...], tmp_path: Path) -> None:
+    """Steps are whole: 10 samples in steps of 8 are one step; and a network that is there is not trained."""
+    section = Filter(shards=(shards[1],), model=TINY, samples_seen=10, batch_size=8)
+    said: list[str] = []
+    for _ in range(2):
+        folder = train_network(
+            section, tmp_path / "dfn", device="cpu", cache=tmp_path / "cache", progress=said.append
+        )
+    assert said == [
+        f"trained {TINY} on 8 samples (10 in steps of 8)",
+        f"{TINY} was already trained on 8 samples (10 in steps of 8)",
+    ]
+    saved = torch.load(folder / WEIGHTS_FILE, weights_only=True)
+    assert saved["samples_seen"] == 8
+    path = tmp_path / "config.toml"
+    path.write_text(f"device = 'cpu'\n[shards]\npaths = {json.dumps(shards)}\n{TRAIN}samples_seen = 20\n")
+    said.clear()
+    for _ in range(2):
+        train_from_config(load_training_config(path), progress=said.append)
+    assert said == [
+        f"trained {VIT} on 16 samples (20 in steps of 8)",
+        f"{VIT} was already trained on 16 samples (20 in steps of 8)",
+    ]
+
+
+def test_a_training_run_asks_each_shard_for_its_state_at_its_start_and_at_its_end(
+    shards: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    state = shard_index.state_of_shard
+    monkeypatch.setattr(shard_index, "state_of_shard", lambda shard: (asked.append(shard), state(shard))[1])
+    run_job(make_job(shards, tmp_path / "cache"), tmp_path / "model")
+    assert sorted(asked) == sorted([*shards] * 2)

@@ -61,9 +61,14 @@ def filter_network(
     from thresher.models.towers import resolve_device
     from thresher.train.stage import train_network
 
-    with sentences("filter-network"):
+    with sentences("filter-network") as progress:
         folder = train_network(
-            section, out, device=resolve_device(device or "auto"), cache=out / "cache", exclude=excluded
+            section,
+            out,
+            device=resolve_device(device or "auto"),
+            cache=out / "cache",
+            exclude=excluded,
+            progress=progress,
         )
     if is_first_rank():
         text = f"network: {folder}\nto rank pairs by it: thresher score SHARDS --scorer dfn:network={folder}"

@@ -13,22 +13,27 @@ import pyarrow.compute as pc
 from thresher.data.files.location import Handles, is_remote, read_bytes
 from thresher.data.files.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from thresher.data.pairs import Member
-from thresher.data.shard_index import SCHEMA, index_shard
+from thresher.data.shard_index import SCHEMA, Marks, index_shard
 from thresher.data.table import RowImages
 from thresher.data.uids import UidRows, uid_bytes, uid_order
 from thresher.errors import InputError
 
 
 def build_index(
-    shards: Sequence[str], *, cache: Path | None, exclude: frozenset[str] = frozenset()
+    shards: Sequence[str],
+    *,
+    cache: Path | None,
+    exclude: frozenset[str] = frozenset(),
+    marks: Marks | None = None,
 ) -> "Index":
     """The index of all pairs of the shards, in the order of shards and of pairs in them.
 
     With `cache`, a folder, each shard's rows are kept as Parquet and read again only when the shard's size or
-    time changed. Of pairs with equal uids in several shards the first stays; the others and the pairs in
-    `exclude` are among `rejects`. The table holds about 430 bytes a pair in memory.
+    time changed; `marks` are those of the shards, where they are known. Of pairs with equal uids in several
+    shards the first stays; the others and the pairs in `exclude` are among `rejects`. The table holds about
+    430 bytes a pair in memory.
     """
-    parts = [index_shard(shard, cache) for shard in shards]
+    parts = [index_shard(shard, cache, marks) for shard in shards]
     table = pa.concat_tables([SCHEMA.empty_table(), *(indexed.pairs for indexed in parts)])
     rejects = [indexed.rejects for indexed in parts]
     if exclude and table.num_rows:

@@ -1,6 +1,6 @@
 """The pairs of single shards with the places of their files, kept on disk from one run to the next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,10 @@ SCHEMA = pa.schema(
 )
 
 
+Marks = Mapping[str, bytes | None]
+"""The mark of each shard (`mark_of`)."""
+
+
 class Indexed(NamedTuple):
     """Pairs (columns of `SCHEMA`) and rejects (quarantine columns) of a shard, with its mark (`mark_of`)."""
 
@@ -52,15 +56,21 @@ LONGEST_STEM = 40
 
 
 def index_shards(
-    shards: Sequence[str], cache: Path | None, workers: int = 0, *, columns: Sequence[str] | None = None
+    shards: Sequence[str],
+    cache: Path | None,
+    workers: int = 0,
+    *,
+    columns: Sequence[str] | None = None,
+    marks: Marks | None = None,
 ) -> Iterator[tuple[int, Indexed]]:
     """The place of each shard with what `index_shard` gives for it, in any order.
 
     What the cache lacks is read by so many processes (0: this one). No more than a few shards are in memory.
+    With `marks` no shard is asked for its state again.
     """
     due = []
     for place, shard in enumerate(shards):
-        mark = None if cache is None else mark_of(shard)
+        mark = None if cache is None else mark_of(shard) if marks is None else marks[shard]
         kept = _kept(shard, cache, mark, columns)
         if kept is None:
             due.append((place, shard, cache, mark, columns))
@@ -86,13 +96,13 @@ def index_task(task: tuple[int, str, Path | None, bytes | None, Sequence[str] | 
     return Indexed(pairs if columns is None else pairs.select(columns), rejects, mark)
 
 
-def index_shard(shard: str, cache: Path | None) -> Indexed:
+def index_shard(shard: str, cache: Path | None, marks: Marks | None = None) -> Indexed:
     """Pairs and rejects of one shard, cached where possible.
 
     The cache holds while the shard's own file (or a folder's list of files) is the same; images that a table
     names by path are not looked at again.
     """
-    ((_, indexed),) = index_shards([shard], cache)
+    ((_, indexed),) = index_shards([shard], cache, marks=marks)
     return indexed
 
 
@@ -110,12 +120,17 @@ def mark_of(shard: str) -> bytes | None:
     return digest(FORMAT, shard, state).encode()
 
 
-def marks_of(shards: Sequence[str]) -> str:
-    """Stands for the shards as they are: their names, sizes and times."""
-    return digest([(shard, str(mark_of(shard))) for shard in shards])
+def marks_of(shards: Sequence[str]) -> Marks:
+    """The mark of each shard as it is now."""
+    return {shard: mark_of(shard) for shard in shards}
 
 
-def check_unchanged(shards: Sequence[str], marks: str) -> None:
+def digest_of_marks(marks: Marks) -> str:
+    """Stands for shards as they were: their names, sizes and times."""
+    return digest([(shard, str(mark)) for shard, mark in marks.items()])
+
+
+def check_unchanged(shards: Sequence[str], marks: Marks) -> None:
     """Refuse a training whose shards are others than when `marks` were taken.
 
     Raises:

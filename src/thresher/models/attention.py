@@ -2,8 +2,8 @@
 
 `torch.nn.MultiheadAttention` hands its input on with places before pairs, by strides alone. Where no gradient
 is recorded, a matrix product of such an input (in mixed precision) copies the weights once a place: ViT-B-32
-spends more than half its time so. Where the input really lies places before pairs, the same numbers come out
-of one product for all.
+spends more than half its time so. Where the input really lies places before pairs, one product for all gives
+the same.
 
 Shapes: B pairs, L places, D numbers a place.
 
@@ -30,7 +30,8 @@ ROUND_TO = 8
 def lay_by_place(model: nn.Module) -> None:
     """Have every self-attention of the model get its input so that its weights are used where they are.
 
-    What comes out stays the same, bit for bit. Nothing is done on a GPU or where gradients are recorded.
+    What comes out stays the same but for rounding: the same products are summed, in an order that the
+    processor's kernel chooses. Nothing is done on a GPU or where gradients are recorded.
     """
     for module in model.modules():
         if isinstance(module, nn.MultiheadAttention) and module.batch_first:

@@ -39,6 +39,7 @@ from thresher.train.losses import forward_loss, make_loss
 from thresher.train.probe.stage import jobs_of, plan_trials, recipe_of
 from thresher.train.probe.trials import Trial
 from thresher.train.recipe import Recipe
+from thresher.train.schedule import whole_steps
 from thresher.train.settings import make_recipe
 
 ROW_BYTES = 200  # a row of the score table or of the index, caption included
@@ -119,12 +120,13 @@ def _training(
     if recipe.selects or recipe.flexi:
         uniform_steps = step_ratio(recipe, measure_costs(towers, context, recipe))
     weights = sum(parameter.numel() for parameter in towers.model.parameters())
+    seen = whole_steps(samples_seen, recipe.batch_size) * recipe.batch_size
     return StageCost(
         stage=stage,
         seconds=samples_seen * uniform_steps / rate,
         disk_bytes=weights * 16 + kept_bytes(pixels, towers.spec.size, limit),
         flops=training_flops(towers, context) * samples_seen * uniform_steps,
-        note=f"{samples_seen} samples at {rate / uniform_steps:.0f}/s with {recipe.model}"
+        note=f"{seen} samples at {rate / uniform_steps:.0f}/s with {recipe.model}"
         + (f", {jobs} at a time" if jobs > 1 else ""),
     )
 

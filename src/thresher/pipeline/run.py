@@ -16,7 +16,7 @@ from thresher.data.files.provenance import claim, is_empty, mark
 from thresher.data.files.quarantine import merge_quarantine
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
-from thresher.data.shard_index import marks_of
+from thresher.data.shard_index import digest_of_marks, marks_of
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.saved import WEIGHTS_FILE
 from thresher.models.towers import resolve_device
@@ -162,11 +162,11 @@ def _filter(
         with atomic_path(path) as temporary:
             temporary.write_text("\n".join(listed) + "\n")
     settings = section.model_dump(mode="json")
-    made_of = {"settings": settings, "shards": marks_of(curated), "exclude": digest(listed)}
+    made_of = {"settings": settings, "shards": digest_of_marks(marks_of(curated)), "exclude": digest(listed)}
     _make_room(config.workdir / "filter", made_of, progress)
     own = config.shards.model_copy(update={"exclude": path if listed else None})
-    folder = train_filter(config.model_copy(update={"shards": own}), section, device=device)
-    progress(f"filter: {section.model} trained on {section.samples_seen} samples")
+    config = config.model_copy(update={"shards": own})
+    folder = train_filter(config, section, device=device, progress=lambda said: progress(f"filter: {said}"))
     return folder, made_of
 
 
@@ -303,7 +303,12 @@ def _make_room_to_train(
     how = config.train.model_dump(
         mode="json", exclude={"cache_limit", "workers", "checkpoint_seconds", "log"}
     )
-    made_of = {"settings": how, "subset": subset, "shards": marks_of(shards), "exclude": digest_of(exclude)}
+    made_of = {
+        "settings": how,
+        "subset": subset,
+        "shards": digest_of_marks(marks_of(shards)),
+        "exclude": digest_of(exclude),
+    }
     _make_room(config.workdir / "train", made_of, progress)
 
 

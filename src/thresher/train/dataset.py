@@ -20,6 +20,7 @@ from thresher.data.files.quarantine import from_rejects
 from thresher.data.images.decode import ImageSpec
 from thresher.data.index import Index, build_index
 from thresher.data.pairs import Reject
+from thresher.data.shard_index import Marks, marks_of
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError
 from thresher.models.towers import Towers
@@ -42,6 +43,7 @@ class Dataset:
         cache: folder of index, pixels and tokens.
         limit_bytes: most bytes of decoded pixels to keep.
         workers: decoding processes.
+        marks: of the shards, as they were when they were first looked at.
     """
 
     shards: tuple[str, ...]
@@ -52,6 +54,7 @@ class Dataset:
     cache: Path
     limit_bytes: int
     workers: int
+    marks: Marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ def describe_dataset(
     exclude: frozenset[str] = frozenset(),
     limit_bytes: int = 4 << 30,
     workers: int = 2,
+    marks: Marks | None = None,
 ) -> Dataset:
     """Decode and tokenise what is not in `cache` yet, and describe where it is.
 
@@ -109,6 +113,7 @@ def describe_dataset(
         cache=cache,
         limit_bytes=limit_bytes,
         workers=workers,
+        marks=marks_of(shards) if marks is None else marks,
     )
     with _opened(dataset) as (index, _, rows, rejects):
         if not len(rows):
@@ -144,7 +149,9 @@ def open_dataset(dataset: Dataset) -> Iterator[OpenDataset]:
 
 @contextmanager
 def _opened(dataset: Dataset) -> Iterator[tuple[Index, Images, Rows, list[Reject]]]:
-    index = build_index(dataset.shards, cache=dataset.cache / "index", exclude=dataset.exclude)
+    index = build_index(
+        dataset.shards, cache=dataset.cache / "index", exclude=dataset.exclude, marks=dataset.marks
+    )
     rows = np.arange(len(index)) if dataset.uids is None else index.rows(dataset.uids)
     with open_images(
         index,

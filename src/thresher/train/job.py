@@ -14,7 +14,7 @@ from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
 from thresher.data.files.quarantine import write_quarantine
-from thresher.data.shard_index import check_unchanged, marks_of
+from thresher.data.shard_index import Marks, check_unchanged, digest_of_marks, marks_of
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
 from thresher.models.flops import training_flops
@@ -75,19 +75,20 @@ def run_job(job: Job, folder: Path) -> Path:
         InputError: the folder holds another job's result, or another process is training into it.
     """
     with folder_lock(folder) if is_first_rank() else nullcontext():
-        made_of = _made_of(job)
+        marks = marks_of(job.shards)
+        made_of = _made_of(job, marks)
         done = claim(folder, made_of, record=RESULT_FILE, noun="training run")
         if done is None:
             # A checkpoint of another job is not gone on with.
             claim(folder, made_of, record=JOB_FILE, noun="unfinished training run")
             write_json(folder / JOB_FILE, {"schema": "thresher.job", "version": 2, **made_of})
-            _train(job, folder, made_of)
+            _train(job, folder, made_of, marks)
         elif is_first_rank():
             _measure_again(job, folder, done)
     return folder
 
 
-def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
+def _train(job: Job, folder: Path, made_of: dict[str, Any], marks: Marks) -> None:
     tasks = load_tasks(job.tasks) if job.tasks is not None else []
     towers = load_towers(job.recipe.model, sigmoid=job.recipe.loss == "siglip")
     with ranks_from_environment(job.device) as ranks:
@@ -101,6 +102,7 @@ def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
                 exclude=job.exclude,
                 limit_bytes=job.cache_limit,
                 workers=job.workers,
+                marks=marks,
             )
         with open_dataset(dataset) as opened, torch_threads(_num_threads(towers, job.recipe, opened)):
             if ranks.is_main:
@@ -130,9 +132,11 @@ def _train(job: Job, folder: Path, made_of: dict[str, Any]) -> None:
                 reference_flops=paid,
                 outlets=open_loggers(job.log, folder) if ranks.is_main else (),
             )
-        check_unchanged(job.shards, made_of["shards"])
+        check_unchanged(job.shards, marks)
         if ranks.is_main:
-            save_model(towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=job.samples_seen)
+            save_model(
+                towers, folder, sigmoid=job.recipe.loss == "siglip", samples_seen=measured[-1].samples_seen
+            )
             content = {
                 "schema": "thresher.training",
                 "version": 1,
@@ -173,14 +177,14 @@ def _tasks_digest(job: Job) -> str | None:
     return None if job.tasks is None else tasks_digest(job.tasks)
 
 
-def _made_of(job: Job) -> dict[str, Any]:
+def _made_of(job: Job, marks: Marks) -> dict[str, Any]:
     """What the job's model follows from."""
     repeats = None if job.repeats is None else job.repeats.tolist()
     return {
         "settings": job.recipe.settings(),
         "seed": job.seed,
         "samples_seen": job.samples_seen,
-        "shards": marks_of(job.shards),
+        "shards": digest_of_marks(marks),
         "pairs": digest(job.uids, repeats),
         "exclude": digest(sorted(job.exclude)),
         "reference": reference_mark(job.reference) if job.reference and job.recipe.needs_reference else None,

@@ -32,8 +32,13 @@ def branches(points: Sequence[int], batch_size: int, cooldown: float) -> list[Br
     Returns:
         One branch a point, in steps; a point is rounded to whole steps, at least one.
     """
-    ends = [max(1, round(point / batch_size)) for point in points]
+    ends = [whole_steps(point, batch_size) for point in points]
     return [Branch(start=min(end - 1, round(end * (1 - cooldown))), end=end) for end in ends]
+
+
+def whole_steps(samples: float, batch_size: int) -> int:
+    """The number of steps that comes nearest to so many samples, at least one."""
+    return max(1, round(samples / batch_size))
 
 
 def learning_rate(step: int, peak: float, warmup_steps: int, branch: Branch | None) -> float:

@@ -25,7 +25,9 @@ from thresher.train.reference import prepare_reference
 from thresher.train.settings import Filter, TrainingSettings, make_recipe
 
 
-def train_filter(config: TrainingSettings, section: Filter, *, device: str) -> Path:
+def train_filter(
+    config: TrainingSettings, section: Filter, *, device: str, progress: Callable[[str], None]
+) -> Path:
     """Train the data filtering network of a config on its curated pairs; the checkpoint folder."""
     return train_network(
         section,
@@ -33,11 +35,18 @@ def train_filter(config: TrainingSettings, section: Filter, *, device: str) -> P
         device=device,
         cache=config.workdir / "cache",
         exclude=read_exclude(config.shards.exclude),
+        progress=progress,
     )
 
 
 def train_network(
-    section: Filter, out: Path, *, device: str, cache: Path, exclude: frozenset[str] = frozenset()
+    section: Filter,
+    out: Path,
+    *,
+    device: str,
+    cache: Path,
+    exclude: frozenset[str] = frozenset(),
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train a data filtering network on curated pairs; its folder, which the scorer `dfn` takes.
 
@@ -47,6 +56,7 @@ def train_network(
         device: from `resolve_device`.
         cache: folder for decoded images.
         exclude: uids that are left out.
+        progress: is told what was trained, or that it had been.
 
     Raises:
         InputError: the model or the pairs cannot be had, or the folder holds another training run.
@@ -63,7 +73,19 @@ def train_network(
         cache=cache,
         exclude=exclude,
     )
-    return run_job(job, out)
+    progress(_trained(job, out)[0])
+    return out
+
+
+def _trained(job: Job, folder: Path) -> tuple[str, dict[str, float]]:
+    """Run the job; a sentence about what the model has seen, and its metrics."""
+    found = (folder / RESULT_FILE).exists()
+    run_job(job, folder)
+    last = json.loads((folder / RESULT_FILE).read_bytes())["measured"][-1]
+    name, seen = job.recipe.model, last["samples_seen"]
+    asked = "" if seen == job.samples_seen else f" ({job.samples_seen:,} in steps of {job.recipe.batch_size})"
+    said = f"{name} was already trained on" if found else f"trained {name} on"
+    return f"{said} {seen:,} samples{asked}", last["metrics"]
 
 
 def train_from_config(
@@ -127,13 +149,12 @@ def train_from_config(
         reference=reference,
         log=section.log,
     )
-    folder = run_job(job, out or config.workdir / "train")
-    reached = ""
+    folder = out or config.workdir / "train"
+    said, metrics = _trained(job, folder)
     if config.evaluate is not None:
-        metrics = json.loads((folder / RESULT_FILE).read_text())["measured"][-1]["metrics"]
         metric = config.evaluate.metric
-        reached = f": {metric} {error_text(error_of(metric, metrics), is_loss(metric))}"
-    progress(f"trained {section.model} on {samples_seen} samples{reached}")
+        said += f": {metric} {error_text(error_of(metric, metrics), is_loss(metric))}"
+    progress(said)
     return folder
 
 

@@ -79,7 +79,8 @@ class Run:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(
-                    f"`{name}` is {decimal(value)}; give a positive number, or leave it out where it is unknown"
+                    f"`{name}` is {decimal(value)}; give a positive number, or leave it out where it is "
+                    "unknown"
                 )
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}; use one of {', '.join(ROLES)}")

@@ -8,7 +8,7 @@ from thresher.curate.pools.record import Pools, load_pools
 from thresher.data.digests import hasher
 from thresher.data.files.provenance import claim, mark
 from thresher.data.files.quarantine import write_quarantine
-from thresher.data.shard_index import marks_of
+from thresher.data.shard_index import digest_of_marks
 from thresher.errors import InputError
 from thresher.models.evaluation.sets import prepare_tasks, tasks_digest
 from thresher.models.evaluation.settings import Evaluate
@@ -163,7 +163,6 @@ def open_bench(
     where = resolve_device(device)
     towers = load_towers(probe.model, sigmoid=probe.loss == "siglip")
     tasks = prepare_tasks(evaluate, towers, work / "cache")
-    marks = marks_of(shards)
     dataset = describe_dataset(
         shards,
         towers,
@@ -176,8 +175,11 @@ def open_bench(
         if is_first_rank():
             write_quarantine(work / "trials" / "quarantine.parquet", opened.quarantine)
     folder = work / "trials" / _digest(recipe, tasks, members)
-    if claim(folder, {"shards": marks}, noun="set of probes") is None and is_first_rank():
-        mark(folder, {"shards": marks})
+    if (
+        claim(folder, {"shards": digest_of_marks(dataset.marks)}, noun="set of probes") is None
+        and is_first_rank()
+    ):
+        mark(folder, {"shards": digest_of_marks(dataset.marks)})
     cores = len(os.sched_getaffinity(0))
     return TrialContext(
         dataset=dataset,
@@ -187,7 +189,6 @@ def open_bench(
         metric=evaluate.metric,
         device=where,
         folder=folder,
-        marks=marks,
         threads=max(1, cores // jobs_of(probe, where)),
     )
 

@@ -91,8 +91,6 @@ class TrialContext:
     device: str
     folder: Path
     threads: int
-    marks: str
-    """Stands for the shards as they were when the trials began."""
 
 
 def run_trials(
@@ -201,7 +199,7 @@ def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str,
             ranks=ranks,
             device=bench.device,
         )
-    check_unchanged(bench.dataset.shards, bench.marks)
+    check_unchanged(bench.dataset.shards, bench.dataset.marks)
     records = [asdict(m) for m in measured]
     if ranks.is_main:
         content = {"schema": "thresher.trial", "version": 1, "trial": trial.record()}
