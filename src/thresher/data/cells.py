@@ -49,7 +49,7 @@ def locate(table: str, cell: str) -> str:
         BadPair: the cell is no path, or names something that is not allowed.
     """
     if "\0" in cell or printable(cell) != cell:
-        raise BadPair(f"the image path {printable(cell)!r} is no path")
+        raise BadPair(f"the image path {printable(cell)[:300]!r} is no path")
     shown = repr(cell[:300])
     if is_remote(cell):
         protocol = cell.partition("://")[0]

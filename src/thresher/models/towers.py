@@ -10,6 +10,7 @@ import functools
 import logging
 import math
 import pickle
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,23 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
-from open_clip.factory import load_state_dict
 
 from thresher.data.digests import hasher
 from thresher.data.images.decode import ImageSpec
 from thresher.errors import InputError
 from thresher.models.attention import lay_by_place
+from thresher.models.weights import bare_weights
 from thresher.settings import PRECISIONS
 
 CONFIGS = Path(__file__).parent / "configs"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
 Resize = Literal["shortest", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
-_CANNOT_LOAD = (
-    *(RuntimeError, OSError, EOFError, StopIteration, ValueError, KeyError, AttributeError, ImportError),
-    *(AssertionError, pickle.UnpicklingError),
-)
-"""What torch and open_clip raise for weights that are damaged, of another model, or no weights at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +86,16 @@ def load_towers(
     # open_clip warns that a model without weights is random; here that is what was asked for.
     logging.getLogger().addFilter(_not_random_weights)
     try:
-        model = open_clip.create_model(
-            name, pretrained=pretrained, device=device, **_start(name, pretrained, sigmoid=sigmoid)
-        )
+        with tempfile.TemporaryDirectory() as own:
+            weights, has_bias = pretrained, False
+            if pretrained is not None and Path(pretrained).is_file():
+                weights, has_bias = bare_weights(pretrained, Path(own))
+            start = _start(name, sigmoid=sigmoid or has_bias)
+            model = open_clip.create_model(name, pretrained=weights, device=device, **start)
         tokenizer = _tokenizer(name) if folder is None else open_clip.get_tokenizer(name)
-    except _CANNOT_LOAD as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged weights, or those of another model, raise anything
         given = f" with weights {pretrained!r}" if pretrained else ""
         raise InputError(f"model {name!r}{given} cannot be loaded: {_reason(error)}") from error
     finally:
@@ -140,10 +141,8 @@ def _not_random_weights(record: logging.LogRecord) -> bool:
     return "No pretrained weights loaded" not in record.getMessage()
 
 
-def _start(name: str, pretrained: str | None, *, sigmoid: bool) -> dict[str, float]:
+def _start(name: str, *, sigmoid: bool) -> dict[str, float]:
     """Arguments that give the model a bias: asked for, or because its checkpoint holds one."""
-    if pretrained is not None and Path(pretrained).is_file():
-        sigmoid = sigmoid or "logit_bias" in load_state_dict(pretrained)
     config = {} if ":" in name else model_config(name, sigmoid=False)
     return dict(SIGLIP_START) if sigmoid and "init_logit_bias" not in config else {}
 
@@ -162,6 +161,8 @@ def _reason(error: Exception) -> str:
         return "the file is damaged, or holds more than tensors (which is not read, since it could run code)"
     if "loading state_dict" in first:
         first = "; ".join(line.strip() for line in more)[:160].strip()
+    elif isinstance(error, KeyError):
+        first = f"there is no {first}"
     elif not isinstance(error, AssertionError):  # with which open_clip answers embeddings of another width
         return first
     return f"the weights are of another model ({first})"
