@@ -8,6 +8,8 @@ PIP_FLAGS ?=
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO  ?= demo
+MINUTES ?= 10
+SEED  ?= 0
 BENCHMARKS := $(filter-out benchmarks/golden_%.py,$(sort $(wildcard benchmarks/*.py)))
 
 # Tests and checks never reach for a model on the network.
@@ -15,13 +17,14 @@ export HF_HUB_OFFLINE := 1
 # A notice of the documentation theme about its own future.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help setup demo test soak check static fix docs bench clean
+.PHONY: help setup demo test soak fuzz check static fix docs bench clean
 
 help:
 	@echo "make setup   create $(VENV) and install everything, pinned by constraints.txt"
 	@echo "make demo    make a small pool in ./$(DEMO) and walk the whole way"
 	@echo "make test    every test but those of make soak, the slow ones included"
 	@echo "make soak    more of what the slow tests look at once"
+	@echo "make fuzz MINUTES=10 SEED=0   odd and damaged inputs of every kind, for so long"
 	@echo "make check   lint, format, import lines, types, fast tests, docs (warnings are errors)"
 	@echo "make fix     let ruff mend what it can"
 	@echo "make docs    build the documentation into ./site"
@@ -44,6 +47,9 @@ test: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz $(MINUTES) --seed $(SEED)
 
 static: $(STAMP)
 	$(BIN)/ruff check .

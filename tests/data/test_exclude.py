@@ -53,3 +53,21 @@ def test_wrong_columns_dtypes_and_paths_are_named(tmp_path):
     ):
         with pytest.raises(InputError, match=reason):
             read_exclude(tmp_path / name)
+
+
+def test_an_npy_with_a_damaged_header_and_an_archive_are_refused_in_a_sentence(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([(1, 2)], dtype="u8,u8"))
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(data.replace(b")]", b"(("))
+    np.savez(tmp_path / "b.npz", a=np.zeros(3))
+    (tmp_path / "b.npz").rename(tmp_path / "b.npy")
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(InputError, match=r"is not a readable .npy file: "):
+            read_exclude(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("ns"), pa.timestamp("us", "No/Where")])
+def test_a_column_without_values_in_python_is_refused_in_a_sentence(tmp_path, kind):
+    pq.write_table(pa.table({"uid": pa.array([2**62], pa.int64()).cast(kind)}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"exclude list .*a.parquet"):
+        read_exclude(tmp_path / "a.parquet")

@@ -231,6 +231,14 @@ def test_changed_bytes_never_raise(tmp_path, name):
         assert list(read_pairs(str(tmp_path / f"bad-{name}")))
 
 
+def test_a_reason_does_not_hold_a_whole_cell(tmp_path):
+    paths = ["x" * 100_000 + "\0", "x" * 100_000, "http://" + "x" * 100_000, "../" + "x" * 100_000]
+    pq.write_table(pa.table({"image": paths, "caption": ["words"] * 4}), tmp_path / "t.parquet")
+    pairs, rejects = read(tmp_path / "t.parquet")
+    assert (pairs, len(rejects)) == ([], 4)
+    assert max(len(reject.reason) for reject in rejects) < 500
+
+
 def test_columns_that_are_not_used_cost_no_row(tmp_path):
     broken = pa.array([b"\xff", b"b", b"c"], pa.binary()).buffers()
     columns = {

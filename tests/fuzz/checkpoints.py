@@ -53,7 +53,12 @@ def compiled_inside(held: State) -> State:
     return {name.replace("visual.", "visual._orig_mod.", 1): tensor for name, tensor in held.items()}
 
 
-OPTIMIZER = {"optimizer": {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}}
+OPTIMIZER = {
+    "optimizer": {
+        "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}},
+        "param_groups": [{"lr": 0.1, "params": [0]}],
+    }
+}
 WRAPPERS: dict[str, Callable[[State], Any]] = {
     "bare": lambda held: held,
     "ordered": collections.OrderedDict,
@@ -65,9 +70,17 @@ WRAPPERS: dict[str, Callable[[State], Any]] = {
     "ddp of compiled": lambda held: {"state_dict": prefixed("module._orig_mod.", held)},
     "compiled of ddp": lambda held: prefixed("_orig_mod.module.", held),
     "compiled tower": compiled_inside,
-    "lightning": lambda held: {"state_dict": prefixed("model.", held), "pytorch-lightning_version": "2.1", "hyper_parameters": {}},
-    "lightning with a loss": lambda held: {"state_dict": {**prefixed("model.", held), "loss.scale": torch.ones(1)}},
-    "lightning with a temperature": lambda held: {"state_dict": {"loss.logit_scale": torch.ones([]), **prefixed("clip.", held)}},
+    "lightning": lambda held: {
+        "state_dict": prefixed("model.", held),
+        "pytorch-lightning_version": "2.1",
+        "hyper_parameters": {},
+    },
+    "lightning with a loss": lambda held: {
+        "state_dict": {**prefixed("model.", held), "loss.scale": torch.ones(1)}
+    },
+    "lightning with a temperature": lambda held: {
+        "state_dict": {"loss.logit_scale": torch.ones([]), **prefixed("clip.", held)}
+    },
     "lightning, compiled": lambda held: {"state_dict": prefixed("model._orig_mod.", held)},
     "averaged": lambda held: {"n_averaged": torch.tensor(7), **prefixed("module.", held)},
     "averaged in ema": lambda held: {"ema": {"n_averaged": torch.tensor(7), **prefixed("module.", held)}},
@@ -75,19 +88,24 @@ WRAPPERS: dict[str, Callable[[State], Any]] = {
     "model_state_dict": lambda held: {"model_state_dict": held, **OPTIMIZER},
     "ema alone": lambda held: {"ema": held, "decay": 0.999},
     "shadow": lambda held: {"ema": {"decay": 0.9, "shadow": prefixed("module.", held)}},
-    "same twice": lambda held: {"model": held, "ema": {name: tensor.clone() for name, tensor in held.items()}},
+    "same twice": lambda held: {
+        "model": held,
+        "ema": {name: tensor.clone() for name, tensor in held.items()},
+    },
     "shared twice": lambda held: {"state_dict": held, "state_dict_ema": held},
     "deep": lambda held: {"app": {"model": {"net": held}}},
     "half": lambda held: {"state_dict": held, "scaler": {"scale": 65536.0}},
-}  # fmt: skip
+}
 AMBIGUOUS: dict[str, Callable[[State, State], Any]] = {
     "model and ema": lambda held, other: {"model": held, "ema": other},
     "ema first": lambda held, other: {"ema": other, "model": held},
     "state_dict_ema": lambda held, other: {"state_dict": held, "state_dict_ema": other},
-    "lightning ema": lambda held, other: {"state_dict": {**prefixed("model.", held), **prefixed("ema_model.", other)}},
+    "lightning ema": lambda held, other: {
+        "state_dict": {**prefixed("model.", held), **prefixed("ema_model.", other)}
+    },
     "student and teacher": lambda held, other: {**prefixed("student.", held), **prefixed("teacher.", other)},
     "bare beside ema": lambda held, other: {**held, **prefixed("ema.", other)},
-}  # fmt: skip
+}
 
 
 def save(random: Random, content: Any, path: Path) -> None:
@@ -139,8 +157,12 @@ def odd_content(case: Case) -> None:
         "list": lambda: {**held, name: [1.0, 2.0]},
         "dictionary": lambda: {**held, name: {"a": tensor}},
         "shape": lambda: {**held, name: torch.zeros(random.choice(((), (0,), (3, 5), (1, 1, 1, 1, 1))))},
-        "half": lambda: {key: value.half() if value.is_floating_point() else value for key, value in held.items()},
-        "double": lambda: {key: value.double() if value.is_floating_point() else value for key, value in held.items()},
+        "half": lambda: {
+            key: value.half() if value.is_floating_point() else value for key, value in held.items()
+        },
+        "double": lambda: {
+            key: value.double() if value.is_floating_point() else value for key, value in held.items()
+        },
         "integers": lambda: {**held, name: tensor.long()},
         "complex": lambda: {**held, name: tensor.to(torch.complex64)},
         "sparse": lambda: {**held, name: tensor.to_sparse()},
@@ -160,9 +182,11 @@ def odd_content(case: Case) -> None:
         "none at all": lambda: None,
         "itself inside": lambda: {"state_dict": {"state_dict": held}},
         "deeper than deep": lambda: functools.reduce(lambda inner, _: {"x": inner}, range(200), held),
-        "one tower": lambda: prefixed("visual.", {key: value for key, value in held.items() if "visual" in key}),
+        "one tower": lambda: prefixed(
+            "visual.", {key: value for key, value in held.items() if "visual" in key}
+        ),
         "scale alone": lambda: {"logit_scale": torch.ones([])},
-    }  # fmt: skip
+    }
     what = random.choice(list(made))
     case.notes.append(f"{what} at {name}")
     torch.save(made[what](), case.inside / "a.pt")
@@ -175,7 +199,9 @@ def saved(kind: str) -> bytes:
     if kind == "safetensors":
         return safetensors.torch.save({name: tensor.contiguous() for name, tensor in state().items()})
     file = io.BytesIO()
-    torch.save({"epoch": 1, "state_dict": state(), **OPTIMIZER}, file, _use_new_zipfile_serialization=kind == "zip")
+    torch.save(
+        {"epoch": 1, "state_dict": state(), **OPTIMIZER}, file, _use_new_zipfile_serialization=kind == "zip"
+    )
     return file.getvalue()
 
 
@@ -221,7 +247,9 @@ def damaged_folder(case: Case) -> None:
             if not isinstance(place[key], dict) or random.random() < 0.15:
                 break
             place = place[key]
-        odd = random.choice((None, -1, 0, 0.5, True, "x", [], {}, [1, 2], "9" * 5000, 64, "bicubic", [32, 16]))
+        odd = random.choice(
+            (None, -1, 0, 0.5, True, "x", [], {}, [1, 2], "9" * 5000, 64, "bicubic", [32, 16])
+        )
         if random.random() < 0.2:
             del place[key]
         else:

@@ -2,11 +2,20 @@
 
 from random import Random
 
-ODD = (b"\0", b"\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"9" * 5000, b"\xed\xa0\x80")
+ODD = (
+    b"\0",
+    b"\xff",
+    b"\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"\x7f\xff\xff\xff",
+    b"\x80\0\0\0",
+    b"9" * 5000,
+    b"\xed\xa0\x80",
+)
 
 
 def damaged(random: Random, data: bytes, times: int | None = None) -> bytes:
-    """The bytes with a few changes: flips, runs overwritten, cut, doubled, moved or inserted, an end cut off."""
+    """The bytes with a few changes: bits flipped, runs overwritten, cut out or inserted, an end cut off."""
     held = bytearray(data)
     for _ in range(times or random.choice((1, 1, 1, 2, 3, 8))):
         if not held:

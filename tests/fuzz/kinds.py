@@ -1,4 +1,4 @@
-"""Every kind of input by its name, with the function that makes a case of it and looks at what comes of it."""
+"""Every kind of input by its name, with the function that makes a case of it and looks at the outcome."""
 
 from collections.abc import Callable
 

@@ -29,7 +29,22 @@ from thresher.scores.imported.scores import import_scores
 from thresher.sharded.parts import list_parts, list_quarantines
 
 NUM_PAIRS = 6
-LINES = (b"", b" ", b"# a remark", b"#", b"x", b"9" * 5000, b"\xff" * 32, b"\xef\xbb\xbf", b"0" * 31, b"0" * 33, b"g" * 32, b"\0" * 32, "０".encode() * 32, b"0" * 16 + b"\r" + b"0" * 16)
+LINES = (
+    b"",
+    b" ",
+    b"# a remark",
+    b"#",
+    b"x",
+    b"9" * 5000,
+    b"\xff" * 32,
+    b"\xef\xbb\xbf",
+    b"0" * 31,
+    b"0" * 33,
+    b"g" * 32,
+    b"\0" * 32,
+    "０".encode() * 32,
+    b"0" * 16 + b"\r" + b"0" * 16,
+)
 
 
 def lists(case: Case) -> None:
@@ -59,16 +74,61 @@ def npy(random: Random, array: npt.NDArray[Any]) -> bytes:
         case 5:
             return data[: random.randrange(len(data))]
         case _:
-            shape = random.choice(("(99999999999,)", "(-1,)", "(10, 10)", "()", "(3.5,)", "(" + "9" * 5000 + ",)", "(1,)" * 50, "(2**40, 2**40)", "(1000000000000, 16)", "(0, 16)", "(6, 0)", "(True, 16)"))
-            descr = random.choice(("'<f2'", "'<f4'", "'|O'", "[('f0', '<u8'), ('f1', '<u8')]", "'<u8'", "'>f4'", "'<c8'", "'|V3'", "'|S9999999999'", "'<M8[ns]'", "[('f0', '|O')]", "'<U5'"))
+            shape = random.choice(
+                (
+                    "(99999999999,)",
+                    "(-1,)",
+                    "(10, 10)",
+                    "()",
+                    "(3.5,)",
+                    "(" + "9" * 5000 + ",)",
+                    "(1,)" * 50,
+                    "(2**40, 2**40)",
+                    "(1000000000000, 16)",
+                    "(0, 16)",
+                    "(6, 0)",
+                    "(True, 16)",
+                )
+            )
+            descr = random.choice(
+                (
+                    "'<f2'",
+                    "'<f4'",
+                    "'|O'",
+                    "[('f0', '<u8'), ('f1', '<u8')]",
+                    "'<u8'",
+                    "'>f4'",
+                    "'<c8'",
+                    "'|V3'",
+                    "'|S9999999999'",
+                    "'<M8[ns]'",
+                    "[('f0', '|O')]",
+                    "'<U5'",
+                )
+            )
             order = random.choice(("False", "False", "True", "0", "None"))
             text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
             if random.random() < 0.1:
-                text = random.choice((b"{" * 500, b"__import__('os').system('true')", b"", b"[]", b"{'descr': 1}", b"-" * 9000 + b"1"))
+                text = random.choice(
+                    (
+                        b"{" * 500,
+                        b"__import__('os').system('true')",
+                        b"",
+                        b"[]",
+                        b"{'descr': 1}",
+                        b"-" * 9000 + b"1",
+                    )
+                )
             head = text.ljust(117) + b"\n"
             if random.random() < 0.8:
                 return b"\x93NUMPY\x01\0" + (len(head) % 65536).to_bytes(2, "little") + head + data[128:]
-            return b"\x93NUMPY" + random.choice((b"\x02\0", b"\x03\0", b"\x09\0")) + len(head).to_bytes(4, "little") + head + data[128:]
+            return (
+                b"\x93NUMPY"
+                + random.choice((b"\x02\0", b"\x03\0", b"\x09\0"))
+                + len(head).to_bytes(4, "little")
+                + head
+                + data[128:]
+            )
 
 
 def exclude_list(case: Case) -> None:
@@ -82,12 +142,22 @@ def exclude_list(case: Case) -> None:
         for _ in range(random.choice((0, 0, 1, 2))):
             lines.insert(random.randint(0, len(lines)), random.choice(LINES))
         data = random.choice((b"\n", b"\r\n", b"\n", b"\r")).join(lines)
-        data = random.choice((data, data, b"\xef\xbb\xbf" + data, damaged(random, data), data.decode("latin-1").encode("utf-16")))
+        data = random.choice(
+            (
+                data,
+                data,
+                b"\xef\xbb\xbf" + data,
+                damaged(random, data),
+                data.decode("latin-1").encode("utf-16"),
+            )
+        )
         expected = plain_list(data)
     elif kind == "npy":
         data = npy(random, subset_array(uids))
     else:
-        column = odd_column(random, "uid", len(uids)) if random.random() < 0.5 else pa.array(uids, pa.string())
+        column = (
+            odd_column(random, "uid", len(uids)) if random.random() < 0.5 else pa.array(uids, pa.string())
+        )
         data = parquet(random, {random.choice(("uid", "uid", "uid", "UID", "id")): column})
     path.write_bytes(data)
     case.notes.append(kind)
@@ -136,7 +206,11 @@ def parquet(random: Random, columns: dict[str, Any]) -> bytes:
         file = io.BytesIO()
         pq.write_table(pa.table({"uid": [uid(1)]}), file)
     data = file.getvalue()
-    return random.choice((damaged(random, data), data[: random.randrange(len(data))])) if random.random() < 0.3 else data
+    return (
+        random.choice((damaged(random, data), data[: random.randrange(len(data))]))
+        if random.random() < 0.3
+        else data
+    )
 
 
 def embeddings(case: Case) -> None:
@@ -149,7 +223,9 @@ def embeddings(case: Case) -> None:
         arrays[name] = odd_vectors(random, arrays[name])
     if random.random() < 0.5:
         given |= {"model": "ViT-B-32", "shards": write_shards(case.inside / "shards", (4, 2))}
-        write_clip_retrieval(source, [(number, f"shards/{0 if number < 4 else 1:05d}/{number:09d}.jpg") for number in numbers])
+        write_clip_retrieval(
+            source, [(number, f"shards/{0 if number < 4 else 1:05d}/{number:09d}.jpg") for number in numbers]
+        )
         for side, name in (("img", "l14_img"), ("text", "l14_txt")):
             (source / f"{side}_emb/{side}_emb_0.npy").write_bytes(npy(random, arrays[name]))
         table = source / "metadata/metadata_0.parquet"
@@ -157,7 +233,11 @@ def embeddings(case: Case) -> None:
         source.mkdir()
         table = source / "00.parquet"
         table.write_bytes(parquet(random, odd_metadata(random, numbers)))
-        write_npz(source / "00.npz", numbers, {name: array for name, array in arrays.items() if array.dtype != object})
+        write_npz(
+            source / "00.npz",
+            numbers,
+            {name: array for name, array in arrays.items() if array.dtype != object},
+        )
         beside = source / "00.npz"
         if random.random() < 0.3:
             beside.write_bytes(damaged(random, beside.read_bytes()))
@@ -174,13 +254,29 @@ def embeddings(case: Case) -> None:
     places = np.arange(stored.count)
     for found in (stored.image(places), stored.text(places)):
         lengths = np.linalg.norm(found, axis=1)
-        must(np.isfinite(found).all() and np.allclose(lengths, 1, atol=0.02), f"vectors have the lengths {lengths}")
+        must(
+            np.isfinite(found).all() and np.allclose(lengths, 1, atol=0.02),
+            f"vectors have the lengths {lengths}",
+        )
 
 
 def odd_vectors(random: Random, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     changed = array.copy()
     changed[random.randrange(len(array))] = random.choice((float("nan"), float("inf"), 0, 6e-8, 65504))
-    forms = (array[:-1], array[:, :8], array.astype("f8"), array.astype(">f4"), np.asfortranarray(array), array.astype("i4"), array.astype(object), array[0], array[:0], array[None], array.astype("f8") * 1e300, array.astype("f4") * 1e-30)
+    forms = (
+        array[:-1],
+        array[:, :8],
+        array.astype("f8"),
+        array.astype(">f4"),
+        np.asfortranarray(array),
+        array.astype("i4"),
+        array.astype(object),
+        array[0],
+        array[:0],
+        array[None],
+        array.astype("f8") * 1e300,
+        array.astype("f4") * 1e-30,
+    )
     return random.choice((changed, changed, *forms))
 
 
@@ -200,12 +296,23 @@ def scores(case: Case) -> None:
     paths = [case.inside / f"{number}.parquet" for number in range(random.choice((1, 1, 2)))]
     for place, path in enumerate(paths):
         path.write_bytes(parquet(random, odd_metadata(random, numbers if place == 0 else [9, 8, 7, 0])))
-    given: dict[str, Any] = random.choice(({}, {}, {"rules": ("basic",)}, {"rules": ("laion",)}, {"columns": ("original_width",)}, {"carry": ("text", "sha256", "face_bboxes")}))
+    given: dict[str, Any] = random.choice(
+        (
+            {},
+            {},
+            {"rules": ("basic",)},
+            {"rules": ("laion",)},
+            {"columns": ("original_width",)},
+            {"carry": ("text", "sha256", "face_bboxes")},
+        )
+    )
     if random.random() < 0.3:
         given = {**given, "shards": write_shards(case.inside / "shards", (4, 2))}
     case.seal()
     try:
-        made = import_scores([str(path) for path in paths], case.out / "scores", first=random.random() < 0.5, **given)
+        made = import_scores(
+            [str(path) for path in paths], case.out / "scores", first=random.random() < 0.5, **given
+        )
     except InputError as error:
         sentence(error)
         return
@@ -226,4 +333,7 @@ def check_filled(folder: Path, filled: Filled) -> None:
         check_reason(row["reason"])
     of_files = sum(row["uid"] is None and not row["key"] for row in refused)
     must(pairs == filled.summary.num_pairs, "the count of the pairs is wrong")
-    must(pairs <= filled.rows <= pairs + len(refused), f"{filled.rows} rows gave {pairs} pairs and {len(refused)} rejects ({of_files} of files)")
+    must(
+        pairs <= filled.rows <= pairs + len(refused),
+        f"{filled.rows} rows gave {pairs} pairs and {len(refused)} rejects ({of_files} of files)",
+    )

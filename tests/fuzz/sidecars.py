@@ -4,31 +4,124 @@ import json
 from random import Random
 from typing import Any
 
+from tests.data.bad_pool import write_tar
 from tests.fuzz.case import Case, must, sentence
 from tests.fuzz.damage import damaged
 from tests.fuzz.scored import check_shard
 from tests.fuzz.tars import image
-from tests.data.bad_pool import write_tar
 from tests.small_pool import caption, uid
 from thresher.data.pairs import Pair
 from thresher.errors import InputError
-from thresher.models.evaluation.settings import Evaluate
 from thresher.models.evaluation.sets import load_tasks, prepare_tasks
+from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import load_towers
 
 DIGITS = "9" * 5000
 RAW = (
-    *(DIGITS, "-" + DIGITS, "1e300", "1e309", "-1e309", "NaN", "Infinity", "-0.0", "1.5", "0", "-1", "1e-320", "123456789012345678901"),
-    *("null", "true", "[]", "{}", '""', '"en"', '"400"', '"４００"', '"1e5"', '"\\ud800"', '"\\u0000"', '"en\\n"', '" "', f'"{DIGITS}"'),
-    *("[" * 3000 + "]" * 3000, '{"a":' * 3000 + "1" + "}" * 3000, "[" * 90000, '["en", null]', '[["a"]]', '{"en": 1}', "01", "'x'", ""),
-)  # fmt: skip
-KEYS = ("uid", "original_width", "original_height", "width", "height", "language", "LANGUAGE", "key", "caption", "captions", "cls", "label", "url", "sha256", "", "\\ud800")
+    *(
+        DIGITS,
+        "-" + DIGITS,
+        "1e300",
+        "1e309",
+        "-1e309",
+        "NaN",
+        "Infinity",
+        "-0.0",
+        "1.5",
+        "0",
+        "-1",
+        "1e-320",
+        "123456789012345678901",
+    ),
+    *(
+        "null",
+        "true",
+        "[]",
+        "{}",
+        '""',
+        '"en"',
+        '"400"',
+        '"４００"',
+        '"1e5"',
+        '"\\ud800"',
+        '"\\u0000"',
+        '"en\\n"',
+        '" "',
+        f'"{DIGITS}"',
+    ),
+    *(
+        "[" * 3000 + "]" * 3000,
+        '{"a":' * 3000 + "1" + "}" * 3000,
+        "[" * 90000,
+        '["en", null]',
+        '[["a"]]',
+        '{"en": 1}',
+        "01",
+        "'x'",
+        "",
+    ),
+)
+KEYS = (
+    "uid",
+    "original_width",
+    "original_height",
+    "width",
+    "height",
+    "language",
+    "LANGUAGE",
+    "key",
+    "caption",
+    "captions",
+    "cls",
+    "label",
+    "url",
+    "sha256",
+    "",
+    "\\ud800",
+)
 CAPTIONS = (
-    *(b"", b" ", b"\n", b"\xef\xbb\xbf", b"\xef\xbb\xbfa red dog\r\n", b"\xff\xfea\0", b"a\0b", b"\x80", b"\xed\xa0\x80", "é\u202e".encode()),
-    *(b"x" * 10_000, b"x" * 10_001, "é".encode() * 10_000, "𝄞".encode() * 10_001, b"x" * 50_000, b"a\rb\x0bc\x1cd", b"\r\n\r\nred", b"a dog" + b"\n" * 1000),
+    *(
+        b"",
+        b" ",
+        b"\n",
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbfa red dog\r\n",
+        b"\xff\xfea\0",
+        b"a\0b",
+        b"\x80",
+        b"\xed\xa0\x80",
+        "é\u202e".encode(),
+    ),
+    *(
+        b"x" * 10_000,
+        b"x" * 10_001,
+        "é".encode() * 10_000,
+        "𝄞".encode() * 10_001,
+        b"x" * 50_000,
+        b"a\rb\x0bc\x1cd",
+        b"\r\n\r\nred",
+        b"a dog" + b"\n" * 1000,
+    ),
     *(b"a\xef\xbb\xbfb", "\u2028".encode(), b"<|endoftext|>" * 50, b"\x1b[2J dog", "\ufdd0 dog".encode()),
-)  # fmt: skip
-LABELS = (b"0", b"1", b"-1", b"007", b"9" * 18, b"9" * 19, DIGITS.encode(), b"1.0", b"", b"\xff", b"red", b" 1 \n", b"\xef\xbb\xbf1", "٣".encode(), b"1e3", b"None")
+)
+LABELS = (
+    b"0",
+    b"1",
+    b"-1",
+    b"007",
+    b"9" * 18,
+    b"9" * 19,
+    DIGITS.encode(),
+    b"1.0",
+    b"",
+    b"\xff",
+    b"red",
+    b" 1 \n",
+    b"\xef\xbb\xbf1",
+    "٣".encode(),
+    b"1e3",
+    b"None",
+)
 
 
 def sidecars(case: Case) -> None:
@@ -36,7 +129,12 @@ def sidecars(case: Case) -> None:
     files = []
     for number in range(random.randint(1, 5)):
         files.append((f"{number:05d}.jpg", image(number)))
-        files.append((f"{number:05d}.txt", odd_caption(random, number) if random.random() < 0.4 else caption(number).encode()))
+        files.append(
+            (
+                f"{number:05d}.txt",
+                odd_caption(random, number) if random.random() < 0.4 else caption(number).encode(),
+            )
+        )
         if random.random() < 0.8:
             files.append((f"{number:05d}.json", odd_json(random, number)))
         if random.random() < 0.4:
@@ -82,7 +180,9 @@ def plainly(text: bytes, record: bytes | None) -> str | None:
 
 def odd_caption(random: Random, number: int) -> bytes:
     odd = random.choice(CAPTIONS)
-    return random.choice((odd, odd, damaged(random, caption(number).encode()), odd + caption(number).encode()))
+    return random.choice(
+        (odd, odd, damaged(random, caption(number).encode()), odd + caption(number).encode())
+    )
 
 
 def odd_json(random: Random, number: int) -> bytes:
@@ -99,18 +199,26 @@ def odd_json(random: Random, number: int) -> bytes:
         case 0:
             return damaged(random, data)
         case 1:
-            return random.choice((b"\xef\xbb\xbf" + data, text.encode("utf-16"), text.encode("utf-32"), data + data, b""))
+            return random.choice(
+                (b"\xef\xbb\xbf" + data, text.encode("utf-16"), text.encode("utf-32"), data + data, b"")
+            )
     return data
 
 
 def evaluate(case: Case, shard: str) -> None:
     """The same files as an evaluation set: it is read whole, or refused in a sentence."""
     names = case.random.choice(((), ("red", "dog"), ("1", "0"), ("red", "0", "1")))
-    given: dict[str, Any] = {"zeroshot": (shard,), "classes": names, "label_key": case.random.choice(("cls", "label"))}
+    given: dict[str, Any] = {
+        "zeroshot": (shard,),
+        "classes": names,
+        "label_key": case.random.choice(("cls", "label")),
+    }
     if case.random.random() < 0.5:
         given = {"retrieval": (shard,), "metric": "retrieval_error"}
     try:
-        tasks = load_tasks(prepare_tasks(Evaluate(**given), load_towers("thresher-tiny-32", seed=0), case.out))
+        tasks = load_tasks(
+            prepare_tasks(Evaluate(**given), load_towers("thresher-tiny-32", seed=0), case.out)
+        )
     except InputError as error:
         sentence(error)
     else:

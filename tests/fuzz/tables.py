@@ -1,4 +1,4 @@
-"""Tables of pairs: CSV, TSV and Parquet with odd cells, columns and bytes, held against a slow plain reader."""
+"""Tables of pairs with odd cells, columns and bytes, held against a slow plain reader."""
 
 import datetime
 import io
@@ -19,19 +19,122 @@ from thresher.data.pairs import Pair, Reject
 
 NUM_FILES = 4
 CELLS = (
-    *("http://127.0.0.1/x", "http://127.0.0.1:9/x.jpg", "https://[::1]/x.jpg", "/etc/passwd", "reference://", "reference://x", "jlab://x"),
-    *("data://x", "data:image/png;base64,AAAA", "file:///etc/passwd", "s3://b/x.jpg", "memory://x.jpg", "zip://x.jpg::http://127.0.0.1/a"),
-    *("simplecache::http://127.0.0.1/x.jpg", "local:///etc/passwd", "github://a:b@c/x", "HTTP://127.0.0.1/x.jpg", "file::///etc/passwd"),
-    *("../canary/secret.jpg", "0.jpg/../../canary/secret.jpg", "./0.jpg", "//etc/passwd", "~/x.jpg", "$HOME/x.jpg", "*.jpg", "{0..3}.jpg"),
-    *(".", "..", "", " ", "0.jpg ", "0.jpg\0", "a" * 300 + ".jpg", "a/" * 3000, "\udcff.jpg", "\ud800", "é.jpg", "0.JPG", "nul\n.jpg"),
-    *("9" * 5000, "=1+1", "NaN", "null", "-1", '"', '""', '0.jpg"', "'", "\ufeff", "\ufeff0.jpg", "0.jpg?x=1", "0.jpg#a", "pipe", "folder"),
-)  # fmt: skip
+    *(
+        "http://127.0.0.1/x",
+        "http://127.0.0.1:9/x.jpg",
+        "https://[::1]/x.jpg",
+        "/etc/passwd",
+        "reference://",
+        "reference://x",
+        "jlab://x",
+    ),
+    *(
+        "data://x",
+        "data:image/png;base64,AAAA",
+        "file:///etc/passwd",
+        "s3://b/x.jpg",
+        "memory://x.jpg",
+        "zip://x.jpg::http://127.0.0.1/a",
+    ),
+    *(
+        "simplecache::http://127.0.0.1/x.jpg",
+        "local:///etc/passwd",
+        "github://a:b@c/x",
+        "HTTP://127.0.0.1/x.jpg",
+        "file::///etc/passwd",
+    ),
+    *(
+        "../canary/secret.jpg",
+        "0.jpg/../../canary/secret.jpg",
+        "./0.jpg",
+        "//etc/passwd",
+        "~/x.jpg",
+        "$HOME/x.jpg",
+        "*.jpg",
+        "{0..3}.jpg",
+    ),
+    *(
+        ".",
+        "..",
+        "",
+        " ",
+        "0.jpg ",
+        "0.jpg\0",
+        "a" * 300 + ".jpg",
+        "a/" * 3000,
+        "\udcff.jpg",
+        "\ud800",
+        "é.jpg",
+        "0.JPG",
+        "nul\n.jpg",
+    ),
+    *(
+        "9" * 5000,
+        "=1+1",
+        "NaN",
+        "null",
+        "-1",
+        '"',
+        '""',
+        '0.jpg"',
+        "'",
+        "\ufeff",
+        "\ufeff0.jpg",
+        "0.jpg?x=1",
+        "0.jpg#a",
+        "pipe",
+        "folder",
+    ),
+)
 TEXTS = (
-    *("", " ", "\n", "\ufeff", "a red dog", "red\ndog", "red\r\ndog", "red\rdog", 'a "red" dog', '"red dog', 'red dog"', "a,b", "a\tb", "a;b"),
-    *("x" * 10_001, "é" * 9999, "\udcff", "a\0b", "\x85 dog", "\u2028dog", "<script>", "9" * 5000, "=cmd|' /C calc'!A0", "0.jpg,1.jpg"),
+    *(
+        "",
+        " ",
+        "\n",
+        "\ufeff",
+        "a red dog",
+        "red\ndog",
+        "red\r\ndog",
+        "red\rdog",
+        'a "red" dog',
+        '"red dog',
+        'red dog"',
+        "a,b",
+        "a\tb",
+        "a;b",
+    ),
+    *(
+        "x" * 10_001,
+        "é" * 9999,
+        "\udcff",
+        "a\0b",
+        "\x85 dog",
+        "\u2028dog",
+        "<script>",
+        "9" * 5000,
+        "=cmd|' /C calc'!A0",
+        "0.jpg,1.jpg",
+    ),
     *('dog\n0.jpg,"', "dog\n0.jpg,red,7\nend", "\x1a", "dog\\", '\\"'),
-)  # fmt: skip
-NAMES = ("image", "caption", "key", "uid", "width", "", "Image", "CAPTION", "text", "bytes", "title", "\ufeffimage", "url", "language", "meta", "original_width")
+)
+NAMES = (
+    "image",
+    "caption",
+    "key",
+    "uid",
+    "width",
+    "",
+    "Image",
+    "CAPTION",
+    "text",
+    "bytes",
+    "title",
+    "\ufeffimage",
+    "url",
+    "language",
+    "meta",
+    "original_width",
+)
 
 
 def tables(case: Case) -> None:
@@ -59,7 +162,11 @@ def tables(case: Case) -> None:
 def text_table(random: Random, kind: str) -> bytes:
     """A table as text, its rows written by somebody who knows the rules, or does not."""
     delimiter = "\t" if kind == "tsv" else random.choice(",,,;\t")
-    names = ["image", "caption"] + random.sample(["key", "uid", "original_width", "language"], random.randrange(4))
+    names = [
+        "image",
+        "caption",
+        *random.sample(["key", "uid", "original_width", "language"], random.randrange(4)),
+    ]
     if random.random() < 0.25:
         names[random.randrange(len(names))] = random.choice(NAMES)
     random.shuffle(names)
@@ -75,9 +182,21 @@ def text_table(random: Random, kind: str) -> bytes:
         lines.append(cells(values, delimiter, quoted and random.random() < 0.9))
     end = random.choice(("\n", "\n", "\r\n", "\r"))
     text = end.join(lines) + random.choice((end, "", end * 2))
-    data = text.encode("utf-8", "surrogatepass" if random.random() < 0.5 else "surrogateescape") if _fits(text) else text.encode("utf-8", "surrogatepass")
+    data = (
+        text.encode("utf-8", "surrogatepass" if random.random() < 0.5 else "surrogateescape")
+        if _fits(text)
+        else text.encode("utf-8", "surrogatepass")
+    )
     if random.random() < 0.15:
-        data = random.choice((b"\xef\xbb\xbf" + data, b"\xef\xbb\xbf" * 2 + data, text.encode("utf-16", "surrogatepass"), b"", b"\0" + data))
+        data = random.choice(
+            (
+                b"\xef\xbb\xbf" + data,
+                b"\xef\xbb\xbf" * 2 + data,
+                text.encode("utf-16", "surrogatepass"),
+                b"",
+                b"\0" + data,
+            )
+        )
     return damaged(random, data) if random.random() < 0.3 else data
 
 
@@ -93,11 +212,18 @@ def cells(values: list[str], delimiter: str, quoted: bool) -> str:
     if not quoted or delimiter == "\t":
         return delimiter.join(values)
     special = re.compile(f'[\\r\\n"{delimiter}]')
-    return delimiter.join('"' + value.replace('"', '""') + '"' if special.search(value) else value for value in values)
+    return delimiter.join(
+        '"' + value.replace('"', '""') + '"' if special.search(value) else value for value in values
+    )
 
 
 def plain_row(number: int) -> dict[str, str]:
-    row = {"image": f"{number % NUM_FILES}.jpg", "caption": caption(number), "key": f"k{number}", "uid": uid(number)}
+    row = {
+        "image": f"{number % NUM_FILES}.jpg",
+        "caption": caption(number),
+        "key": f"k{number}",
+        "uid": uid(number),
+    }
     return row | {"original_width": "640", "language": "en", "text": caption(number)}
 
 
@@ -143,23 +269,43 @@ def parquet(random: Random) -> bytes:
     """A Parquet file whose columns have odd names, types and values."""
     count = random.choice((0, 1, 3, 10, 130))
     columns: dict[str, pa.Array] = {}
-    names = ["image", "caption"] + random.sample(["key", "uid", "original_width", "language", "extra"], random.randrange(5))
+    names = [
+        "image",
+        "caption",
+        *random.sample(["key", "uid", "original_width", "language", "extra"], random.randrange(5)),
+    ]
     random.shuffle(names)
     for name in names:
-        columns[name] = odd_column(random, name, count) if random.random() < 0.3 else plain_column(random, name, count)
+        columns[name] = (
+            odd_column(random, name, count) if random.random() < 0.3 else plain_column(random, name, count)
+        )
     arrays = list(columns.values())
     if random.random() < 0.2:
         names[random.randrange(len(names))] = random.choice(NAMES)
     table = pa.Table.from_arrays(arrays, names=names)
     file = io.BytesIO()
-    options: dict[str, Any] = {"compression": random.choice(("none", "snappy", "zstd", "gzip")), "row_group_size": random.choice((1, 2, 64, 1000)), "use_dictionary": random.random() < 0.5}
+    options: dict[str, Any] = {
+        "compression": random.choice(("none", "snappy", "zstd", "gzip")),
+        "row_group_size": random.choice((1, 2, 64, 1000)),
+        "use_dictionary": random.random() < 0.5,
+    }
     try:
         pq.write_table(table, file, **options)
     except (pa.ArrowException, NotImplementedError):  # a type that Parquet has no form for
         file = io.BytesIO()
         pq.write_table(pa.table({"image": ["0.jpg"], "caption": ["red"]}), file)
     data = file.getvalue()
-    return random.choice((damaged(random, data), data[: random.randrange(len(data))], data[:-8] + random.randbytes(4) + data[-4:])) if random.random() < 0.35 else data
+    return (
+        random.choice(
+            (
+                damaged(random, data),
+                data[: random.randrange(len(data))],
+                data[:-8] + random.randbytes(4) + data[-4:],
+            )
+        )
+        if random.random() < 0.35
+        else data
+    )
 
 
 def plain_column(random: Random, name: str, count: int) -> pa.Array:
@@ -188,7 +334,9 @@ def odd_column(random: Random, name: str, count: int) -> pa.Array:
         "holes": lambda: pa.array(holes, pa.string()),
         "nulls": lambda: pa.nulls(count),
         "int": lambda: pa.array(numbers, pa.int64()),
-        "float": lambda: pa.array([random.choice((1e300, float("nan"), -0.0, 5e-324, 640.0)) for _ in range(count)], pa.float64()),
+        "float": lambda: pa.array(
+            [random.choice((1e300, float("nan"), -0.0, 5e-324, 640.0)) for _ in range(count)], pa.float64()
+        ),
         "bool": lambda: pa.array([True] * count, pa.bool_()),
         "decimal": lambda: pa.array([1] * count).cast(pa.decimal256(76, 0)),
         "nanoseconds": lambda: pa.array(numbers, pa.timestamp("ns")),
@@ -198,10 +346,20 @@ def odd_column(random: Random, name: str, count: int) -> pa.Array:
         "duration": lambda: pa.array(numbers, pa.duration("s")),
         "list": lambda: pa.array([[text] for text in plain], pa.list_(pa.string())),
         "map": lambda: pa.array([[("a", "b"), ("a", "c")]] * count, pa.map_(pa.string(), pa.string())),
-        "struct": lambda: pa.array([random.choice(({"bytes": None, "path": text}, {"bytes": text.encode(), "path": None}, None)) for text in plain], pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        "other struct": lambda: pa.array([{"src": text, "path": number} for text, number in zip(plain, numbers, strict=True)]),
-        "twin struct": lambda: pa.StructArray.from_arrays([pa.array(plain), pa.array(plain)], names=["path", "path"]),
-    }  # fmt: skip
+        "struct": lambda: pa.array(
+            [
+                random.choice(({"bytes": None, "path": text}, {"bytes": text.encode(), "path": None}, None))
+                for text in plain
+            ],
+            pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        ),
+        "other struct": lambda: pa.array(
+            [{"src": text, "path": number} for text, number in zip(plain, numbers, strict=True)]
+        ),
+        "twin struct": lambda: pa.StructArray.from_arrays(
+            [pa.array(plain), pa.array(plain)], names=["path", "path"]
+        ),
+    }
     return made[random.choice(list(made))]()
 
 
@@ -220,7 +378,11 @@ def compare_parquet(shard: Path, items: list[Pair | Reject]) -> None:
         if sum(name.lower() == "caption" for name in names) != 1 or "caption" not in names:
             return
         try:
-            captions = [value for batch in file.iter_batches(columns=["caption"]) for value in batch.column(0).to_pylist()]
+            captions = [
+                value
+                for batch in file.iter_batches(columns=["caption"])
+                for value in batch.column(0).to_pylist()
+            ]
         except (pa.ArrowException, ValueError):
             return
     for item, value in zip(items, captions, strict=True):

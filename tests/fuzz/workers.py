@@ -109,7 +109,9 @@ class _Worker:
             patch.setenv("OMP_NUM_THREADS", "1")
             patch.setenv("HF_HUB_OFFLINE", "1")
             context.set_forkserver_preload(["tests.fuzz.kinds"])
-            self._process: BaseProcess = context.Process(target=_work, args=(theirs, self._folder), daemon=True)
+            self._process: BaseProcess = context.Process(
+                target=_work, args=(theirs, self._folder), daemon=True
+            )
             self._process.start()
         theirs.close()
         self._case = ("", 0)

@@ -208,3 +208,28 @@ def test_a_size_that_is_no_size_counts_as_not_said(value):
         {"original_width": value, "original_height": 5},
     )
     assert row_of(pair).original is None
+
+
+def test_cells_that_are_no_numbers_or_texts_are_not_known() -> None:
+    """A column of any type, or one bad cell, leaves its rows unjudged and the others as they are."""
+    table = {"language": ["en"] * 4, "caption": ["a red chair"] * 4, "original_height": [480] * 4}
+    for widths, found in (
+        (["640", "wide", "", None], [1, np.nan, np.nan, np.nan]),
+        ([{"px": 640}] * 4, [np.nan] * 4),
+        ([[640]] * 4, [np.nan] * 4),
+        (pa.array([640] * 4, pa.timestamp("ns")), [np.nan] * 4),
+    ):
+        judged = judge(pa.table({**table, "original_width": widths}), "basic")
+        assert np.array_equal(judged, found, equal_nan=True)
+    odd = pa.table({**table, "original_width": [640] * 4, "LANGUAGE": pa.array([1] * 4, pa.timestamp("ns"))})
+    assert judge(odd, "basic").tolist() == [1, 1, 1, 1]
+    similar = pa.table({"language": ["en"] * 3, "clip": ["0.4", "high", "0.1"]})
+    assert np.array_equal(judge(similar, "laion"), [1, np.nan, 0], equal_nan=True)
+
+
+def test_a_caption_that_is_not_utf8_is_not_known() -> None:
+    raw = pa.array([b"a red chair", b"a red chair \xff"], pa.binary())
+    captions = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    columns = {"language": ["en"] * 2, "original_width": [640] * 2, "original_height": [480] * 2}
+    judged = judge(pa.table({**columns, "caption": captions}), "basic")
+    assert np.array_equal(judged, [1, np.nan], equal_nan=True)

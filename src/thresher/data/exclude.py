@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.files.npy import BadArray, load_array
 from thresher.errors import InputError
 
 _UID = re.compile(r"[0-9a-f]{32}")
@@ -45,8 +46,8 @@ def _from_text(path: Path) -> frozenset[str]:
 
 def _from_npy(path: Path) -> frozenset[str]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        array = load_array(path)
+    except BadArray as error:
         raise InputError(f"the exclude list {path} is not a readable .npy file: {error}") from error
     if array.dtype != np.dtype("u8,u8") or array.ndim != 1:
         raise InputError(
@@ -57,16 +58,14 @@ def _from_npy(path: Path) -> frozenset[str]:
 
 def _from_parquet(path: Path) -> frozenset[str]:
     try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"the exclude list {path} is not a readable Parquet file: {error}") from error
-    with file:
-        names = file.schema_arrow.names
-        if "uid" not in names:
-            raise InputError(
-                f"the exclude list {path} has no column 'uid'; its columns are {', '.join(names)}"
-            )
-        column = file.read(columns=["uid"]).column("uid").to_pylist()
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            column = file.read(columns=["uid"]).column("uid").to_pylist() if "uid" in names else None
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the exclude list {path} is not a readable Parquet file: {reason}") from error
+    if column is None:
+        raise InputError(f"the exclude list {path} has no column 'uid'; its columns are {', '.join(names)}")
     return frozenset(_checked(str(uid).lower(), path, f"row {row}") for row, uid in enumerate(column))
 
 

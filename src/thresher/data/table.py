@@ -157,7 +157,7 @@ def _parquet_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
             with pq.ParquetFile(file) as parquet:
                 image, caption = find_columns(parquet.schema_arrow.names)
                 for batch in parquet.iter_batches(ROWS_AT_ONCE):
-                    columns = [_column_values(column) for column in batch.columns]
+                    columns = [column_values(column) for column in batch.columns]
                     for cells in zip(*columns, strict=True):
                         values = dict(zip(batch.schema.names, cells, strict=True))
                         named = {"image": values.pop(image), "caption": values.pop(caption), "meta": values}
@@ -168,7 +168,7 @@ def _parquet_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
             raise _BadTable(f"the Parquet file cannot be read: {reason}", row) from error
 
 
-def _column_values(column: pa.Array) -> list[Any]:
+def column_values(column: pa.Array) -> list[Any]:
     """Python values, None for one that Python has no value for (nanoseconds, far dates, unknown zones).
 
     Texts that are not UTF-8 become surrogates, so that their row alone is refused where the text is used.

@@ -32,7 +32,7 @@ _KINDS = {
 _WITHOUT_DATA = frozenset({"folder", "link", "device", "pipe"})
 # mode, owner and group; size; time; checksum; the type of a plain file
 _PLAIN_FIELDS = re.compile(rb"(?:[0-7]{7}\0){3}([0-7]{11})[\0 ][0-7]{11}[\0 ]([0-7]{6})\0 [0\0]")
-_SIZE = re.compile(r"[0-9]{1,19}")  # in bytes, as a number of 64 bits
+_PAX_SIZE = re.compile(r"0*([0-9]{1,18})")
 _FIELDS = slice(100, 157)
 _CHECKSUM = slice(148, 156)
 _DEVICES = slice(329, 345)
@@ -197,10 +197,11 @@ def _pax_fields(payload: bytes, data: int) -> dict[str, str]:
 def _entry(info: tarfile.TarInfo, name: str | None, fields: dict[str, str], position: int) -> Entry:
     size = info.size
     if "size" in fields:
-        if not _SIZE.fullmatch(fields["size"]):
-            shown = repr(fields["size"][:20]) + ("..." if len(fields["size"]) > 20 else "")
-            raise TarDamage(f"the pax header before byte {position} gives the size {shown}", position)
-        size = int(fields["size"])
+        found = _PAX_SIZE.fullmatch(fields["size"])
+        if found is None:
+            shown = fields["size"][:40]
+            raise TarDamage(f"the pax header before byte {position} gives the size {shown!r}", position)
+        size = int(found[1])
     kind = _KINDS.get(info.type, "special file")
     if any(field.startswith("GNU.sparse") for field in fields):
         kind = "sparse file"

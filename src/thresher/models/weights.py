@@ -17,6 +17,9 @@ SCALE = "logit_scale"
 WRAPPERS = frozenset({"module", "_orig_mod"})
 """Names that torch puts around a module: data parallel, averaged, compiled."""
 
+COUNT = "n_averaged"
+"""What torch keeps beside averaged weights."""
+
 _LEFT_ALONE = (".npz", ".npy")
 
 Weights = dict[str, torch.Tensor]
@@ -67,7 +70,8 @@ def _tensors(content: Any, before: str = "") -> Iterator[tuple[str, torch.Tensor
         yield ".".join(names), content
     elif isinstance(content, Mapping):
         for name, held in content.items():
-            yield from _tensors(held, f"{before}.{name}" if before else str(name))
+            if name != COUNT:
+                yield from _tensors(held, f"{before}.{name}" if before else str(name))
 
 
 def _models(tensors: Weights) -> dict[str, Weights]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from thresher.curate.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
+from thresher.data.files.npy import BadArray, load_array
 from thresher.errors import InputError
 from thresher.models.evaluation.settings import ERRORS
 from thresher.planning.laws.laws_file import load_laws
@@ -161,7 +162,10 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _read_matrix(path: Path) -> npt.NDArray[np.float32] | None:
     if not path.is_file():
         return None
-    matrix: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+    try:
+        matrix = load_array(path)
+    except BadArray as error:
+        raise InputError(f"{path} is damaged ({error}); delete it, or train again") from error
     return matrix if matrix.ndim == 2 and matrix.size else None
 
 

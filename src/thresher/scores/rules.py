@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.pairs import printable
 from thresher.errors import InputError, nearest
 from thresher.scores.language import is_english, open_identifier
 from thresher.tables import decimal
@@ -154,7 +155,6 @@ def judge(table: "pa.Table", rule: str) -> npt.NDArray[np.float32]:
 
 def _column(table: "pa.Table", name: str, rule: str) -> tuple[npt.NDArray[Any], Kept]:
     """What a rule reads, for `language` whether it is English; and in which rows it is known."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     columns = [table.column(column) for column in COLUMNS[name] if column in table.column_names]
@@ -170,8 +170,8 @@ def _column(table: "pa.Table", name: str, rule: str) -> tuple[npt.NDArray[Any], 
             next((text for text in row if text), None) for row in zip(*map(_texts, columns), strict=True)
         ]
         return np.asarray(texts, dtype=object), np.asarray([text is not None for text in texts], np.bool_)
+    columns = [_numbers(column) for column in columns]
     if name != "similarity":
-        columns = [pc.cast(column, pa.float64(), safe=False) for column in columns]
         columns = [pc.if_else(pc.greater(column, 0), column, None) for column in columns]
     values = pc.coalesce(*columns)
     numbers: npt.NDArray[Any] = values.to_numpy()
@@ -194,5 +194,34 @@ def _english(table: "pa.Table", columns: Sequence["pa.ChunkedArray"]) -> tuple[n
     return english, np.asarray([code is not None for code in stated], np.bool_)
 
 
+def _numbers(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Floating-point numbers as they are, other values as float64, null where one is no number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(column.type):
+        return column
+    try:
+        return pc.cast(column, pa.float64(), safe=False)
+    except pa.ArrowException:  # a text that is no number, or a type without any
+        return pa.chunked_array([pa.array(map(_number, _values(column)), pa.float64())])
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _values(column: "pa.ChunkedArray") -> list[Any]:
+    from thresher.data.table import column_values
+
+    return [value for chunk in column.chunks for value in column_values(chunk)]
+
+
 def _texts(column: "pa.ChunkedArray") -> list[str | None]:
-    return [value if isinstance(value, str) else None for value in column.to_pylist()]
+    """The texts of a column, None for what is no text or no valid UTF-8."""
+    return [
+        value if isinstance(value, str) and printable(value) == value else None for value in _values(column)
+    ]

@@ -477,3 +477,20 @@ def test_an_import_by_name_looks_each_name_up_once(tmp_path: Path, monkeypatch: 
     import_scores(source, tmp_path / "scores", columns=["clip"], shards=shards)
     assert looked_up == keys
     assert [row["clip"] for row in rows_of(tmp_path / "scores")] == list(range(7))
+
+
+@pytest.mark.parametrize(
+    "captions", [[{"text": "red"}] * 3, [["red"]] * 3, pa.array([1, 2, 3], pa.timestamp("ns"))]
+)
+def test_captions_that_are_no_text_are_left_out(tmp_path: Path, captions: object) -> None:
+    write_metadata(tmp_path / "in", [0, 1, 2], text=captions)
+    made = import_scores([str(tmp_path / "in")], tmp_path / "out")
+    assert made.filled.summary.num_pairs == 3
+
+
+def test_views_of_text_are_carried_as_text(tmp_path: Path) -> None:
+    sums = pa.array([f"{number:064x}" for number in (0, 1, 2)], pa.string_view())
+    write_metadata(tmp_path / "in", [0, 1, 2], sha256=sums)
+    import_scores([str(tmp_path / "in")], tmp_path / "out", carry=("sha256",))
+    (part,) = list_parts(tmp_path / "out")
+    assert pq.read_table(part).column("sha256").to_pylist() == sums.to_pylist()

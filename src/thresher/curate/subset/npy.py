@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from thresher.data.files.atomic import atomic_path
+from thresher.data.files.npy import BadArray, load_array
 from thresher.data.files.spill import Spill, bucket_bits
 from thresher.data.uids import uid_texts, uid_words
 from thresher.errors import InputError
@@ -65,8 +66,8 @@ def read_npy_subset(path: str | Path) -> pa.Table:
         InputError: the file is absent or has another dtype or shape.
     """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = load_array(path)
+    except BadArray as error:
         raise InputError(f"{path} is not a .npy file that can be read: {error}") from error
     if array.ndim != 1 or array.dtype.names != ("f0", "f1") or array.dtype != UID_DTYPE:
         raise InputError(

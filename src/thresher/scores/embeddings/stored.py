@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.data.files.atomic import atomic_path
+from thresher.data.files.npy import BadArray, load_array
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError
 from thresher.sharded.parts import Stage, list_parts
@@ -264,8 +265,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     try:
-        vectors: npt.NDArray[Any] = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        vectors = load_array(path, mapped=shape[0] > 0)
+    except BadArray as error:
         raise InputError(f"{path} cannot be read ({error}); delete its table and embed again") from error
     if vectors.shape != shape or vectors.dtype != dtype:
         raise InputError(

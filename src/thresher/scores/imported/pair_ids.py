@@ -59,13 +59,13 @@ def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs:
         InputError: there is no such column, or keys are all there is and no shards are given (`pairs`).
     """
     names = source.schema.names
+    texts = {field.name for field in source.schema if holds_text(field.type)}
     lower = {name.lower(): name for name in reversed(names)}
     uid_column = need_column(source, uid) if uid is not None else lower.get(UID)
     if key is not None:
         key_column: str | None = need_column(source, key)
         uid_column = uid_column if uid is not None else None
     else:
-        texts = {name for name in names if holds_text(source.schema.field(name).type)}
         key_column = next((lower[name] for name in KEYS if lower.get(name) in texts), None)
     for column in (uid_column, key_column):
         if column is not None and not holds_text(source.schema.field(column).type):
@@ -88,8 +88,8 @@ def naming_of(source: ParquetSource, *, uid: str | None, key: str | None, pairs:
     return Naming(
         uid=uid_column,
         key=key_column,
-        caption=next((lower[name] for name in captions if name in lower), None),
-        status=STATUS in names and holds_text(source.schema.field(STATUS).type),
+        caption=next((lower[name] for name in captions if lower.get(name) in texts), None),
+        status=STATUS in texts,
     )
 
 

@@ -169,7 +169,8 @@ def read_rows(
     with opened(path) as parquet:
         held: list[pa.RecordBatch] = []
         start = count = 0
-        for batch in parquet.iter_batches(rows_at_once, columns=list(columns)):
+        for read in parquet.iter_batches(rows_at_once, columns=list(columns)):
+            batch = _without_views(read)
             held.append(batch)
             count += batch.num_rows
             while count >= rows_at_once:
@@ -180,6 +181,13 @@ def read_rows(
                 start, count = start + rows_at_once, count - rows_at_once
         if count and start in wanted:
             yield start, pa.Table.from_batches(held)
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with views of text and bytes, of which Arrow can take no rows, as text and bytes."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    schema = pa.schema([field.with_type(plain.get(field.type, field.type)) for field in batch.schema])
+    return batch if schema.equals(batch.schema) else batch.cast(schema)
 
 
 def need_column(source: ParquetSource, name: str) -> str:

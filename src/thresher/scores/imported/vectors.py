@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.lib import format as npy
 
 from thresher.data.files.location import open_binary
+from thresher.data.files.npy import BadArray, read_header
 from thresher.data.uids import DIGITS, uid_texts
 from thresher.scores.imported.parquet_files import BadFile
 
@@ -33,7 +33,6 @@ _MEMBER_ERRORS = (
     zlib.error,
 )
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _UID = rf"\A[0-9a-fA-F]{{{DIGITS}}}\z"
 
 
@@ -116,13 +115,9 @@ def _opened(path: str, name: str) -> Iterator[IO[bytes]]:
 def _read_header(file: IO[bytes], path: str, name: str) -> Vectors:
     shown = f"{name} of {path}" if name else path
     try:
-        version = npy.read_magic(file)
-        if version in _HEADERS:
-            shape, by_column, dtype = _HEADERS[version](file)
-    except ValueError as error:
+        shape, by_column, dtype = read_header(file)
+    except BadArray as error:
         raise BadFile(f"{shown} is no array that can be read ({error})") from error
-    if version not in _HEADERS:
-        raise BadFile(f"{shown} is an .npy of version {version}; save it again with np.save")
     if dtype.hasobject:
         raise BadFile(f"{shown} holds Python objects (a pickle), which are never read; save it as float16")
     if dtype.newbyteorder("=") not in KINDS or len(shape) != 2:
