@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.data.shards import read_pairs
 from thresher.data.tar import BLOCK, Entry, TarDamage, _plain_file, walk
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=150).filter(

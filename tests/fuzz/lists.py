@@ -331,9 +331,8 @@ def check_filled(folder: Path, filled: Filled) -> None:
     refused = [row for path in list_quarantines(folder) for row in read_quarantine(path).to_pylist()]
     for row in refused:
         check_reason(row["reason"])
-    of_files = sum(row["uid"] is None and not row["key"] for row in refused)
     must(pairs == filled.summary.num_pairs, "the count of the pairs is wrong")
-    must(
-        pairs <= filled.rows <= pairs + len(refused),
-        f"{filled.rows} rows gave {pairs} pairs and {len(refused)} rejects ({of_files} of files)",
-    )
+    # a file that turns out to be damaged on the way is named, and its rows are in no part
+    lost = bool(filled.summary.unreadable)
+    fit = pairs <= filled.rows and (lost or filled.rows <= pairs + len(refused))
+    must(fit, f"{filled.rows} rows gave {pairs} pairs and {len(refused)} rejects")

@@ -294,7 +294,7 @@ def plain_files(data: bytes) -> list[tuple[str, bytes]] | None:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for info in tar:
-                if not info.isreg() or info.issparse() or tar.pax_headers:
+                if not info.name or not info.isreg() or info.issparse() or tar.pax_headers:
                     return None
                 file = tar.extractfile(info)
                 assert file is not None

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.data.files.npy import BadArray, load_array
+from thresher.data.table import column_values
 from thresher.errors import InputError
 
 _UID = re.compile(r"[0-9a-f]{32}")
@@ -60,8 +61,8 @@ def _from_parquet(path: Path) -> frozenset[str]:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            column = file.read(columns=["uid"]).column("uid").to_pylist() if "uid" in names else None
-    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+            column = column_values(file.read(columns=["uid"])["uid"]) if "uid" in names else None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"the exclude list {path} is not a readable Parquet file: {reason}") from error
     if column is None:

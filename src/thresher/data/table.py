@@ -168,7 +168,7 @@ def _parquet_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
             raise _BadTable(f"the Parquet file cannot be read: {reason}", row) from error
 
 
-def column_values(column: pa.Array) -> list[Any]:
+def column_values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     """Python values, None for one that Python has no value for (nanoseconds, far dates, unknown zones).
 
     Texts that are not UTF-8 become surrogates, so that their row alone is refused where the text is used.

@@ -31,6 +31,7 @@ from thresher.settings import PRECISIONS
 
 CONFIGS = Path(__file__).parent / "configs"
 SIGLIP_START = {"init_logit_scale": math.log(10), "init_logit_bias": -10.0}
+Triple = tuple[float, float, float]
 Resize = Literal["shortest", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -43,8 +44,8 @@ class Towers:
     model: torch.nn.Module
     tokenize: Callable[[Sequence[str]], torch.Tensor]
     spec: ImageSpec
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Triple
+    std: Triple
     device: torch.device
     fingerprint: str
 
@@ -105,9 +106,7 @@ def load_towers(
     model.visual.to(memory_format=torch.channels_last)
     lay_by_place(model)
     model.eval()
-    preprocess = open_clip.get_model_preprocess_cfg(model)
-    spec = _image_spec(name, preprocess)
-    mean, std = _triple(preprocess["mean"]), _triple(preprocess["std"])
+    spec, mean, std = _preprocessing(name, open_clip.get_model_preprocess_cfg(model))
     return Towers(
         name=name,
         model=model,
@@ -173,7 +172,20 @@ def _near(name: str) -> str:
     return ", ".join(names) or "none; see open_clip.list_models()"
 
 
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+def _preprocessing(name: str, config: dict[str, Any]) -> tuple[ImageSpec, Triple, Triple]:
+    """What is done to images, from open_clip's configuration, which may stand in a file."""
+    try:
+        spec, mean, std = _image_spec(name, config), _triple(config["mean"]), _triple(config["std"])
+        if not all(map(math.isfinite, mean)) or not all(0 < value < math.inf for value in std):
+            raise ValueError(f"mean {mean}, std {std}")
+    except InputError:
+        raise
+    except (TypeError, ValueError, LookupError) as error:
+        raise InputError(f"the preprocess_cfg of model {name!r} is no preprocessing ({error})") from error
+    return spec, mean, std
+
+
+def _triple(values: Sequence[float]) -> Triple:
     red, green, blue = (float(v) for v in values)
     return red, green, blue
 

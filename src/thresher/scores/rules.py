@@ -199,12 +199,14 @@ def _numbers(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from thresher.data.table import column_values
+
     if pa.types.is_floating(column.type):
         return column
     try:
         return pc.cast(column, pa.float64(), safe=False)
     except pa.ArrowException:  # a text that is no number, or a type without any
-        return pa.chunked_array([pa.array(map(_number, _values(column)), pa.float64())])
+        return pa.chunked_array([pa.array(map(_number, column_values(column)), pa.float64())])
 
 
 def _number(value: Any) -> float | None:
@@ -214,14 +216,9 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _values(column: "pa.ChunkedArray") -> list[Any]:
-    from thresher.data.table import column_values
-
-    return [value for chunk in column.chunks for value in column_values(chunk)]
-
-
 def _texts(column: "pa.ChunkedArray") -> list[str | None]:
     """The texts of a column, None for what is no text or no valid UTF-8."""
-    return [
-        value if isinstance(value, str) and printable(value) == value else None for value in _values(column)
-    ]
+    from thresher.data.table import column_values
+
+    values = column_values(column)
+    return [value if isinstance(value, str) and printable(value) == value else None for value in values]

@@ -1,11 +1,16 @@
 """Arrays of other people's `.npy` files: never unpickled, and damage is one sentence."""
 
+import zipfile
 from os import PathLike
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
+
+_MALFORMED = (ValueError, TypeError, LookupError, SyntaxError, OverflowError, MemoryError, TokenError)
+"""What numpy raises for a header, which it parses as Python text."""
 
 
 class BadArray(ValueError):
@@ -20,7 +25,7 @@ def load_array(path: str | PathLike[str], *, mapped: bool = False) -> npt.NDArra
     """
     try:
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except Exception as error:  # the header is parsed as Python text, so that damage raises anything
+    except (*_MALFORMED, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadArray(_reason(error)) from error
     if not isinstance(array, np.ndarray):
         raise BadArray("it is an archive of several arrays")
@@ -32,7 +37,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
     Raises:
         BadArray: there is none, or one of a later version of the format.
-        OSError: the file cannot be read.
+        Exception: of any type, which reading the file raises.
     """
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
@@ -40,9 +45,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         if version in readers:
             shape, by_column, dtype = readers[version](file)
             return shape, bool(by_column), dtype
-    except OSError:
-        raise
-    except Exception as error:  # as above
+    except _MALFORMED as error:
         raise BadArray(_reason(error)) from error
     raise BadArray(f"it is an .npy of version {version}; save it again with np.save")
 
