@@ -243,20 +243,18 @@ def damaged_folder(case: Case) -> None:
     for _ in range(random.choice((1, 1, 2))):
         place = config
         while True:
-            key = random.choice(list(place))
-            if not isinstance(place[key], dict) or random.random() < 0.15:
+            key = random.choice(list(place) or ["more"])
+            if not isinstance(place.get(key), dict) or random.random() < 0.15:
                 break
             place = place[key]
         odd = random.choice(
             (None, -1, 0, 0.5, True, "x", [], {}, [1, 2], "9" * 5000, 64, "bicubic", [32, 16])
         )
         if random.random() < 0.2:
-            del place[key]
+            place.pop(key, None)
         else:
             place[key] = odd
         case.notes.append(f"{key} = {str(odd)[:20]}")
-        if not config or not isinstance(place, dict) or not place:
-            break
     text = json.dumps(config).encode()
     path.write_bytes(damaged(random, text) if random.random() < 0.3 else text)
     if random.random() < 0.1:

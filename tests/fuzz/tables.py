@@ -383,7 +383,7 @@ def compare_parquet(shard: Path, items: list[Pair | Reject]) -> None:
                 for batch in file.iter_batches(columns=["caption"])
                 for value in batch.column(0).to_pylist()
             ]
-        except (pa.ArrowException, ValueError):
+        except (pa.ArrowException, ValueError, OverflowError, LookupError):
             return
     for item, value in zip(items, captions, strict=True):
         if isinstance(item, Pair):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.models.small import TINY, VIT
+from thresher.errors import InputError
 from thresher.models.saved import CONFIG_FILE, WEIGHTS_FILE, save_model
 from thresher.models.towers import Towers, embed_images, embed_texts, load_towers, to_input
 
@@ -122,3 +123,23 @@ def test_the_configuration_says_how_images_are_prepared(tmp_path: Path) -> None:
     assert preprocess["size"] == towers.spec.size
     assert preprocess["mean"] == list(towers.mean)
     assert preprocess["resize_mode"] == towers.spec.resize
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("mean", 0), ("mean", ["x", 0, 0]), ("std", [0.2, 0, 0.2]), ("std", None), ("size", "x"), ("size", [])]
+    + [("size", [32, 16]), ("resize_mode", 3), ("interpolation", "lanczos"), ("mean", [float("nan")] * 3)],
+)
+def test_a_folder_with_odd_preprocessing_is_refused_in_a_sentence(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    saved(VIT, tmp_path, sigmoid=False)
+    config = json.loads((tmp_path / CONFIG_FILE).read_text())
+    config["preprocess_cfg"][key] = value
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(config))
+    if key == "size":  # open_clip takes it from the model
+        load_towers(f"local-dir:{tmp_path}")
+        return
+    with pytest.raises(InputError, match=r"local-dir:") as refusal:
+        load_towers(f"local-dir:{tmp_path}")
+    assert "\n" not in str(refusal.value)

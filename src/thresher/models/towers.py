@@ -181,7 +181,9 @@ def _preprocessing(name: str, config: dict[str, Any]) -> tuple[ImageSpec, Triple
     except InputError:
         raise
     except (TypeError, ValueError, LookupError) as error:
-        raise InputError(f"the preprocess_cfg of model {name!r} is no preprocessing ({error})") from error
+        raise InputError(
+            f"the preprocess_cfg of model {name!r} is no preprocessing ({str(error)[:100]})"
+        ) from error
     return spec, mean, std
 
 
@@ -194,13 +196,13 @@ def _image_spec(name: str, preprocess: dict[str, Any]) -> ImageSpec:
     size = preprocess["size"]
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
-        raise InputError(f"model {name!r} takes images of {height} x {width}; only square input is supported")
+        shown = f"{height} x {width}"[:60]
+        raise InputError(f"model {name!r} takes images of {shown}; only square input is supported")
     resize: Resize = preprocess.get("resize_mode") or "shortest"
     interpolation: Interpolation = preprocess.get("interpolation") or "bicubic"
     if resize not in get_args(Resize) or interpolation not in get_args(Interpolation):
-        raise InputError(
-            f"model {name!r} wants resize {resize!r} with {interpolation!r}, which is not supported"
-        )
+        shown = f"{str(resize)[:40]!r} with {str(interpolation)[:40]!r}"
+        raise InputError(f"model {name!r} wants resize {shown}, which is not supported")
     return ImageSpec(size=int(height), resize=resize, interpolation=interpolation)
 
 
