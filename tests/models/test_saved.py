@@ -127,8 +127,15 @@ def test_the_configuration_says_how_images_are_prepared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("mean", 0), ("mean", ["x", 0, 0]), ("std", [0.2, 0, 0.2]), ("std", None), ("size", "x"), ("size", [])]
-    + [("size", [32, 16]), ("resize_mode", 3), ("interpolation", "lanczos"), ("mean", [float("nan")] * 3)],
+    [
+        ("mean", 0),
+        ("mean", ["x", 0, 0]),
+        ("mean", [float("nan")] * 3),
+        ("std", [0.2, 0, 0.2]),
+        ("std", "9" * 5000),
+        ("resize_mode", "9" * 5000),
+        ("interpolation", "lanczos"),
+    ],
 )
 def test_a_folder_with_odd_preprocessing_is_refused_in_a_sentence(
     tmp_path: Path, key: str, value: object
@@ -137,9 +144,7 @@ def test_a_folder_with_odd_preprocessing_is_refused_in_a_sentence(
     config = json.loads((tmp_path / CONFIG_FILE).read_text())
     config["preprocess_cfg"][key] = value
     (tmp_path / CONFIG_FILE).write_text(json.dumps(config))
-    if key == "size":  # open_clip takes it from the model
-        load_towers(f"local-dir:{tmp_path}")
-        return
     with pytest.raises(InputError, match=r"local-dir:") as refusal:
         load_towers(f"local-dir:{tmp_path}")
     assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 500
