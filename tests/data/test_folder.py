@@ -167,3 +167,17 @@ def test_messages_that_mislead_images_of_all_extensions_are_pairs_in_every_forma
     ]
     assert len({pair.uid for pair in pairs}) == 1
     assert [pair.image.ext for pair in pairs] == [ext] * 3 + ["avif" if ext == "avif" else "jpg"]
+
+
+def test_two_colons_in_a_name_make_no_address_of_it(tmp_path):
+    for number, name in enumerate(("a::b", "filecache::c", "deep::er/d")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg(number))
+        (tmp_path / f"{name}.txt").write_text(f"picture {number}")
+    assert [(item.key, item.image_bytes) for item in read_pairs(str(tmp_path))] == [
+        ("a::b", jpeg(0)),
+        ("deep::er/d", jpeg(2)),
+        ("filecache::c", jpeg(1)),
+    ]
+    (tmp_path / "t.csv").write_text("image,caption\na::b.jpg,one\nfilecache::c.jpg,two\n")
+    assert [item.image_bytes for item in read_pairs(str(tmp_path / "t.csv"))] == [jpeg(0), jpeg(1)]

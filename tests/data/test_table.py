@@ -91,6 +91,22 @@ def test_a_quoted_caption_may_hold_lines_commas_and_quotes(tmp_path, text, order
     assert table_of(tmp_path, "t.csv", *lines) == ([text, "last"], [])
 
 
+def test_a_quoted_path_may_hold_lines(tmp_path):
+    (tmp_path / "two\nlines.jpg").write_bytes(jpeg(1))
+    assert table_of(tmp_path, "t.csv", "image,caption", '"two\nlines.jpg",first', "0.jpg,last") == (
+        ["first", "last"],
+        [],
+    )
+
+
+def test_an_address_amid_the_words_of_a_line_makes_no_row_of_it(tmp_path):
+    text = "a chair\nsee https://x.org/chairs, or the shop"
+    assert table_of(tmp_path, "t.csv", "image,caption", f'0.jpg,"{text}"', "1.jpg,last") == (
+        [text, "last"],
+        [],
+    )
+
+
 @pytest.mark.parametrize("caption", ["a caption\n", "\ufeffa caption", "\ufeffa caption\r\n\n", "a caption"])
 def test_one_pair_has_one_uid_in_a_table_and_in_a_tar(tmp_path, caption):
     (tmp_path / "0.jpg").write_bytes(jpeg(0))

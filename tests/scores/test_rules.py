@@ -195,6 +195,17 @@ def test_a_null_is_looked_up_in_the_next_column_row_by_row():
     assert keep(table, "basic").tolist() == [True, False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("value", "width"),
+    [(640, 640), (640.0, 640), ("640", 640), ("640.0", 640), ("640.", 640), ("999999999", 999_999_999)]
+    + [(text, None) for text in ("640.5", "1e3", " 640", "+640", "1_000", "1000000000", "nan", "٣", "0", "")],
+)
+def test_a_size_counts_alike_as_a_number_and_as_text(value, width):
+    meta = {"original_width": value, "original_height": "5"}
+    found = row_of(Pair("0" * 32, "k", "a caption", "s", Member("jpg", "s", 0, 9), (), None, meta)).original
+    assert found == (None if width is None else (width, 5))
+
+
 @pytest.mark.parametrize("value", ["9" * 5000, 1e300, float("inf"), -3, True, "12a", 10**400])
 def test_a_size_that_is_no_size_counts_as_not_said(value):
     pair = Pair(

@@ -104,7 +104,8 @@ def _reader(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
 def _swallowed(fields: list[str], delimiter: str, is_row: IsRow) -> str:
     """What is wrong where a field holds rows; empty where its line breaks are text.
 
-    The first line inside a field goes on from the fields before it, the last into those after it.
+    The first line inside a field goes on from the fields before it, the last into those after it. The cell
+    at the very end of a field is no row's: in a row no quote stands behind it.
     """
     for place, field in enumerate(fields):
         first, *between = field.replace("\r\n", "\n").split("\n")
@@ -114,7 +115,7 @@ def _swallowed(fields: list[str], delimiter: str, is_row: IsRow) -> str:
         start, end = first.split(delimiter), last.split(delimiter)
         found = [(cells, range(len(cells))) for cells in (line.split(delimiter) for line in between)]
         found.append(([*fields[:place], *start], range(place, place + len(start))))
-        found.append(([*end, *fields[place + 1 :]], range(len(end))))
+        found.append(([*end, *fields[place + 1 :]], range(len(end) - 1)))
         if any(is_row(*row) for row in found):
             return "a quote is not closed, so that the field holds rows"
     return ""

@@ -229,7 +229,7 @@ def _csv_rows(table: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _names_image(cell: str) -> bool:
     """Whether a cell is an image's path or address, as far as its form tells."""
     path = cell.strip().partition("?")[0]
-    return is_remote(path) or path.rpartition(".")[2].lower() in IMAGE_EXTS
+    return (is_remote(path) and not set(path) & set(" \t\n")) or path.rpartition(".")[2].lower() in IMAGE_EXTS
 
 
 def _verdict(table: str, row: int, values: dict[str, Any], *, with_images: bool) -> Pair | Reject:

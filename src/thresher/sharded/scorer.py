@@ -3,6 +3,7 @@
 A model that embeds pairs is one as well: its result has a vector a pair in place of a number.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ LANGUAGE_FIELDS = ("language", "LANGUAGE")
 
 LARGEST_SIZE = 9
 """Digits of a width or height that is taken for meant."""
+
+_SIZE = re.compile(rf"[0-9]{{1,{LARGEST_SIZE}}}(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,9 @@ def _language(meta: Mapping[str, Any]) -> str | None:
 
 
 def _whole(value: object) -> int:
-    """A size as a whole number, 0 where it is none; tables of text hold it as digits."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < LARGEST_SIZE:
-        value = int(value)
+    """A size as a whole number, 0 where it is none; tables of text hold it as digits, or as `640.0`."""
+    if isinstance(value, str) and _SIZE.fullmatch(value):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**LARGEST_SIZE:
         return 0
     return int(value) if value == int(value) else 0

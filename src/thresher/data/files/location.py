@@ -28,7 +28,7 @@ _SERVED = re.compile(r"bytes (\d+)-(\d+)/")
 
 def is_remote(path: str) -> bool:
     """Whether `path` is an fsspec URL (`s3://...`, `memory://...`) and not a path of this machine."""
-    return "://" in path or "::" in path
+    return "://" in path
 
 
 def filesystem(url: str) -> tuple[Any, str]:
