@@ -163,6 +163,12 @@ def test_a_pair_that_is_none_gets_its_reason(tmp_path, members, reason):
     item.key.encode("utf-8")
 
 
+def test_a_folder_whose_name_ends_in_a_colon_is_no_drive(tmp_path):
+    write_tar(tmp_path / "x.tar", pair_members("Notes:/a", jpeg(1), "one"))
+    (pair,) = read_pairs(str(tmp_path / "x.tar"))
+    assert (pair.key, pair.caption) == ("Notes:/a", "one")
+
+
 def test_a_name_with_a_nul_is_refused(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as tar:
         for name, path, data in (("a.jpg", "a.jpg", b"x"), ("a.txt", "a.txt\0", b"t")):

@@ -110,7 +110,9 @@ def _files(pair: RawPair) -> list[tuple[str, bytes]]:
 
 
 def _write_tar(path: Path, pool: Sequence[RawPair], rng: random.Random, _: bool) -> None:
-    form = rng.choice((tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
+    is_short = all(len(pair.name.encode("utf-8", "surrogateescape")) < 90 for pair in pool)
+    forms = (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT)
+    form = rng.choice(forms if is_short else forms[:2])
     before = rng.choice(("", "", "./"))
     with tarfile.open(path, "w", format=form, encoding="utf-8", errors="surrogateescape") as tar:
         for pair in pool:
@@ -144,12 +146,16 @@ def _columns(pool: Sequence[RawPair], rng: random.Random, has_keys: bool) -> lis
     return found
 
 
+def _paths(pool: Sequence[RawPair], gone: str | None) -> list[str | None]:
+    """The path of each image; `gone` where there is none."""
+    return [gone if pair.image is None else f"{PHOTOS}/{pair.name}.{pair.ext}" for pair in pool]
+
+
 def _rows(pool: Sequence[RawPair], rng: random.Random, has_keys: bool) -> list[list[str]]:
     """Header and rows of a table of text; an image is named by its path."""
     columns = _columns(pool, rng, has_keys)
     gone = rng.choice(("", f"{PHOTOS}/gone.jpg"))
-    paths = [gone if pair.image is None else f"{PHOTOS}/{pair.name}.{pair.ext}" for pair in pool]
-    columns.append((rng.choice(("image", "image_path", "filepath", "file_name", "PATH")), paths))
+    columns.append((rng.choice(("image", "image_path", "filepath", "file_name", "PATH")), _paths(pool, gone)))
     rng.shuffle(columns)
     texts = [
         [
@@ -188,12 +194,15 @@ def _write_text(path: Path, text: str, end: str, rng: random.Random) -> None:
 def _write_parquet(path: Path, pool: Sequence[RawPair], rng: random.Random, has_keys: bool) -> None:
     columns = {name: _array(values, rng) for name, values in _columns(pool, rng, has_keys)}
     images = [pair.image for pair in pool]
-    if rng.random() < 0.3:
+    kind = rng.choice(("bytes", "bytes", "structs", "paths"))
+    if kind == "bytes":
+        name = rng.choice(("image", "jpg", "image_bytes"))
+        columns[name] = pa.array(images, rng.choice((pa.binary(), pa.large_binary())))
+    elif kind == "structs":
         structs = [None if data is None else {"bytes": data, "path": "0.jpg"} for data in images]
         columns["image"] = pa.array(structs, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     else:
-        name = rng.choice(("image", "jpg", "image_bytes"))
-        columns[name] = pa.array(images, rng.choice((pa.binary(), pa.large_binary())))
+        columns["image_path"] = pa.array(_paths(pool, None), pa.string())
     table = pa.table(dict(rng.sample(list(columns.items()), len(columns))))
     pq.write_table(
         table, path, row_group_size=rng.choice((1, 7, 1000)), compression=rng.choice(("none", "zstd"))
@@ -201,11 +210,12 @@ def _write_parquet(path: Path, pool: Sequence[RawPair], rng: random.Random, has_
 
 
 def _array(values: Sequence[Any], rng: random.Random) -> pa.Array:
+    is_large = rng.random() < 0.3
     if any(isinstance(value, bytes) for value in values):  # captions, of which some may be no UTF-8
-        kind = rng.choice(("string", "large_string"))
-        raw = pa.array(values, pa.binary() if kind == "string" else pa.large_binary())
-        return raw.view(pa.string() if kind == "string" else pa.large_string())
-    return pa.array(values)
+        raw = pa.array(values, pa.large_binary() if is_large else pa.binary())
+        return raw if rng.random() < 0.2 else raw.view(pa.large_string() if is_large else pa.string())
+    array = pa.array(values)
+    return array.dictionary_encode() if is_large and pa.types.is_string(array.type) else array
 
 
 _WRITERS: dict[str, Callable[[Path, Sequence[RawPair], random.Random, bool], None]] = {

@@ -4,8 +4,9 @@ import functools
 import hashlib
 import io
 import random
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ NAMES = (
 SIZES = ((1, 1), (3, 40), (48, 36), (64, 64), (200, 210), (240, 300), (620, 205))
 DOTTED = ("v1.0", "a.b.c", "photo.jpg", "end.", "x.txt", "..up", ".hidden")
 FOLDERS = (
+    "Notes:",
     "cats",
     "dogs",
     "2019.05",
@@ -134,17 +136,16 @@ def random_pool(seed: int) -> list[RawPair]:
     pairs: dict[str, RawPair] = {}
     number = rng.choice((0, 1, 2, rng.randint(3, MOST_PAIRS), rng.randint(3, MOST_PAIRS), MOST_PAIRS))
     sizes = rng.choice((None, None, _whole, _whole, _real, _digits))
+    in_one_line = rng.random() < 0.5
     while len(pairs) < number:
         pair = _random_pair(rng, states_uid=seed % 2 == 0, size=sizes)
+        if in_one_line and pair.caption is not None:
+            pair = replace(pair, caption=re.sub(rb"[\t\r\n]+", b" ", pair.caption))
         if pairs and rng.random() < 0.05:  # the content of another pair, whose uid may repeat as well
             twin = rng.choice(list(pairs.values()))
-            pair = RawPair(
-                name=pair.name,
-                ext=twin.ext,
-                image=twin.image,
-                caption=(twin.caption or b"") + rng.choice((b"", b"\n", b"\r\n", b" ")),
-                fields=rng.choice((twin.fields, pair.fields)),
-                size=twin.size,
+            caption = (twin.caption or b"") + rng.choice((b"", b"\n", b"\r\n", b" "))
+            pair = replace(
+                twin, name=pair.name, caption=caption, fields=rng.choice((twin.fields, pair.fields))
             )
         pairs.setdefault(pair.name, pair)
     return [pairs[name] for name in sorted(pairs)]
@@ -184,7 +185,23 @@ def _real(rng: random.Random) -> float | None:
 
 
 def _digits(rng: random.Random) -> str:
-    odd = ("", " ", "12a", "٣٠٠", "-4", "+300", "1_000", " 300", "200.5", "1e3", "nan", "9" * 5000, "0300")
+    odd = (
+        "",
+        " ",
+        "12a",
+        "٣٠٠",
+        "-4",
+        "+300",
+        "1_000",
+        " 300",
+        "200.5",
+        "1e3",
+        "nan",
+        "9" * 5000,
+        "0300",
+        "640.0",
+        "123456789",
+    )
     return rng.choice(odd) if rng.random() < 0.3 else str(rng.randint(50, 900))
 
 

@@ -62,7 +62,8 @@ def stated_width(pair: RawPair) -> float | None:
     """The width that counts: the stated one where both sides are whole numbers from 1 to 999,999,999."""
     sides = [pair.fields.get(name) for name in ("original_width", "original_height")]
     numbers = [side for side in sides if isinstance(side, int | float)]
-    numbers += [int(side) for side in sides if isinstance(side, str) and re.fullmatch("[0-9]{1,99}", side)]
+    texts = [side for side in sides if isinstance(side, str) and re.fullmatch(r"[0-9]{1,99}(\.0)?", side)]
+    numbers += map(float, texts)
     return numbers[0] if len([n for n in numbers if 1 <= n < 1e9 and n == n // 1]) == 2 else None
 
 

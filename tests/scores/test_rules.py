@@ -196,6 +196,21 @@ def test_a_null_is_looked_up_in_the_next_column_row_by_row():
 
 
 @pytest.mark.parametrize(
+    "widths",
+    [
+        pa.array(["640", "640.0", "", "12a", " 640", "9" * 400, None, "0"]),
+        pa.array([640, 640, None, None, None, None, None, 0], pa.decimal128(9)),
+        pa.array([640.0, 640.0, float("nan"), -1.0, None, None, None, 0.0]),
+    ],
+)
+def test_a_column_of_sizes_may_be_of_text_or_numbers(widths):
+    others = {"caption": ["a dog on grass"] * 8, "height": [300] * 8, "language": ["en"] * 8}
+    found = judge(pa.table({"original_width": widths, **others}), "basic")
+    assert found[:2].tolist() == [1, 1]
+    assert np.isnan(found[2:]).all()
+
+
+@pytest.mark.parametrize(
     ("value", "width"),
     [(640, 640), (640.0, 640), ("640", 640), ("640.0", 640), ("640.", 640), ("999999999", 999_999_999)]
     + [(text, None) for text in ("640.5", "1e3", " 640", "+640", "1_000", "1000000000", "nan", "٣", "0", "")],

@@ -113,7 +113,7 @@ def split_name(name: str) -> tuple[str, str] | None:
 
 def _problem(entry: Entry, ext: str) -> str | None:
     parts = entry.name.replace("\\", "/").split("/")
-    if parts[0] == "" or ".." in parts or parts[0].endswith(":"):
+    if parts[0] == "" or ".." in parts or parts[0][1:] == ":":
         return f"the member name {printable(entry.name)!r} points outside the archive"
     if not entry.name.isascii() and printable(entry.name) != entry.name:
         return f"the member name {printable(entry.name)!r} is not valid UTF-8"

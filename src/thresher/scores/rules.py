@@ -14,6 +14,7 @@ import numpy.typing as npt
 from thresher.data.pairs import printable
 from thresher.errors import InputError, nearest
 from thresher.scores.language import is_english, open_identifier
+from thresher.sharded.scorer import SIZE
 from thresher.tables import decimal
 
 if TYPE_CHECKING:
@@ -170,12 +171,23 @@ def _column(table: "pa.Table", name: str, rule: str) -> tuple[npt.NDArray[Any], 
             next((text for text in row if text), None) for row in zip(*map(_texts, columns), strict=True)
         ]
         return np.asarray(texts, dtype=object), np.asarray([text is not None for text in texts], np.bool_)
-    columns = [_numbers(column) for column in columns]
-    if name != "similarity":
-        columns = [pc.if_else(pc.greater(column, 0), column, None) for column in columns]
+    columns = [_numbers(column) if name == "similarity" else _sizes(column) for column in columns]
     values = pc.coalesce(*columns)
     numbers: npt.NDArray[Any] = values.to_numpy()
     return numbers, ~np.isnan(numbers.astype(np.float64))
+
+
+def _sizes(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    """Sizes as float64, null where none is said; text counts as it does in `row_of`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+    if not any(is_kind(column.type) for is_kind in kinds):
+        texts = [text if text and SIZE.fullmatch(text) else None for text in _texts(column)]
+        column = pa.chunked_array([pa.array(texts, pa.string())])
+    numbers = pc.cast(_numbers(column), pa.float64(), safe=False)
+    return pc.if_else(pc.greater(numbers, 0), numbers, None)
 
 
 def _english(table: "pa.Table", columns: Sequence["pa.ChunkedArray"]) -> tuple[npt.NDArray[Any], Kept]:

@@ -20,7 +20,8 @@ LANGUAGE_FIELDS = ("language", "LANGUAGE")
 LARGEST_SIZE = 9
 """Digits of a width or height that is taken for meant."""
 
-_SIZE = re.compile(rf"[0-9]{{1,{LARGEST_SIZE}}}(\.0*)?")
+SIZE = re.compile(rf"[0-9]{{1,{LARGEST_SIZE}}}(\.0*)?")
+"""A width or height as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _language(meta: Mapping[str, Any]) -> str | None:
 
 def _whole(value: object) -> int:
     """A size as a whole number, 0 where it is none; tables of text hold it as digits, or as `640.0`."""
-    if isinstance(value, str) and _SIZE.fullmatch(value):
+    if isinstance(value, str) and SIZE.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**LARGEST_SIZE:
         return 0
