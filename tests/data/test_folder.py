@@ -99,6 +99,8 @@ def told(tmp_path):
         {"file_name": "c.jfif", "objects": []},
         {"file_name": "own.jpg", "text": "another"},
         {"file_name": "gone.jpg", "text": "no image"},
+        {"file_name": "./a.jpg", "text": "again"},
+        {"file_name": "", "text": "no name"},
     ]
     lines = [*map(json.dumps, rows), "", "{", '{"image": "a.jpg"}']
     (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
@@ -122,8 +124,11 @@ def test_messages_that_mislead_captions_of_metadata_jsonl_are_read(told):
     ]
     reasons = [(item.key, item.reason) for item in items if isinstance(item, Reject)]
     assert reasons == [
-        ("metadata.jsonl", "line 7 of metadata.jsonl is no JSON object with a text `file_name`"),
-        ("metadata.jsonl", "line 8 of metadata.jsonl is no JSON object with a text `file_name`"),
+        ("metadata.jsonl", "line 6 of metadata.jsonl names an image again; its first row counts"),
+        *(
+            ("metadata.jsonl", f"line {number} of metadata.jsonl is no JSON object with a text `file_name`")
+            for number in (7, 9, 10)
+        ),
         (
             "c",
             "no .txt beside the image, and its row of metadata.jsonl has none of caption, text, title, txt",

@@ -5,6 +5,7 @@ The captions of images without a `.txt` may stand in a `metadata.jsonl` beside t
 
 import json
 import os
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,22 @@ def read_folder(folder: str, *, with_images: bool, need_caption: bool = True) ->
         if name.rpartition("/")[2] != METADATA:
             groups.setdefault(key, []).append(Member(ext.lower(), path, 0, length))
             continue
-        for row in _rows(name, path):
-            if isinstance(row, str):
-                yield Reject(folder, name, None, "read", row, 0)
-            else:
-                rows[name[: -len(METADATA)] + row.pop("file_name").rpartition(".")[0]] = row
+        for number, row in _rows(path):
+            reason = f"line {number} of {name} is no JSON object with a text `file_name`"
+            if row is not None:
+                image = posixpath.normpath(name[: -len(METADATA)] + row.pop("file_name"))
+                if rows.setdefault(image.rpartition(".")[0] or image, row) is row:
+                    continue
+                reason = f"line {number} of {name} names an image again; its first row counts"
+            yield Reject(folder, name, None, "read", reason, 0)
     for key in sorted({*groups, *rows}):
-        members = groups.get(key, [])
-        if members and all(member.ext in ("json", "cls") for member in members):
-            continue
-        row = rows.get(key)
-        yield _verdict(folder, key, members, row, with_images=with_images, need_caption=need_caption)
+        members, row = groups.get(key, []), rows.get(key)
+        if row is not None or any(member.ext not in ("json", "cls") for member in members):
+            yield _verdict(folder, key, members, row, with_images=with_images, need_caption=need_caption)
 
 
-def _rows(name: str, path: str) -> Iterator[dict[str, Any] | str]:
-    """The rows of a `metadata.jsonl`; of a line that is none, why."""
+def _rows(path: str) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Number and row of each line of a `metadata.jsonl`; None for one that names no file."""
     with open_binary(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -60,8 +62,8 @@ def _rows(name: str, path: str) -> Iterator[dict[str, Any] | str]:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 row = None
-            named = isinstance(row, dict) and isinstance(row.get("file_name"), str)
-            yield row if named else f"line {number} of {name} is no JSON object with a text `file_name`"
+            file_name = row.get("file_name") if isinstance(row, dict) else None
+            yield number, row if isinstance(file_name, str) and file_name else None
 
 
 def _told(row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
