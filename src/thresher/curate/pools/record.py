@@ -160,6 +160,7 @@ def load_pools(path: str | Path) -> Pools:
         raise InputError(f"there are no pools in {folder}; run `cut` first, or check the path")
 
     def build(content: Mapping[str, Any]) -> Pools:
-        return from_record(Pools, {**content, "folder": folder}, {Path: Path})
+        pools: Pools = from_record(Pools, {**content, "folder": folder}, {Path: Path})
+        return pools
 
     return read_record(file, "thresher.pools", 1, "thresher cut", build)
