@@ -170,3 +170,31 @@ def test_one_bad_input_ends_the_run_a_pax_size_of_any_form_is_read_or_named(
     else:
         assert entries == []
         assert len(str(damage)) < 200
+
+
+def extended(kind: bytes, payload: bytes) -> bytes:
+    head = tarfile.TarInfo("extended")
+    head.type, head.size = kind, len(payload)
+    return head.tobuf(tarfile.USTAR_FORMAT) + payload + bytes(-len(payload) % BLOCK)
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [(tarfile.XHDTYPE, b"14 path=a.jpg\n"), (tarfile.XHDTYPE, b"13 mtime=1.5\n")],
+        [(tarfile.XHDTYPE, b"14 path=a.jpg\n"), (tarfile.XHDTYPE, b"14 path=b.jpg\n")],
+        [(tarfile.XHDTYPE, b"14 path=a.jpg\n"), (tarfile.GNUTYPE_LONGNAME, b"b.jpg\0")],
+        [(tarfile.GNUTYPE_LONGNAME, b"a.jpg\0"), (tarfile.XHDTYPE, b"14 path=b.jpg\n")],
+        [(tarfile.GNUTYPE_LONGNAME, b"a.jpg\0"), (tarfile.GNUTYPE_LONGNAME, b"b.jpg\0")],
+    ],
+)
+def test_of_several_headers_before_a_member_the_first_counts(
+    tmp_path: Path, heads: list[tuple[bytes, bytes]]
+) -> None:
+    """As the standard library has it."""
+    data = b"".join(extended(kind, payload) for kind, payload in heads)
+    data += tarfile.TarInfo("c.jpg").tobuf(tarfile.USTAR_FORMAT) + bytes(2 * BLOCK)
+    entries, damage = walked(data, tmp_path / "a.tar")
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert [entry.name for entry in entries] == tar.getnames() == ["a.jpg"]
+    assert damage is None

@@ -155,9 +155,14 @@ _WATCH = _Watch()
 
 
 def sentence(error: InputError) -> str:
-    """What a refusal says, which has to be one sentence that can be shown."""
+    """What a refusal says: one sentence that can be shown, but for line breaks in the names of files."""
     said = str(error)
-    if "\n" in said.strip() or len(said) > LONGEST_SENTENCE or "Traceback" in said or not said.strip():
+    if (
+        said.strip().count("\n") > 2
+        or len(said) > LONGEST_SENTENCE
+        or "Traceback" in said
+        or not said.strip()
+    ):
         raise Fault(f"the refusal is no sentence ({len(said)} characters): {said[:200]!r}")
     if "\ufffd" not in said and said.encode("utf-8", "replace").decode("utf-8") != said:
         raise Fault(f"the refusal cannot be shown: {said[:200]!r}")

@@ -1,6 +1,9 @@
 """What stands beside an image: its json, its caption and its label, whatever somebody wrote there."""
 
+import contextlib
 import json
+import os
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -148,6 +151,8 @@ def sidecars(case: Case) -> None:
         shard.mkdir()
         for name, content in files:
             (shard / name).write_bytes(content)
+        for _ in range(random.choice((0, 0, 1, 3))):
+            add_odd_file(random, shard)
     case.seal()
     if random.random() < 0.12:
         evaluate(case, str(shard))
@@ -156,8 +161,7 @@ def sidecars(case: Case) -> None:
     items = check_shard(case, shard, scorers=scorers)
     read = {item.key: item for item in items}
     by_name = dict(files)
-    for number in range(len(read)):
-        key = f"{number:05d}"
+    for key in sorted({name.partition(".")[0] for name, _ in files}):
         expected = plainly(by_name[f"{key}.txt"], by_name.get(f"{key}.json"))
         item = read[key]
         if expected is None:
@@ -166,6 +170,29 @@ def sidecars(case: Case) -> None:
             must("duplicate uid" in item.reason, f"{key} is refused: {item.reason}")
         else:
             must(item.caption == expected, f"{key} has the caption {item.caption[:50]!r}")
+
+
+def add_odd_file(random: Random, folder: Path) -> None:
+    """Something in a folder of images that is no part of its pairs, or a pair by an odd name."""
+    below = folder / random.choice(("", "", "a", "b/c", "é", ".hidden", "x.jpg"))
+    below.mkdir(parents=True, exist_ok=True)
+    match random.randrange(6):
+        case 0:
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(below / f"pipe{random.choice(('.jpg', '.txt', '.tar', ''))}")
+        case 1:
+            (below / f"folder{random.choice(('.jpg', '.txt', '.json', ''))}").mkdir(exist_ok=True)
+        case 2:
+            with contextlib.suppress(FileExistsError):
+                (below / random.choice(("link.jpg", "link.txt"))).symlink_to(
+                    random.choice(("nowhere", "link.jpg", "."))
+                )
+        case _:
+            stem = random.choice(
+                ("a b", "a\nb", "\udcff", "é", "e\u0301", "a.b", " ", "'", "x" * 240, "-", "\u202e", "%s")
+            )
+            for ext in random.sample((".jpg", ".txt", ".json", ".JPG", ".png", ".cls"), random.randint(1, 4)):
+                (below / f"{stem}{ext}").write_bytes(image(1) if "p" in ext.lower() else b"a red dog")
 
 
 def plainly(text: bytes, record: bytes | None) -> str | None:

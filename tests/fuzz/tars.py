@@ -107,7 +107,9 @@ PAX_VALUES = (
 
 def tars(case: Case) -> None:
     data = make_tar(case.random)
-    shard = case.inside / case.random.choice(("00000.tar", "a b.tar", "é.tar"))
+    shard = case.inside / case.random.choice(
+        ("00000.tar", "a b.tar", "é.tar", "[v2].tar", "a\nb.tar", "x" * 230 + ".tar")
+    )
     shard.write_bytes(data)
     case.seal()
     items = check_shard(case, shard)
@@ -294,13 +296,18 @@ def plain_files(data: bytes) -> list[tuple[str, bytes]] | None:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for info in tar:
-                if not info.name or not info.isreg() or info.issparse() or tar.pax_headers:
+                special = (
+                    info.issparse() or tar.pax_headers or any("sparse" in key for key in info.pax_headers)
+                )
+                if special or not info.isreg() or not info.name:
                     return None
                 file = tar.extractfile(info)
                 assert file is not None
                 files.append((info.name, file.read()))
                 if len(files[-1][1]) != info.size:
                     return None
+            if data[tar.offset : tar.offset + BLOCK].strip(b"\0"):
+                return None  # it stopped in silence before the end
     except Exception:  # noqa: BLE001 - whatever it cannot read is no oracle
         return None
     return files

@@ -87,8 +87,7 @@ def walk(descriptor: int) -> Iterator[Entry]:
     if total == 0:
         raise TarDamage("the tar file is empty (0 bytes)", 0)
     position = 0
-    name: str | None = None
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = {}  # of the headers before a member; the first that names something counts
     while True:
         block = window.read(position, BLOCK)
         if len(block) < BLOCK:
@@ -97,7 +96,7 @@ def walk(descriptor: int) -> Iterator[Entry]:
             _check_rest(descriptor, position, total)
             return
         data = position + BLOCK
-        plain = _plain_file(block) if name is None and not fields else None
+        plain = None if fields else _plain_file(block)
         if plain is not None:
             entry = Entry(plain[0], "file", position, data, plain[1])
             if data + entry.size > total:
@@ -109,17 +108,17 @@ def walk(descriptor: int) -> Iterator[Entry]:
         if info.type in _EXTENDED or info.type == tarfile.XGLTYPE:
             payload = _extended(descriptor, info, data)
             if info.type == tarfile.GNUTYPE_LONGNAME:
-                name = payload.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+                fields.setdefault("path", payload.split(b"\0", 1)[0].decode("utf-8", "surrogateescape"))
             elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-                fields = _pax_fields(payload, data)
+                fields = _pax_fields(payload, data) | fields
             position = data + _padded(info.size)
             continue
-        entry = _entry(info, name, fields, position)
+        entry = _entry(info, fields, position)
         position = data + (0 if entry.kind in _WITHOUT_DATA else _padded(entry.size))
         if entry.kind not in _WITHOUT_DATA and data + entry.size > total:
             raise _cut_inside(entry)
         yield entry
-        name, fields = None, {}
+        fields = {}
 
 
 def _cut_inside(entry: Entry) -> TarDamage:
@@ -194,7 +193,7 @@ def _pax_fields(payload: bytes, data: int) -> dict[str, str]:
     return fields
 
 
-def _entry(info: tarfile.TarInfo, name: str | None, fields: dict[str, str], position: int) -> Entry:
+def _entry(info: tarfile.TarInfo, fields: dict[str, str], position: int) -> Entry:
     size = info.size
     if "size" in fields:
         found = _PAX_SIZE.fullmatch(fields["size"])
@@ -205,7 +204,7 @@ def _entry(info: tarfile.TarInfo, name: str | None, fields: dict[str, str], posi
     kind = _KINDS.get(info.type, "special file")
     if any(field.startswith("GNU.sparse") for field in fields):
         kind = "sparse file"
-    return Entry(fields.get("path") or name or info.name, kind, position, position + BLOCK, size)
+    return Entry(fields.get("path") or info.name, kind, position, position + BLOCK, size)
 
 
 def _check_rest(descriptor: int, position: int, total: int) -> None:
