@@ -65,7 +65,7 @@ def test_pairs_chosen_most_stand_before_those_chosen_least(workdir: Path, tmp_pa
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "result.json").write_text("{")
-    with pytest.raises(InputError, match=r"result\.json is not JSON"):
+    with pytest.raises(InputError, match=r"result\.json is damaged"):
         read_training_runs(tmp_path)
 
 

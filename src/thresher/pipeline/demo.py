@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from thresher.data.files.atomic import atomic_path, write_json
+from thresher.data.files.record_file import from_record, own_file
 from thresher.errors import InputError
 from thresher.pipeline.run import Outcome, measured_order
 from thresher.pipeline.synthetic import CLASS_TEMPLATES, write_demo_pool
 from thresher.planning.runs.record import is_loss
+from thresher.report.workdir import read_planted
 from thresher.tables import error_text, gap_text, percent
 
 CONFIG = """\
@@ -74,7 +74,10 @@ def make_demo(folder: Path, *, seed: int = 0, progress: Callable[[str], None] = 
     """
     config, mark = folder / "config.toml", folder / "demo.json"
     if (folder / "planted.json").exists():
-        drawn = json.loads(mark.read_text())["seed"] if mark.exists() else seed
+        drawn = seed
+        if mark.exists():
+            with own_file(mark, "delete the folder, or name another"):
+                drawn = from_record(int, json.loads(mark.read_bytes())["seed"], place="seed")
         if drawn != seed:
             raise InputError(
                 f"{folder} holds a pool of seed {drawn}; name another folder for seed {seed}, "
@@ -122,13 +125,13 @@ def summary(outcome: Outcome, folder: Path) -> str:
 
 
 def _planted_shares(outcome: Outcome, folder: Path) -> list[str]:
-    planted = json.loads((folder / "planted.json").read_text())
-    table = pq.read_table(outcome.pools.folder / "pools.parquet", columns=["uid", "pool"])
+    planted = read_planted(folder / "planted.json")
+    table = outcome.pools.table(["uid", "pool"])
     qualities = sorted(set(planted.values()))
     lines = []
     for pool in outcome.pools.pools:
         uids = [u for u, p in zip(*(c.to_pylist() for c in table.columns), strict=True) if p == pool.rank]
-        shares = {q: sum(planted[uid] == q for uid in uids) / len(uids) for q in qualities}
+        shares = {q: sum(planted.get(uid) == q for uid in uids) / len(uids) for q in qualities}
         found = ", ".join(f"{quality} {percent(share, 0)}" for quality, share in shares.items())
         lines.append(f"  {pool.name:>8}: {found}")
     return lines

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from thresher.curate.pools.record import Pools
 from thresher.data.files.quarantine import reason_kind
+from thresher.data.files.record_file import own_file
 from thresher.errors import InputError
 from thresher.report.wording import cut_caption
 from thresher.report.workdir import Workdir, open_table
@@ -122,8 +123,9 @@ def batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     missing = sorted(set(columns) - set(file.schema_arrow.names))
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}; make it again")
-    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-        yield pa.Table.from_batches([batch])
+    with own_file(path, "make it again"):
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
 
 
 def _edges(pools: Pools, parts: list[Path], by: str) -> Floats:

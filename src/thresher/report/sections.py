@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.budget import format_count
-from thresher.data.files.record_file import read_record
+from thresher.data.files.record_file import from_record, read_record
 from thresher.planning.laws.fit import predict_runs
 from thresher.planning.laws.fits import Fit, PoolLaw
 from thresher.planning.laws.registry import LAWS
@@ -169,14 +169,15 @@ def _commands(subset: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     summary += f" of the budget of {format_count(seen)} samples seen." if seen else "."
     pools = [
         (
-            str(pool["name"]),
-            number_text(pool["weight"]),
+            from_record(str, pool["name"], place="pools.name"),
+            number_text(from_record(float, pool["weight"], place="pools.weight")),
             f"{pool['num_unique']:,}",
             passes_text(pool["mean_repeats"]),
         )
         for pool in subset["pools"]
     ]
-    steps = _write_step(subset, plan) + _steps(subset["how_to_train"])
+    lines = from_record(tuple[str, ...], subset["how_to_train"], place="how_to_train")
+    steps = _write_step(subset, plan) + _steps(list(lines))
     return {"summary": summary, "pools": pools, "steps": steps}
 
 

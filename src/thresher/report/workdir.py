@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from thresher.curate.pools.record import POOLS_FILE, TABLE_FILE, Pools, load_pools
-from thresher.data.files.npy import BadArray, load_array
+from thresher.data.files.npy import load_array
+from thresher.data.files.record_file import from_record, own_file
 from thresher.errors import InputError
 from thresher.models.evaluation.settings import ERRORS
 from thresher.planning.laws.laws_file import load_laws
@@ -27,6 +28,7 @@ RESULT_FILE = "result.json"
 SELECTION_FILE = "selection.jsonl"
 MATRIX_FILE = "matrix.npy"  # named so by the trainer, whose module needs PyTorch, as is the one above
 SCHEMA = "thresher.training"
+REMEDY = "train again, or delete it"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,46 @@ class Measured:
     def total_flops(self) -> float:
         """FLOPs of all kinds."""
         return sum(self.flops.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Point:
+    """What a result says of a finished model."""
+
+    samples_seen: int
+    metrics: dict[str, float]
+    flops: float = 0.0
+    flops_by_kind: Mapping[str, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Settings:
+    """What a result says of how batches were chosen; what it leaves out was no setting yet."""
+
+    select: str = "uniform"
+    filter_ratio: float = 0.8
+    filter_ratio_end: float | None = None
+    criterion: str = "learnability"
+    flexi: int = 0
+    loss: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Learnability:
+    """Mean scores of a batch that was chosen in three ways."""
+
+    chosen: float
+    independent: float
+    uniform: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Selection:
+    """What a line says of the batches since the last one."""
+
+    step: int
+    learnability: _Learnability | None = None
+    rank_correlation: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,15 +119,21 @@ def read_training_runs(root: Path, metric: str | None = None) -> tuple[TrainingR
         InputError: the result of a run is no JSON.
     """
     found = (path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}{RESULT_FILE}"))
-    read = ((path.parent, _read_json(path, "train again, or delete it")) for path in sorted(found))
-    results = [
-        (folder, result)
-        for folder, result in read
-        if isinstance(result, dict) and result.get("schema") == SCHEMA
-    ]
-    metric = metric if metric in ERRORS else _first_metric(result for _, result in results)
-    runs = (_run(folder, result, metric) for folder, result in results) if metric is not None else ()
+    read = ((path.parent, _read_json(path, REMEDY)) for path in sorted(found))
+    results = []
+    for folder, result in read:
+        if isinstance(result, dict) and result.get("schema") == SCHEMA:
+            with own_file(folder / RESULT_FILE, REMEDY):
+                points = from_record(tuple[_Point, ...], result["measured"], place="measured")
+                results.append((folder, _method(result), points))
+    metric = metric if metric in ERRORS else _first_metric(one for *_, points in results for one in points)
+    runs = (_run(*result, metric) for result in results) if metric is not None else ()
     return tuple(run for run in runs if run.measured)
+
+
+def _method(result: Mapping[str, Any]) -> str:
+    told = from_record(str | None, result.get("method"), place="method")
+    return told or method_of(result["settings"])
 
 
 def method_of(settings: Mapping[str, Any]) -> str:
@@ -96,25 +144,26 @@ def method_of(settings: Mapping[str, Any]) -> str:
     >>> method_of({"loss": "rho"})
     'uniform, steered by the reference'
     """
-    parts = [str(settings.get("select", "uniform"))]
-    if parts[0] != "uniform":
-        ratio, end = settings.get("filter_ratio", 0.8), settings.get("filter_ratio_end")
+    told: _Settings = from_record(_Settings, settings, place="settings")
+    parts = [told.select]
+    if told.select != "uniform":
+        ratio, end = told.filter_ratio, told.filter_ratio_end
         parts.append(f"f = {decimal(ratio)}" if end is None else f"f = {decimal(ratio)} to {decimal(end)}")
-        if settings.get("criterion", "learnability") != "learnability":
-            parts.append(str(settings["criterion"]))
-        if settings.get("flexi"):
+        if told.criterion != "learnability":
+            parts.append(told.criterion)
+        if told.flexi:
             parts.append("flexi")
-    if settings.get("loss") == "rho":
+    if told.loss == "rho":
         parts.append("steered by the reference")
     return ", ".join(parts)
 
 
-def _run(folder: Path, result: Mapping[str, Any], metric: str) -> TrainingRun:
-    measured = [_measured(point, metric) for point in result.get("measured", ())]
+def _run(folder: Path, method: str, points: Sequence[_Point], metric: str) -> TrainingRun:
+    measured = (_measured(point, metric) for point in points)
     selected = (folder / picks.UIDS_FILE).is_file() and (folder / picks.FILE).is_file()
     return TrainingRun(
         folder=folder,
-        method=result.get("method") or method_of(result.get("settings", {})),
+        method=method,
         metric=metric,
         measured=tuple(sorted((m for m in measured if m), key=lambda m: m.samples_seen)),
         lines=tuple(_read_lines(folder / SELECTION_FILE)),
@@ -123,49 +172,41 @@ def _run(folder: Path, result: Mapping[str, Any], metric: str) -> TrainingRun:
     )
 
 
-def _measured(point: Mapping[str, Any], metric: str) -> Measured | None:
+def _measured(point: _Point, metric: str) -> Measured | None:
     try:
-        error = ERRORS[metric](point["metrics"])
+        error = ERRORS[metric](point.metrics)
     except KeyError:
         return None
-    flops = point.get("flops_by_kind") or {"train": point["flops"]}
-    return Measured(samples_seen=int(point["samples_seen"]), flops=dict(flops), error=error)
+    flops = point.flops_by_kind or {"train": point.flops}
+    return Measured(samples_seen=point.samples_seen, flops=flops, error=error)
 
 
-def _first_metric(results: Iterable[Mapping[str, Any]]) -> str | None:
+def _first_metric(points: Iterable[_Point]) -> str | None:
     """The first error that some model was measured by."""
-    points = [point for result in results for point in result.get("measured", ())]
-    for metric in ERRORS:
-        if any(_measured(point, metric) for point in points):
-            return metric
-    return None
+    known = list(points)
+    return next((metric for metric in ERRORS if any(_measured(point, metric) for point in known)), None)
 
 
 def _read_json(path: Path, remedy: str) -> Any:
-    try:
+    with own_file(path, remedy):
         return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); {remedy}") from error
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> tuple[Mapping[str, Any], ...]:
     """The records of a file of JSON lines, without a torn last one."""
     if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON lines ({error}); delete it, or train again") from error
+        return ()
+    with own_file(path, "delete it, or train again"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        from_record(tuple[_Selection, ...], lines, place="lines")
+    return tuple(lines)
 
 
 def _read_matrix(path: Path) -> npt.NDArray[np.float32] | None:
     if not path.is_file():
         return None
-    try:
-        matrix = load_array(path)
-    except BadArray as error:
-        raise InputError(f"{path} is damaged ({error}); delete it, or train again") from error
+    with own_file(path, "delete it, or train again"):
+        matrix = load_array(path).astype(np.float32)
     return matrix if matrix.ndim == 2 and matrix.size else None
 
 
@@ -212,7 +253,7 @@ def read_workdir(root: Path) -> Workdir:
         plan=load_plan(root / "plan.json") if (root / "plan.json").is_file() else None,
         subset=_existing(root / "subset" / "meta.json"),
         quarantine=_quarantine(root),
-        planted=_read_planted(root / "planted.json"),
+        planted=read_planted(root / "planted.json"),
         training=read_training_runs(root, None if laws is None else laws.metric),
     )
     some = (workdir.score_parts, workdir.pools, workdir.runs, workdir.quarantine, workdir.training)
@@ -239,10 +280,8 @@ def open_table(path: Path) -> Any:
     Raises:
         InputError: it is no Parquet file.
     """
-    try:
+    with own_file(path, "make it again"):
         return pq.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({error}); make it again") from error
 
 
 def _existing(path: Path) -> Path | None:
@@ -256,13 +295,10 @@ def _quarantine(root: Path) -> tuple[Path, ...]:
     return (*list_quarantines(root / "scores"), *(root / "pools").glob("quarantine.parquet"))
 
 
-def _read_planted(path: Path) -> dict[str, str]:
+def read_planted(path: Path) -> dict[str, str]:
     """Uid -> label; empty where there is no such file."""
     if not path.is_file():
         return {}
-    planted = _read_json(path, "make it again or delete it")
-    if not isinstance(planted, dict):
-        raise InputError(
-            f"{path} holds a {type(planted).__name__}, not uid -> label; make it again or delete it"
-        )
-    return {uid: str(label) for uid, label in planted.items()}
+    with own_file(path, "make it again or delete it"):
+        planted: dict[str, str] = from_record(dict[str, str], json.loads(path.read_bytes()))
+    return planted

@@ -24,7 +24,15 @@ from thresher.scores.spec import (
 )
 from thresher.scores.vectors import Step, VectorScorer, VectorScorerFactory, clip_of_embeddings
 from thresher.sharded.job import FolderPlan, FolderRun, Made, Part, make_parts, plan_parts, sum_up, write_made
-from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, list_parts, read_stamp, rejects_of
+from thresher.sharded.parts import (
+    PARTS_FOLDER,
+    ROW_COLUMNS,
+    list_parts,
+    num_rows,
+    read_part,
+    read_stamp,
+    rejects_of,
+)
 from thresher.sharded.summary import FolderSummary
 
 VECTOR_SCORERS: dict[str, VectorScorerFactory] = {
@@ -129,7 +137,7 @@ def _plan(folder: Path, sources: Sequence[Path], scores: Path, fingerprints: dic
     """A part for each part of the embeddings, called like it, with the places of its pairs."""
     parts, start = [], 0
     for source in sources:
-        end = start + int(pq.read_metadata(source).num_rows)
+        end = start + num_rows(source, EMBED)
         stamp = replace(read_stamp(source, EMBED), scorers=fingerprints)
         parts.append(Part(scores / PARTS_FOLDER / source.name, stamp, range(start, end)))
         start = end
@@ -160,7 +168,7 @@ def _score(
     found = {column: scorer.score(places, step) for column, scorer in scorers.items()}
     for number, part in enumerate(group):
         source = folder / PARTS_FOLDER / part.path.name
-        table = pq.read_table(source, partitioning=None)
+        table = read_part(source, EMBED)
         columns = {name: _texts(table, name, part.stamp.shard) for name in ROW_COLUMNS}
         scored = score_table(columns, {column: of[number] for column, of in found.items()})
         yield write_made(part, scored, rejects_of(source), SCORE)

@@ -1,8 +1,9 @@
 """The score table that pools are cut from: the parts of a scores folder and one of their columns."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ import pyarrow.parquet as pq
 
 from thresher.data.digests import hasher
 from thresher.data.files.quarantine import read_quarantine
-from thresher.data.files.record_file import from_record
+from thresher.data.files.record_file import from_record, own_file
 from thresher.errors import InputError, nearest
-from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, part_names, quarantine_path
+from thresher.scores.spec import SCORE
+from thresher.sharded.parts import (
+    PARTS_FOLDER,
+    ROW_COLUMNS,
+    SUMMARY_FILE,
+    part_names,
+    quarantine_path,
+    read_part,
+)
 
 _BATCH_ROWS = 2**16
 
@@ -52,9 +61,7 @@ class ScoreTable:
     def part_batches(self, number: int, *columns: str) -> Iterator[tuple[int, pa.Table]]:
         """The batches of one part, each with its first row."""
         start = 0
-        with pq.ParquetFile(
-            self.folder / self.parts[number], pre_buffer=False
-        ) as file:  # else all of it is held
+        with _opened(self.folder / self.parts[number]) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(dict.fromkeys([*columns, self.column]))):
                 table = pa.Table.from_batches([batch]).select([*columns, self.column])
                 yield start, table.rename_columns([*columns, "score"])
@@ -63,9 +70,14 @@ class ScoreTable:
     def rows(self, *columns: str) -> Iterator[tuple[Path, pa.Table]]:
         """Each part with some of its columns (and the score, under `score`)."""
         for part in map(self.folder.joinpath, self.parts):
-            with pq.ParquetFile(part) as file:
-                table = file.read(columns=[*columns, self.column])
+            table = read_part(part, SCORE, [*columns, self.column])
             yield part, table.select([*columns, self.column]).rename_columns([*columns, "score"])
+
+
+@contextmanager
+def _opened(part: Path) -> Iterator[pq.ParquetFile]:
+    with own_file(part, SCORE.anew), pq.ParquetFile(part, pre_buffer=False) as file:  # else all of it is held
+        yield file
 
 
 def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
@@ -79,55 +91,71 @@ def open_scores(folder: Path, by: str, also: Sequence[str] = ()) -> ScoreTable:
     parts = tuple(part_names(folder))
     if not parts:
         raise InputError(f"there are no scores in {folder}; run `score` first, or check the path")
-    try:
-        summary = json.loads((folder / SUMMARY_FILE).read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"the scoring of {folder} is not finished; run `score` again, it goes on") from error
-    except ValueError as error:
-        raise InputError(f"{folder / SUMMARY_FILE} is not JSON ({error}); run `score` again") from error
+    summary = read_summary(folder)
     inside = folder / PARTS_FOLDER
-    schema = pq.read_schema(inside / parts[0])
+    with own_file(inside / parts[0], SCORE.anew):
+        schema = pq.read_schema(inside / parts[0])
     columns = [field.name for field in schema if pa.types.is_floating(field.type)]
-    told, scorers = _told(folder, summary)
-    column = _column(folder, by, columns, scorers)
-    others = tuple(_column(folder, name, columns, scorers) for name in also)
+    column = _column(folder, by, columns, summary.scorers)
+    others = tuple(_column(folder, name, columns, summary.scorers) for name in also)
     digest = hasher(column.encode())
     lengths = []
     for name in parts:
-        metadata = pq.read_metadata(inside / name)
-        found = metadata.schema.to_arrow_schema()
+        with own_file(inside / name, SCORE.anew):
+            metadata = pq.read_metadata(inside / name)
+            found = metadata.schema.to_arrow_schema()
         absent = [field for field in (*ROW_COLUMNS, column, *others) if field not in found.names]
         if absent:
             raise InputError(f"{inside / name} has no column {absent[0]!r}; delete it and run `score` again")
         stamps = sorted((found.metadata or {}).items())
         digest.update(repr((name, metadata.num_rows, stamps)).encode())
         lengths.append(metadata.num_rows)
-    if sum(lengths) != told:
+    if sum(lengths) != summary.counts.pairs:
         raise InputError(
-            f"{folder} holds {sum(lengths):,} pairs where {SUMMARY_FILE} says {told:,}, so parts are missing "
-            "or too many; run `score` again, which makes those that are missing"
+            f"{folder} holds {sum(lengths):,} pairs where {SUMMARY_FILE} says {summary.counts.pairs:,}, so "
+            "parts are missing or too many; run `score` again, which makes those that are missing"
         )
     return ScoreTable(inside, parts, column, others, digest.hexdigest(), np.cumsum(lengths))
 
 
 @dataclass(frozen=True, slots=True)
-class _Filled:
+class FilledColumn:
     """A column of scores, and the scorer that filled it."""
 
     column: str
     name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
 
 
-def _told(folder: Path, summary: Any) -> tuple[int, tuple[_Filled, ...]]:
-    """The pairs that a summary counts, and who filled which column."""
-    try:
-        num_pairs: int = from_record(int, summary["counts"]["pairs"], place="counts.pairs")
-        return num_pairs, from_record(tuple[_Filled, ...], summary.get("scorers", []), place="scorers")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{folder / SUMMARY_FILE} is damaged ({error}); run `score` again") from error
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    pairs: int
 
 
-def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[_Filled]) -> str:
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What `scores.json` says: how many pairs there are, and who filled which column."""
+
+    counts: _Counts
+    scorers: tuple[FilledColumn, ...] = ()
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a scores folder.
+
+    Raises:
+        InputError: there is none yet, or it is damaged.
+    """
+    path = folder / SUMMARY_FILE
+    if not path.exists():
+        raise InputError(f"the scoring of {folder} is not finished; run `score` again, it goes on")
+    with own_file(path, "run `score` again"):
+        summary: Summary = from_record(Summary, json.loads(path.read_bytes()))
+        return summary
+
+
+def _column(folder: Path, name: str, columns: Sequence[str], scorers: Sequence[FilledColumn]) -> str:
     of_scorer = [scorer.column for scorer in scorers if scorer.name == name]
     column: str = of_scorer[0] if name not in columns and len(of_scorer) == 1 else name
     if column not in columns and len(of_scorer) > 1:
@@ -163,8 +191,7 @@ def usable(
     if len(wrong):
         row = int(wrong[0])
         uid, score = table.column("uid")[row].as_py(), table.column("score")[row].as_py()
-        with pq.ParquetFile(part) as file:
-            shard = file.read(columns=["shard"]).column("shard")[first_row + row].as_py()
+        shard = read_part(part, SCORE, ["shard"]).column("shard")[first_row + row].as_py()
         raise InputError(
             f"the score of pair {uid} of {shard} is {score} (row {first_row + row} of {part}, {len(wrong)} "
             "such rows there); put the uids on the exclude list, or score again with a scorer that has a "

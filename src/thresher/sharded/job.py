@@ -267,7 +267,7 @@ def sum_up(run: FolderRun, describe: Callable[[FolderSummary], dict[str, Any]]) 
             f"{len(lost)} parts of {plan.folder} went away while it was filled, the first is {lost[0].name}; "
             "run again, which makes them anew"
         )
-    num_pairs, num_quarantined, reasons = count_folder(plan.folder)
+    num_pairs, num_quarantined, reasons = count_folder(plan.folder, plan.stage)
     summary = FolderSummary(
         num_shards=len(plan.sources),
         num_pairs=num_pairs,

@@ -21,6 +21,7 @@ from thresher.data.files.atomic import write_table
 from thresher.data.files.location import filesystem, is_remote
 from thresher.data.files.quarantine import SCHEMA as QUARANTINE
 from thresher.data.files.quarantine import read_quarantine, write_quarantine
+from thresher.data.files.record_file import own_file
 from thresher.data.pairs import Reject
 from thresher.data.patterns import kind_of
 from thresher.data.shards import state_of_shard
@@ -84,6 +85,11 @@ class Stage:
         return f"{self.noun}.json"
 
     @property
+    def anew(self) -> str:
+        """What to do about one of its parts that is damaged."""
+        return f"delete it and run `{self.name}` again, which makes it anew"
+
+    @property
     def stamp(self) -> bytes:
         """Key of the stamp in the metadata of a part."""
         return f"thresher.{self.noun}.part".encode()
@@ -139,6 +145,22 @@ def rejects_of(part: Path) -> pa.Table:
     """What was refused beside a part."""
     path = quarantine_path(part)
     return read_quarantine(path) if path.exists() else QUARANTINE.empty_table()
+
+
+def read_part(part: Path, stage: Stage, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a part, all of them where none are named.
+
+    Raises:
+        InputError: it is cut off or lacks one.
+    """
+    with own_file(part, stage.anew):
+        return pq.read_table(part, columns=columns and list(columns), partitioning=None)
+
+
+def num_rows(part: Path, stage: Stage) -> int:
+    """Rows of a part; raises like `read_part`."""
+    with own_file(part, stage.anew):
+        return int(pq.read_metadata(part).num_rows)
 
 
 def read_stamp(path: Path, stage: Stage) -> Stamp:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from thresher.data.files.quarantine import counts_by_reason, read_quarantine
 from thresher.errors import InputError
-from thresher.sharded.parts import Stage, list_parts, list_quarantines
+from thresher.sharded.parts import Stage, list_parts, list_quarantines, num_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +68,9 @@ class FolderSummary:
         }
 
 
-def count_folder(folder: Path) -> tuple[int, int, dict[str, int]]:
+def count_folder(folder: Path, stage: Stage) -> tuple[int, int, dict[str, int]]:
     """Rows of all parts, rows of all quarantine tables, and the kinds of reason with their counts."""
-    num_pairs = sum(int(pq.read_metadata(part).num_rows) for part in list_parts(folder))
+    num_pairs = sum(num_rows(part, stage) for part in list_parts(folder))
     reasons: Counter[str] = Counter()
     for path in list_quarantines(folder):
         reasons.update(counts_by_reason(read_quarantine(path)))

@@ -5,7 +5,7 @@ prepared.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import atomic_path
 from thresher.data.files.quarantine import from_rejects
+from thresher.data.files.record_file import own_file
 from thresher.data.images.decode import ImageSpec
 from thresher.data.index import Index, build_index
 from thresher.data.pairs import Reject
@@ -130,11 +131,18 @@ def _write_tokens(towers: Towers, captions: Sequence[str], cache: Path) -> Path:
     for caption in captions:
         digest.update(f"{len(caption)} {caption}".encode("utf-8", "surrogatepass"))
     path = cache / f"tokens-{digest.hexdigest()}.npy"
-    if not path.exists():
+    if not _is_whole(path, len(captions)):
         tokens = tokenize(towers, captions)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, tokens.numpy(), allow_pickle=False)
     return path
+
+
+def _is_whole(path: Path, count: int) -> bool:
+    """Whether the tokens of so many captions can be read."""
+    with suppress(InputError), own_file(path, ""):
+        return len(np.load(path, mmap_mode="r", allow_pickle=False)) == count
+    return False
 
 
 @contextmanager

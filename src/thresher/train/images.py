@@ -6,7 +6,7 @@ file costs one copy of the pixels in memory for all of them.
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path, write_json
+from thresher.data.files.record_file import from_record, own_file
 from thresher.data.images.decode import ImageSpec
 from thresher.data.index import Index
 from thresher.data.pairs import Reject
@@ -104,7 +105,7 @@ def open_images(
     path = cache / f"pixels-{_digest(index, rows, spec)}.npy"
     workers = 0 if kept and len(rows) <= INLINE else workers
     with WorkerPool(WORKER, workers=workers, settings=index) as pool:
-        bad = _known_bad(path, kept=kept)
+        bad = _known_bad(path, len(rows) if kept else None, spec)
         if bad is None:
             bad = _decode_all(rows, spec, path if kept else None, pool)
             content = {"schema": "thresher.pixels", "version": 1, "bad": sorted(bad.items())}
@@ -132,12 +133,22 @@ def _digest(index: Index, rows: Rows, spec: ImageSpec) -> str:
     return found.hexdigest()
 
 
-def _known_bad(path: Path, *, kept: bool) -> dict[int, str] | None:
-    """Place and reason of the images that do not decode, or None where that is still to be found out."""
+def _known_bad(path: Path, kept: int | None, spec: ImageSpec) -> dict[int, str] | None:
+    """Place and reason of the images that do not decode, or None where that is still to be found out.
+
+    `kept` is how many images there are, None where their pixels are not kept. What is damaged counts as
+    absent.
+    """
     listed = path.with_suffix(".json")
-    if not listed.exists() or (kept and not path.exists()):
+    if not listed.exists() or (kept is not None and not path.exists()):
         return None
-    return dict(json.loads(listed.read_text())["bad"])
+    with suppress(InputError), own_file(listed, ""):
+        record = json.loads(listed.read_bytes())
+        bad: dict[int, str] = dict(from_record(tuple[tuple[int, str], ...], record["bad"], place="bad"))
+        shape = (kept or 0) - len(bad), spec.size, spec.size, 3
+        if kept is None or np.load(path, mmap_mode="r", allow_pickle=False).shape == shape:
+            return bad
+    return None
 
 
 def _decode_all(rows: Rows, spec: ImageSpec, path: Path | None, pool: WorkerPool) -> dict[int, str]:

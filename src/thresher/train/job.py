@@ -1,7 +1,7 @@
 """One training run from shards to a checkpoint folder."""
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from thresher.selection.threads import torch_threads
 from thresher.train.dataset import OpenDataset, describe_dataset, open_dataset
 from thresher.train.distributed import barrier, device_of, is_first_rank, main_first, ranks_from_environment
 from thresher.train.loggers import open_loggers
-from thresher.train.loop import clear, train
+from thresher.train.loop import clear, measurements, train
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 from thresher.train.reference import reference_mark
@@ -169,8 +169,9 @@ def _measure_again(job: Job, folder: Path, content: dict[str, Any]) -> None:
         return
     towers = load_towers(f"local-dir:{folder}", device=device_of(job.device, None))
     metrics = evaluate(towers, load_tasks(job.tasks), precision=job.recipe.precision)
-    content["measured"][-1]["metrics"] = metrics
-    write_json(folder / RESULT_FILE, content | {"tasks": _tasks_digest(job)})
+    *earlier, last = measurements(folder / RESULT_FILE, content)
+    measured = [asdict(point) for point in (*earlier, replace(last, metrics=metrics))]
+    write_json(folder / RESULT_FILE, content | {"tasks": _tasks_digest(job), "measured": measured})
 
 
 def _tasks_digest(job: Job) -> str | None:

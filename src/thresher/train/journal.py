@@ -72,9 +72,9 @@ class Journal:
         return {name: length(self.folder, name) for name in self.files}
 
     def cut_back(self, lengths: Mapping[str, int]) -> None:
-        """Cut every file back to `lengths`; one that is not among them becomes empty."""
+        """Cut every file back to `lengths`."""
         for name in self.files:
-            truncate(self.folder, lengths.get(name, 0), name)
+            truncate(self.folder, lengths[name], name)
 
     def begin(self) -> None:
         """Start the clock of a stretch of steps."""

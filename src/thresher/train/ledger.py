@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from thresher.budget import DEVICES
+from thresher.data.files.record_file import from_record
 from thresher.errors import InputError
 from thresher.models.flexi import FlexiForward, check_flexi
 from thresher.models.flops import forward_flops, loss_flops, training_flops
@@ -128,8 +129,10 @@ class Ledger:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where `state` was taken."""
-        self.samples_seen, self.samples_scored = int(state["seen"]), int(state["scored"])
-        self.flops = {kind: float(state["flops"].get(kind, 0.0)) for kind in KINDS}
+        self.samples_seen, self.samples_scored = (
+            from_record(int, state[name], place=name) for name in ("seen", "scored")
+        )
+        self.flops = {kind: from_record(float, state["flops"][kind], place=kind) for kind in KINDS}
 
 
 def peak_flops(device_name: str) -> float | None:

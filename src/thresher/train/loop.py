@@ -4,7 +4,7 @@ Shapes: B candidates and b pairs of a batch (this rank's share), H x W pixels, T
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thresher.data.files.record_file import from_record, own_file
 from thresher.models.flexi import FlexiForward
 from thresher.models.saved import save_tensors
 from thresher.models.towers import Towers, autocast, load_towers
@@ -51,6 +52,25 @@ class Measurement:
     metrics: dict[str, float]
     samples_scored: int = 0
     flops_by_kind: dict[str, float] = field(default_factory=dict)
+
+
+def measurements(path: Path, record: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    """What was measured in a finished run, by its record, which was read from `path`.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    with own_file(path, "delete it, and the run is trained again"):
+        if not record["measured"]:
+            raise ValueError("measured is empty")
+        return _measurements(record)
+
+
+def _measurements(record: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    found: tuple[Measurement, ...] = from_record(
+        tuple[Measurement, ...], record["measured"], place="measured"
+    )
+    return found
 
 
 def train(
@@ -119,10 +139,10 @@ def train(
         outlets=outlets,
     )
     run = TrainingRun(recipe, pairs, points[-1], ranks, state, chooser, journal, checkpoint_seconds)
-    run.resume(device)
+    plan = branches(points, recipe.batch_size, recipe.cooldown)
+    run.resume(device, plan)
     if recipe.selects and ranks.is_main:
         picks.write_uids(folder, uids_of(pairs))
-    plan = branches(points, recipe.batch_size, recipe.cooldown)
     for branch in plan[len(run.measured) :]:
         if run.trunk is None:  # else the checkpoint was taken in this branch
             run.advance(to=branch.start, branch=None)
@@ -231,16 +251,28 @@ class TrainingRun:
         save_tensors(self.journal.folder / STATE_FILE, self.state.snapshot() | place)
         self.saved = time.monotonic()
 
-    def resume(self, device: str) -> None:
+    def resume(self, device: str, plan: Sequence[Branch]) -> None:
         """Go to the last checkpoint of the folder, or leave the run at its start where there is none."""
         path = self.journal.folder / STATE_FILE
         if not path.exists():
-            self.journal.cut_back({})
+            self.journal.cut_back(dict.fromkeys(self.journal.files, 0))
             return
-        content = checkpoint.load(path, torch.device(device))
-        self.state.restore(content)
-        self.measured, self.trunk = [Measurement(**m) for m in content["measured"]], content["trunk"]
-        self.journal.cut_back(content["lengths"])
+        with own_file(path, checkpoint.ANEW):
+            content = checkpoint.load(path, torch.device(device))
+            self.trunk, self.measured = content["trunk"], list(_measurements(content))
+            if self.trunk is not None:
+                self.state.restore(self.trunk)  # so that it is told now if that cannot be
+            self.state.restore(content)
+            if len(self.measured) < len(plan) and not self._is_before(plan[len(self.measured)], plan[-1]):
+                raise ValueError(f"step {self.state.step} is not where {len(self.measured)} are measured")
+            lengths = from_record(dict[str, int], content["lengths"], place="lengths")
+            self.journal.cut_back(lengths)
+
+    def _is_before(self, branch: Branch, last: Branch) -> bool:
+        """Whether the run can go on to the end of `branch`, which it is in where it keeps a trunk."""
+        in_branch = self.trunk is not None or (branch is last and self.state.step > branch.start)
+        low, high = (branch.start, branch.end) if in_branch else (0, branch.start)
+        return low <= self.state.step <= high
 
 
 def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from thresher.curate.subset.write import SubsetSummary, write_subset
 from thresher.data.files.atomic import write_table
+from thresher.data.files.record_file import own_file
 from thresher.errors import InputError
 
 FILE = "picks.bin"
@@ -61,7 +62,8 @@ def read_uids(folder: Path) -> pa.ChunkedArray:
             f"{folder} holds no picks ({UIDS_FILE} is absent); training with --select joint or independent "
             "writes them"
         )
-    return pq.read_table(folder / UIDS_FILE).column("uid")
+    with own_file(folder / UIDS_FILE, "train again"):
+        return pq.read_table(folder / UIDS_FILE, columns=["uid"], partitioning=None).column("uid")
 
 
 def read(folder: Path) -> Iterator[Pick]:
@@ -74,6 +76,8 @@ def read(folder: Path) -> Iterator[Pick]:
     while start + HEADER <= len(numbers):
         step, cooldown, count = numbers[start : start + HEADER].tolist()
         stop = start + HEADER + count
+        if count < 0:
+            raise InputError(f"{path} is damaged (a step has {count} pairs); train again")
         if stop > len(numbers):
             return
         rows = numbers[start + HEADER : stop].astype(np.int64)
@@ -86,7 +90,10 @@ def counts(folder: Path, num_rows: int) -> npt.NDArray[np.int64]:
     found = list(read(folder))
     last = max((pick.cooldown for pick in found if pick.cooldown is not None), default=None)
     chosen = [pick.rows for pick in found if pick.cooldown in (None, last)]
-    return np.bincount(np.concatenate([np.empty(0, dtype=np.int64), *chosen]), minlength=num_rows)
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *chosen])
+    if len(rows) and not 0 <= rows.min() <= rows.max() < num_rows:
+        raise InputError(f"{folder / FILE} is damaged (it has rows beyond the {num_rows} pairs); train again")
+    return np.bincount(rows, minlength=num_rows)
 
 
 def picked_pairs(run: str | Path) -> pa.Table:

@@ -113,4 +113,4 @@ def prepare_reference(
 def reference_mark(folder: Path) -> list[str]:
     """What stands for the embeddings in `folder` among the settings of a run."""
     content = read_summary(folder)
-    return [content["fingerprint"], content["precision"], content["dtype"]]
+    return [content.fingerprint, content.precision, content.dtype]

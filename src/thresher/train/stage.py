@@ -1,7 +1,7 @@
 """Training by a config: on the chosen subset, and of a filter network; and evaluating a checkpoint."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from thresher.curate.subset.npy import read_npy_subset
 from thresher.data.exclude import read_exclude
-from thresher.data.files.record_file import from_record
+from thresher.data.files.record_file import from_record, own_file
 from thresher.data.patterns import expand
 from thresher.errors import InputError
 from thresher.models.evaluation.evaluate import evaluate as measure
@@ -21,6 +21,7 @@ from thresher.planning.runs.record import is_loss
 from thresher.tables import error_text
 from thresher.train.job import RESULT_FILE, Job, run_job
 from thresher.train.ledger import cost_sentence
+from thresher.train.loop import measurements
 from thresher.train.reference import prepare_reference
 from thresher.train.settings import Filter, TrainingSettings, make_recipe
 
@@ -77,15 +78,16 @@ def train_network(
     return out
 
 
-def _trained(job: Job, folder: Path) -> tuple[str, dict[str, float]]:
+def _trained(job: Job, folder: Path) -> tuple[str, Mapping[str, float]]:
     """Run the job; a sentence about what the model has seen, and its metrics."""
     found = (folder / RESULT_FILE).exists()
     run_job(job, folder)
-    last = json.loads((folder / RESULT_FILE).read_bytes())["measured"][-1]
-    name, seen = job.recipe.model, last["samples_seen"]
+    result = folder / RESULT_FILE
+    last = measurements(result, json.loads(result.read_bytes()))[-1]
+    name, seen = job.recipe.model, last.samples_seen
     asked = "" if seen == job.samples_seen else f" ({job.samples_seen:,} in steps of {job.recipe.batch_size})"
     said = f"{name} was already trained on" if found else f"trained {name} on"
-    return f"{said} {seen:,} samples{asked}", last["metrics"]
+    return f"{said} {seen:,} samples{asked}", last.metrics
 
 
 def train_from_config(
@@ -165,13 +167,11 @@ def read_subset(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64], i
         InputError: the folder holds no subset that can be read.
     """
     path = folder / "meta.json"
-    try:
+    if not path.exists():
+        raise InputError(f"{folder} holds no subset; run `thresher subset` again")
+    with own_file(path, "run `thresher subset` again"):
         meta = json.loads(path.read_bytes())
         samples_seen = from_record(int | None, meta.get("samples_seen"), place="samples_seen")
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no subset; run `thresher subset` again") from None
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}); run `thresher subset` again") from error
     for name in ("subset.npy", "sample_ids.npy"):
         if (folder / name).exists():
             table = read_npy_subset(folder / name)
@@ -180,7 +180,8 @@ def read_subset(folder: Path) -> tuple[tuple[str, ...], npt.NDArray[np.int64], i
         path = folder / "subset.parquet"
         if not path.exists():
             raise InputError(f"{folder} holds no subset; run `thresher subset` again")
-        table = pq.read_table(path, columns=["uid", "repeats"])
+        with own_file(path, "run `thresher subset` again"):
+            table = pq.read_table(path, columns=["uid", "repeats"])
     repeats: npt.NDArray[np.int64] = table.column("repeats").to_numpy().astype(np.int64)
     return tuple(table.column("uid").to_pylist()), repeats, samples_seen
 

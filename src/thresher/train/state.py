@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from thresher.data.files.record_file import from_record
 from thresher.errors import InputError
 from thresher.models.towers import Towers
 from thresher.train.ledger import Ledger
 from thresher.train.stream import Stream
 from thresher.train.telemetry import Telemetry
+
+ANEW = "delete it to start the run anew"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,17 +60,37 @@ class State:
         return content
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Back to where `content` was taken; nothing of it is kept, so it can serve again."""
+        """Back to where `content` was taken; nothing of it is kept, so it can serve again.
+
+        Raises:
+            ValueError, KeyError or another: it is damaged.
+        """
         self.towers.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(_clone(content["optimizer"]))
+        _load_optimizer(self.optimizer, _clone(content["optimizer"]))
         self.loss.load_state_dict(_clone(content["loss"]))
         self.stream_state = content["stream"]
+        self.stream.restore(self.stream_state)
         self.ledger.restore(content["ledger"])
         if self.telemetry is not None:
-            self.telemetry.times_n = content["times"].cpu().numpy().astype(np.int32)
+            times_n = content["times"].cpu().numpy().astype(np.int32)
+            if times_n.shape != self.telemetry.times_n.shape:
+                raise ValueError("times are of other pairs")
+            self.telemetry.times_n = times_n
             self.telemetry.line = {}
-        self.step = int(content["step"])
+        self.step = from_record(int, content["step"], place="step")
         torch.set_rng_state(content["random"].cpu())
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, content: dict[str, Any]) -> None:
+    """Load moments of the optimizer's own parameters and settings; the rate is set anew with every step."""
+    settings = [{**group, "params": None, "lr": None} for group in optimizer.param_groups]
+    optimizer.load_state_dict(content)
+    if settings != [{**group, "params": None, "lr": None} for group in optimizer.param_groups]:
+        raise ValueError("optimizer.param_groups are not those of the recipe")
+    for parameter, moments in optimizer.state.items():
+        shapes = [moments[name].shape for name in ("step", "exp_avg", "exp_avg_sq")]
+        if shapes != [torch.Size(), parameter.shape, parameter.shape]:
+            raise ValueError("optimizer.state is of another model")
 
 
 def _clone(value: Any) -> Any:
@@ -89,6 +112,6 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     except Exception as error:  # damage makes torch raise anything
         raise InputError(
             f"checkpoint {path} is damaged, or holds more than data (which is not read, since it could run "
-            "code); delete it to start the run anew"
+            f"code); {ANEW}"
         ) from error
     return content

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thresher.data.files.record_file import from_record
 from thresher.errors import InputError
 
 Rows = npt.NDArray[np.int64]
@@ -87,6 +88,8 @@ class Stream:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go to where `state` was taken."""
-        self.epoch, self.position = int(state["epoch"]), int(state["position"])
-        self.held = np.asarray(state["held"], dtype=np.int64)
+        self.epoch, self.position = (
+            from_record(int, state[name], place=name) for name in ("epoch", "position")
+        )
+        self.held = np.asarray(from_record(tuple[int, ...], state["held"], place="held"), dtype=np.int64)
         self._order = None

@@ -87,8 +87,8 @@ def test_a_model_that_was_kept_scores_alike(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     for content, sentence in (
         ("{", "is not JSON"),
-        ("{}", "is no model of"),
-        ('{"schema": "x", "version": 1}', "is no thresher.combination"),
+        ("{}", "not .thresher.combination. version 1"),
+        ('{"schema": "x", "version": 1}', "holds .x. version 1"),
     ):
         (tmp_path / "m.json").write_text(content)
         with pytest.raises(InputError, match=sentence):

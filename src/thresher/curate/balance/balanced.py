@@ -19,6 +19,7 @@ from thresher.curate.subset.write import NPY_FILE, PARQUET_FILE, write_subset
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import write_json
 from thresher.data.files.provenance import claim
+from thresher.data.files.record_file import from_record, own_file
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import StoredEmbeddings, open_embeddings
 
@@ -130,6 +131,13 @@ class Level:
     evenness_after: float
     largest_before: float
     largest_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    pool: int
+    unique: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,16 +285,9 @@ def _finished(folder: Path, made_of: dict[str, Any]) -> Balanced | None:
     content = claim(folder, made_of, record=BALANCE_FILE, noun="balanced subset")
     if content is None or not any((folder / name).exists() for name in (NPY_FILE, PARQUET_FILE)):
         return None
-    try:
-        counts = content["counts"]
-        return Balanced(
-            folder=folder,
-            num_pool=counts["pool"],
-            num_unique=counts["unique"],
-            num_rows=counts["rows"],
-            levels=tuple(Level(**level) for level in content["levels"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder / BALANCE_FILE} is damaged ({error}); delete the folder and balance again"
-        ) from error
+    with own_file(folder / BALANCE_FILE, "delete the folder and balance again"):
+        counts = from_record(_Counts, content["counts"], place="counts")
+        levels = from_record(tuple[Level, ...], content["levels"], place="levels")
+    return Balanced(
+        folder=folder, num_pool=counts.pool, num_unique=counts.unique, num_rows=counts.rows, levels=levels
+    )

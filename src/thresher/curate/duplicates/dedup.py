@@ -20,7 +20,7 @@ from thresher.curate.duplicates.drops import (
     drop_hashed,
     values_of,
 )
-from thresher.curate.duplicates.hashing import Images, Progress, hash_folder, no_images, read_hashes
+from thresher.curate.duplicates.hashing import HASHES, Images, Progress, hash_folder, no_images, read_hashes
 from thresher.curate.duplicates.near import MOST_DISTANCE, check_distance, group_edges, near_pairs
 from thresher.curate.duplicates.semantic import SIMILARITY, check_similarity, semantic_duplicates
 from thresher.curate.subset.npy import write_npy
@@ -242,7 +242,7 @@ def _summary(
         num_evaluation=len(evaluation),
         num_unscored=unscored,
         num_repeated=images.repeated,
-        quarantine=count_folder(folder)[2],
+        quarantine=count_folder(folder, HASHES)[2],
         unreadable=dict(unreadable),
         status=tuple(sentences),
     )

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thresher.data.uids import uid_bytes
 from thresher.sharded.hashes import HASHED, THUMBNAIL_BYTES, VERSION, ImageHashes
 from thresher.sharded.job import Part
-from thresher.sharded.parts import Stage, list_parts
+from thresher.sharded.parts import Stage, list_parts, read_part
 from thresher.sharded.scorer import Images as Inputs
 from thresher.sharded.scorer import Pending, Row, Scorer
 from thresher.sharded.shard import OpenScorers, ShardWork
@@ -132,7 +131,7 @@ def read_hashes(folder: Path) -> Images:
     Of rows with one uid the one with the smallest digest stays, so the order of the shards does not matter.
     """
     parts = list_parts(folder)
-    tables = [pq.read_table(part, partitioning=None) for part in parts]
+    tables = [read_part(part, HASHES) for part in parts]
     if not tables:
         return no_images()
     table = pa.concat_tables(tables)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from thresher.data.files.record_file import from_record, read_record
+from thresher.data.files.record_file import from_record, own_file, read_record
 from thresher.errors import InputError, nearest
 from thresher.tables import percent
 
@@ -110,7 +110,8 @@ class Pools:
 
     def batches(self, columns: Sequence[str], *, rank: int | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of `table`, some thousand at a time."""
-        with pq.ParquetFile(self.folder / TABLE_FILE, pre_buffer=False) as file:  # else all of it is held
+        path = self.folder / TABLE_FILE
+        with own_file(path, _REDO), pq.ParquetFile(path, pre_buffer=False) as file:  # else all of it is held
             for batch in file.iter_batches(columns=list(dict.fromkeys([*columns, "pool"]))):
                 chosen = batch if rank is None else batch.filter(pc.equal(batch.column("pool"), rank))
                 yield chosen.select(columns)
@@ -119,10 +120,8 @@ class Pools:
 def missing_pairs(path: str | Path) -> tuple[str, ...]:
     """`Pools.missing` of a `pools.json` (or its folder), which may be made by hand and tell sizes alone."""
     file = Path(path) / POOLS_FILE if Path(path).is_dir() else Path(path)
-    try:
+    with own_file(file, _REDO):
         pools = from_record(tuple[_Size, ...], json.loads(file.read_bytes())["pools"], place="pools")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is damaged ({error}); {_REDO}") from error
     return _missing((pool.name, pool.num_samples, pool.absent or 0) for pool in pools)
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ import pyarrow.parquet as pq
 
 from thresher.data.digests import hasher
 from thresher.data.files.atomic import atomic_path, write_table
+from thresher.data.files.record_file import own_file
 from thresher.data.pairs import Reject
-from thresher.errors import InputError
 
 SCHEMA = pa.schema(
     [
@@ -58,14 +59,8 @@ def read_quarantine(path: str | os.PathLike[str]) -> pa.Table:
     Raises:
         InputError: the file is absent, or is no quarantine table.
     """
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} is not a quarantine table that can be read: {error}") from error
-    absent = [name for name in SCHEMA.names if name not in table.schema.names]
-    if absent:
-        raise InputError(f"{path} is not a quarantine table: the column {absent[0]!r} is absent")
-    return table.select(SCHEMA.names).cast(SCHEMA)
+    with own_file(Path(path), "it is no quarantine table; delete it and run its stage again"):
+        return pq.read_table(path, columns=SCHEMA.names, partitioning=None).cast(SCHEMA)
 
 
 def merge_quarantine(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> int:

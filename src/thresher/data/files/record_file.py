@@ -5,7 +5,10 @@ field when they are read, and a field that the file lacks gets its default.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -13,11 +16,16 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from thresher.errors import InputError
+from thresher.errors import InputError, naming
 
 Built = TypeVar("Built")
 Forms = Mapping[type, Callable[[Any], Any]]
 """Classes whose JSON form is not that of their fields, to what makes it of one, or one of it."""
+
+_OF_DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
 def named(key: str) -> dict[str, str]:
@@ -76,7 +84,7 @@ def from_record(kind: Any, record: Any, forms: Forms | None = None, place: str =
             raise _wrong(place, record, "a list" if Ellipsis in held else f"a list of {len(held)}")
         pairs = enumerate(zip(kinds, record, strict=True))
         return tuple(from_record(of, one, forms, f"{place}[{number}]") for number, (of, one) in pairs)
-    if origin is Mapping:
+    if origin in (Mapping, dict):
         if not isinstance(record, dict):
             raise _wrong(place, record, "an object")
         return {name: from_record(held[1], one, forms, f"{place}.{name}") for name, one in record.items()}
@@ -103,6 +111,22 @@ def _key(field: "Field[Any]") -> str:
     return str(field.metadata.get("key", field.name))
 
 
+@contextmanager
+def own_file(path: Path, remedy: str) -> Iterator[None]:
+    """Makes one sentence of whatever goes wrong while the block reads a file that a command has written.
+
+    Tables, arrays and checkpoints are read in such a block as well: what pyarrow, numpy and torch raise about
+    a file that is absent, cut off or of another kind becomes an `InputError` with its name and the remedy.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except _OF_DAMAGE as error:
+        told = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise InputError(f"{path} is damaged ({told.splitlines()[0][:200]}); {remedy}") from error
+
+
 def read_record(
     path: Path, schema: str, version: int, command: str, build: Callable[[Mapping[str, Any]], Built]
 ) -> Built:
@@ -111,7 +135,7 @@ def read_record(
         record = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}); make it with `{command}`") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is not JSON; make it again with `{command}`") from None
     found = (record.get("schema"), record.get("version")) if isinstance(record, dict) else (None, None)
     if found != (schema, version):
@@ -119,9 +143,5 @@ def read_record(
             f"{path} holds {found[0]!r} version {found[1]!r}, not {schema!r} version {version}; "
             f"make it with `{command}`"
         )
-    try:
+    with own_file(path, f"make it again with `{command}`"), naming(str(path)):
         return build(record)
-    except InputError:
-        raise
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}); make it again with `{command}`") from None

@@ -5,7 +5,8 @@ Shapes: N images, M captions, C classes, P prompts a class, T tokens.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 
 from thresher.data.digests import digest, hasher
 from thresher.data.files.atomic import atomic_path
+from thresher.data.files.record_file import own_file
 from thresher.data.images.decode import BadImage, decode
 from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
@@ -57,22 +59,32 @@ def prepare_tasks(evaluate: Evaluate, towers: Towers, cache: Path) -> Path:
     return path
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    with (
+        own_file(path, "delete it, and it is made again"),
+        path.open("rb") as file,  # which numpy leaves open where it is damaged
+        np.load(file, allow_pickle=False) as stored,
+    ):
+        yield stored
+
+
 def tasks_digest(path: Path) -> str:
     """What differs when anything in the tasks that `prepare_tasks` wrote differs, wherever they lie."""
-    with np.load(path, allow_pickle=False) as stored:
+    with _opened(path) as stored:
         return str(stored["digest"])
 
 
 def smallest_error(path: Path) -> float:
     """Half a sample of the tasks that `prepare_tasks` wrote: what a perfect model's error is taken for."""
-    with np.load(path, allow_pickle=False) as stored:
+    with _opened(path) as stored:
         count = sum(len(stored[name]) for name in ("labels", "image_of") if name in stored)
     return 1 / (2 * max(1, count))
 
 
 def load_tasks(path: Path) -> list[Task]:
     """The tasks that `prepare_tasks` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    with _opened(path) as stored:
         content = dict(stored)
     tasks: list[Task] = []
     if "labels" in content:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thresher.data.digests import digest, hasher
 from thresher.data.files.lock import folder_lock
@@ -24,7 +23,15 @@ from thresher.scores.combine.learned import LearnedModel, learn, load_model, sav
 from thresher.scores.combine.rank_shares import columns_of, rank_shares
 from thresher.scores.spec import SCORE, scores_json
 from thresher.sharded.job import FolderRun, Made, Part, make_parts, plan_anew, sum_up, write_made
-from thresher.sharded.parts import PARTS_FOLDER, ROW_COLUMNS, SUMMARY_FILE, list_parts, read_stamp, rejects_of
+from thresher.sharded.parts import (
+    PARTS_FOLDER,
+    ROW_COLUMNS,
+    SUMMARY_FILE,
+    list_parts,
+    read_part,
+    read_stamp,
+    rejects_of,
+)
 from thresher.sharded.summary import count_folder
 
 MODEL_FILE = "model.json"
@@ -191,7 +198,7 @@ def _learn(joined: Joined, usable_n: Usable, known: Labels, l2: float) -> Learne
 
 
 def _outcome(folder: Path, joined: Joined, method: str, name: str, given: LearnedModel | None) -> Combination:
-    num_pairs, num_quarantined, _ = count_folder(folder)
+    num_pairs, num_quarantined, _ = count_folder(folder, SCORE)
     model = load_model(folder / MODEL_FILE) if method == LEARNED else None
     status = []
     if num_pairs < len(joined.uids):
@@ -244,7 +251,7 @@ def write_parts(
     def make(parts: Sequence[Part], _: FolderRun) -> Generator[Made]:
         for source, part in zip(joined.parts, parts, strict=True):
             rows = slice(part.rows.start, part.rows.stop)
-            table = pq.read_table(source, columns=list(ROW_COLUMNS), partitioning=None)
+            table = read_part(source, SCORE, ROW_COLUMNS)
             for column, values_n in zip(joined.columns, joined.values_nC[rows].T, strict=True):
                 table = table.append_column(column, pa.array(np.ascontiguousarray(values_n)))
             table = table.append_column(name, pa.array(scores_n[rows].astype(np.float32)))

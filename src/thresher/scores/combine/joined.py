@@ -3,9 +3,8 @@
 Shapes: n pairs (rows of the first folder), C columns.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.data.digests import hasher
+from thresher.data.files.record_file import own_file
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError, nearest
-from thresher.scores.read import open_scores
-from thresher.sharded.parts import SUMMARY_FILE, list_parts
+from thresher.scores.read import open_scores, read_summary
+from thresher.scores.spec import SCORE
+from thresher.sharded.parts import list_parts, read_part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,8 @@ def _columns(folder: Path) -> list[str]:
     parts = list_parts(folder)
     if not parts:
         raise InputError(f"there are no scores in {folder}; run `score` first, or check the path")
-    return [field.name for field in pq.read_schema(parts[0]) if pa.types.is_floating(field.type)]
+    with own_file(parts[0], SCORE.anew):
+        return [field.name for field in pq.read_schema(parts[0]) if pa.types.is_floating(field.type)]
 
 
 def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[npt.NDArray[np.int64], int]:
@@ -128,10 +130,9 @@ def _rows(folder: Path, wanted: npt.NDArray[np.bytes_], first: Path) -> tuple[np
 
 
 def _uids(part: Path) -> pa.ChunkedArray:
-    return pq.read_table(part, columns=["uid"], partitioning=None).column("uid")
+    return read_part(part, SCORE, ["uid"]).column("uid")
 
 
 def _scorer(folder: Path, column: str) -> dict[str, Any]:
-    summary: Mapping[str, Any] = json.loads((folder / SUMMARY_FILE).read_bytes())
-    entries = [dict(entry) for entry in summary.get("scorers", ()) if entry.get("column") == column]
-    return entries[0] if entries else {"column": column, "name": column}
+    found = (asdict(one) for one in read_summary(folder).scorers if one.column == column)
+    return next(found, {"column": column, "name": column})

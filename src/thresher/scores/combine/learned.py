@@ -3,16 +3,17 @@
 It is kept as JSON, so that it can be read and never runs. Shapes: n pairs, C columns, m labelled pairs.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
 from thresher.data.files.atomic import write_json
+from thresher.data.files.record_file import from_record, named, read_record, to_record
 from thresher.errors import InputError
 from thresher.scores.combine.labels import Labels
 from thresher.scores.combine.rank_shares import Quantiles, auc, columns_of, gain, normal_scores, quantiles
@@ -58,9 +59,9 @@ class HeldOut:
         gain: AUC of the combination minus that of `best`.
     """
 
-    num_pairs: int
-    num_good: int
-    num_groups: int
+    num_pairs: int = field(metadata=named("pairs"))
+    num_good: int = field(metadata=named("good"))
+    num_groups: int = field(metadata=named("groups"))
     combined: Measured
     columns: Mapping[str, Measured]
     best: str
@@ -194,35 +195,25 @@ def _fit(known_mC: Numbers, good_m: npt.NDArray[np.bool_], l2: float) -> tuple[N
     return found.x[:-1], float(found.x[-1])
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredColumn:
+    """A `Column` as the file holds it."""
+
+    name: str
+    weight: float
+    fingerprint: str
+    values: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
 def save_model(model: LearnedModel, path: Path) -> None:
     """Write a model as JSON."""
-    held = model.held_out
-    content = {
-        "schema": SCHEMA,
-        "version": 1,
-        "columns": [
-            {
-                "name": column.name,
-                "weight": column.weight,
-                "fingerprint": column.fingerprint,
-                "values": column.quantiles.values,
-                "shares": column.quantiles.shares,
-            }
-            for column in model.columns
-        ],
-        "intercept": model.intercept,
-        "l2": model.l2,
-        "held_out": {
-            "pairs": held.num_pairs,
-            "good": held.num_good,
-            "groups": held.num_groups,
-            "combined": asdict(held.combined),
-            "columns": {name: asdict(one) for name, one in held.columns.items()},
-            "best": held.best,
-            "gain": asdict(held.gain),
-        },
-    }
-    write_json(path, content)
+    columns = tuple(
+        _StoredColumn(one.name, one.weight, one.fingerprint, one.quantiles.values, one.quantiles.shares)
+        for one in model.columns
+    )
+    content = {"columns": columns, "intercept": model.intercept, "l2": model.l2, "held_out": model.held_out}
+    write_json(path, {"schema": SCHEMA, "version": 1, **to_record(content)})
 
 
 def load_model(path: Path) -> LearnedModel:
@@ -231,38 +222,24 @@ def load_model(path: Path) -> LearnedModel:
     Raises:
         InputError: the file is absent, or no model of this release.
     """
-    try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] != SCHEMA or content["version"] != 1:
-            raise InputError(f"{path} is no {SCHEMA} of version 1; learn the combination again")
-        held = content["held_out"]
-        return LearnedModel(
-            tuple(
-                Column(
-                    str(one["name"]),
-                    float(one["weight"]),
-                    Quantiles(tuple(one["values"]), tuple(one["shares"])),
-                    str(one["fingerprint"]),
-                )
-                for one in content["columns"]
-            ),
-            float(content["intercept"]),
-            float(content["l2"]),
-            HeldOut(
-                num_pairs=held["pairs"],
-                num_good=held["good"],
-                num_groups=held["groups"],
-                combined=Measured(**held["combined"]),
-                columns={name: Measured(**one) for name, one in held["columns"].items()},
-                best=held["best"],
-                gain=Measured(**held["gain"]),
-            ),
-        )
-    except FileNotFoundError as error:
-        raise InputError(f"there is no model {path}; `thresher combine --labels` writes one") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is no model of `thresher combine` ({error!r} is not as it should be)"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON ({error}); learn the combination again") from error
+    if not path.exists():
+        raise InputError(f"there is no model {path}; `thresher combine --labels` writes one")
+    return read_record(path, SCHEMA, 1, "thresher combine --labels", _model)
+
+
+def _model(record: Mapping[str, Any]) -> LearnedModel:
+    stored = from_record(tuple[_StoredColumn, ...], record["columns"], place="columns")
+    for one in stored:
+        if not 0 < len(one.values) == len(one.shares):
+            raise ValueError(f"{len(one.values)} values of {one.name} have {len(one.shares)} shares")
+    held_out: HeldOut = from_record(HeldOut, record["held_out"], place="held_out")
+    if [one.name for one in stored] != list(held_out.columns):
+        raise ValueError("held_out.columns are others than columns")
+    return LearnedModel(
+        tuple(
+            Column(one.name, one.weight, Quantiles(one.values, one.shares), one.fingerprint) for one in stored
+        ),
+        from_record(float, record["intercept"], place="intercept"),
+        from_record(float, record["l2"], place="l2"),
+        held_out,
+    )

@@ -7,22 +7,21 @@ Shapes: n pairs, 2 vectors each (image, then text), D embedding dimensions.
 """
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from thresher.data.files.atomic import atomic_path
-from thresher.data.files.npy import BadArray, load_array
+from thresher.data.files.npy import load_array
+from thresher.data.files.record_file import from_record, own_file, read_record
 from thresher.data.uids import UidRows, uid_bytes
 from thresher.errors import InputError
-from thresher.sharded.parts import Stage, list_parts
+from thresher.sharded.parts import Stage, list_parts, read_part
 from thresher.sharded.summary import FolderSummary
 
 SCHEMA = "thresher.embeddings"
@@ -38,9 +37,6 @@ INT8_MOST = 127.0
 
 MAPPED_PARTS = 256
 """Most files that are mapped at once; a process may only open so many."""
-
-KEYS = ("model", "fingerprint", "precision", "dim", "scale", "bias", "flops_per_pair", "counts")
-"""What `embeddings.json` says besides its schema and the dtype."""
 
 Places = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
@@ -201,35 +197,31 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
             another preprocessing, made them.
     """
     folder = Path(folder)
-    content = read_summary(folder)
-    if fingerprint is not None and content["fingerprint"] != fingerprint:
+    told = read_summary(folder)
+    if fingerprint is not None and told.fingerprint != fingerprint:
         raise InputError(
-            f"{folder} holds embeddings of another model: {content['model']} with fingerprint "
-            f"{content['fingerprint'][:12]}, asked for is {fingerprint[:12]} (weights or preprocessing "
+            f"{folder} holds embeddings of another model: {told.model} with fingerprint "
+            f"{told.fingerprint[:12]}, asked for is {fingerprint[:12]} (weights or preprocessing "
             "differ); run `thresher embed` with this model into another folder"
         )
     parts = tuple(list_parts(folder))
-    columns = [pq.read_table(part, columns=["uid"], partitioning=None).column("uid") for part in parts]
+    columns = [read_part(part, EMBED, ["uid"]).column("uid") for part in parts]
     starts = np.cumsum([0, *(len(column) for column in columns)])
     count = int(starts[-1])
-    if count != content["counts"]["pairs"]:
+    if count != told.counts.pairs:
         raise InputError(
             f"{folder} holds {count} embeddings where {EMBED.summary_file} says "
-            f"{content['counts']['pairs']}; run `thresher embed` again"
+            f"{told.counts.pairs}; run `thresher embed` again"
         )
     uids = np.concatenate([np.empty(0, "S16"), *(uid_bytes(column) for column in columns)])
 
     def load(number: int) -> npt.NDArray[Any]:
-        shape = (int(starts[number + 1] - starts[number]), 2, int(content["dim"]))
-        return _map(vectors_path(parts[number]), shape, DTYPES[content["dtype"]])
+        shape = (int(starts[number + 1] - starts[number]), 2, told.dim)
+        return _map(vectors_path(parts[number]), shape, DTYPES[told.dtype])
 
     return StoredEmbeddings(
         folder=folder,
-        **{name: content[name] for name in ("model", "fingerprint", "dtype", "precision")},
-        dim=int(content["dim"]),
-        scale=float(content["scale"]),
-        bias=float(content["bias"]),
-        flops_per_pair=float(content["flops_per_pair"]),
+        **{one.name: getattr(told, one.name) for one in fields(told) if one.name != "counts"},
         count=count,
         _starts=starts,
         _rows=UidRows(uids),
@@ -237,37 +229,49 @@ def open_embeddings(folder: str | Path, *, fingerprint: str | None = None) -> St
     )
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What `embeddings.json` says of the model and of what it made; as in `StoredEmbeddings`."""
+
+    model: str
+    fingerprint: str
+    dtype: str
+    precision: str
+    dim: int
+    scale: float
+    bias: float
+    flops_per_pair: float
+    counts: _Counts
+
+
+def read_summary(folder: Path) -> Summary:
     """What `embeddings.json` says, without the uids.
 
     Raises:
         InputError: there is none, or it is damaged or of another release.
     """
     path = folder / EMBED.summary_file
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if not path.exists():
         raise InputError(
             f"{folder} holds no finished embeddings ({path.name} is absent); run `thresher embed` "
             f"with --out {folder}"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); run `thresher embed` again") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or content.get("version") != VERSION:
-        raise InputError(f"{path} is no {SCHEMA} of version {VERSION}; run `thresher embed` of this release")
-    if content.get("dtype") not in DTYPES:
-        raise InputError(f"{path} has the dtype {content.get('dtype')!r}; known: {', '.join(DTYPES)}")
-    absent = next((key for key in KEYS if key not in content), None)
-    if absent is not None:
-        raise InputError(f"{path} lacks {absent!r}; run `thresher embed` of this release")
-    return content
+        )
+    found: Summary = read_record(
+        path, SCHEMA, VERSION, "thresher embed", lambda told: from_record(Summary, told)
+    )
+    if found.dtype not in DTYPES:
+        raise InputError(f"{path} has the dtype {found.dtype!r}; known: {', '.join(DTYPES)}")
+    return found
 
 
 def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    try:
+    with own_file(path, "delete its table and embed again"):
         vectors = load_array(path, mapped=shape[0] > 0)
-    except BadArray as error:
-        raise InputError(f"{path} cannot be read ({error}); delete its table and embed again") from error
     if vectors.shape != shape or vectors.dtype != dtype:
         raise InputError(
             f"{path} holds {vectors.dtype} {vectors.shape} where its table wants {dtype} {shape}; delete the "

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from thresher.data.uids import uid_bytes
 from thresher.scores.imported.pair_ids import Naming, naming_of
 from thresher.scores.imported.parquet_files import BadFile, ParquetSource, read_rows
 from thresher.scores.imported.shard_pairs import ShardPairs, joined_by, pairs_of
 from thresher.scores.imported.vectors import read_text
-from thresher.sharded.parts import Stage, read_stamp
+from thresher.sharded.parts import Stage, num_rows, read_part, read_stamp
 from thresher.tables import decimal
 
 INDEX = "index"
@@ -98,13 +97,12 @@ class Repeats:
 
 def repeats(parts: Sequence[Path], columns: Sequence[str], stage: Stage) -> Repeats:
     """Compare rows of equal uid in all parts; scores agree when they are the same numbers, or both NaN."""
-    suspects = _suspects(parts)
+    suspects = _suspects(parts, stage)
     if not len(suspects):
         return Repeats(rows=0, differing=0, example="")
     uids, places, values = [], [], []
     for number, part in enumerate(parts):
-        with pq.ParquetFile(part) as file:
-            table = file.read(columns=["uid", *columns])
+        table = read_part(part, stage, ["uid", *columns])
         found = uid_bytes(table.column("uid"))
         rows = np.flatnonzero(np.isin(_marks(found), suspects))
         uids.append(found[rows])
@@ -134,17 +132,16 @@ def difference(uid: str, column: str, values: Sequence[float], files: Sequence[s
     return f"uid {uid} has {column} {decimal(values[0])} {where} {decimal(values[1])} in {files[1]}"
 
 
-def _suspects(parts: Sequence[Path]) -> npt.NDArray[np.uint64]:
+def _suspects(parts: Sequence[Path], stage: Stage) -> npt.NDArray[np.uint64]:
     """Marks of uids that several rows have (and, as good as never, of two uids with one mark), sorted."""
-    total = sum(int(pq.read_metadata(part).num_rows) for part in parts)
+    total = sum(num_rows(part, stage) for part in parts)
     turns = max(-(-total // ROWS_AT_ONCE), 1)
     found = []
     for turn in range(turns):
         marks = np.empty(total if turns == 1 else 2 * ROWS_AT_ONCE, dtype=np.uint64)
         count = 0
         for part in parts:
-            with pq.ParquetFile(part) as file:
-                some = _marks(uid_bytes(file.read(columns=["uid"]).column("uid")))
+            some = _marks(uid_bytes(read_part(part, stage, ["uid"]).column("uid")))
             if turns > 1:
                 some = some[(some >> np.uint64(40)) % np.uint64(turns) == turn]
             marks[count : count + len(some)] = some

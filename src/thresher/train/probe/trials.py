@@ -22,7 +22,7 @@ from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
 from thresher.data.shard_index import check_unchanged
 from thresher.data.uids import uid_words
-from thresher.errors import InputError
+from thresher.errors import InputError, naming
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
 from thresher.executor.worker import worker_number
 from thresher.models.evaluation.evaluate import evaluate
@@ -35,7 +35,7 @@ from thresher.selection.threads import torch_threads
 from thresher.tables import decimal, error_text
 from thresher.train.dataset import Dataset, OpenDataset, open_dataset
 from thresher.train.distributed import SINGLE, Ranks, device_of, is_first_rank, ranks_from_environment
-from thresher.train.loop import clear, train
+from thresher.train.loop import Measurement, clear, measurements, train
 from thresher.train.pairs import Pairs
 from thresher.train.recipe import Recipe
 
@@ -141,7 +141,11 @@ def _results(bench: TrialContext, trials: Sequence[Trial], jobs: int) -> Iterato
     for trial in trials:
         done = claim(bench.folder / trial.name, {"trial": trial.record()}, record=RESULT_FILE, noun="probe")
         if done is not None:
-            yield trial.name, _runs(bench, trial, done["measured"])
+            path = bench.folder / trial.name / RESULT_FILE
+            measured = measurements(path, done)
+            with naming(str(path)):
+                runs = _runs(bench, trial, measured)
+            yield trial.name, runs
         else:
             open_trials.append(trial)
     if not open_trials:
@@ -173,13 +177,13 @@ def _results(bench: TrialContext, trials: Sequence[Trial], jobs: int) -> Iterato
             raise
 
 
-def trial_worker(bench: TrialContext) -> Callable[[Trial], list[dict[str, Any]]]:
+def trial_worker(bench: TrialContext) -> Callable[[Trial], list[Measurement]]:
     """What a worker process does with a trial: it trains it on the device of its number."""
     own = replace(bench, device=device_of(bench.device, worker_number()))
     return lambda trial: run_trial(own, trial, SINGLE)
 
 
-def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str, Any]]:
+def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[Measurement]:
     """Train one trial and leave `result.json` in its folder."""
     folder = bench.folder / trial.name
     tasks = load_tasks(bench.tasks)
@@ -200,12 +204,11 @@ def run_trial(bench: TrialContext, trial: Trial, ranks: Ranks) -> list[dict[str,
             device=bench.device,
         )
     check_unchanged(bench.dataset.shards, bench.dataset.marks)
-    records = [asdict(m) for m in measured]
     if ranks.is_main:
         content = {"schema": "thresher.trial", "version": 1, "trial": trial.record()}
-        write_json(folder / RESULT_FILE, content | {"measured": records})
+        write_json(folder / RESULT_FILE, content | {"measured": [asdict(point) for point in measured]})
         clear(folder)
-    return records
+    return measured
 
 
 def _check(bench: TrialContext, trial: Trial) -> None:
@@ -221,7 +224,7 @@ def _check(bench: TrialContext, trial: Trial) -> None:
         )
 
 
-def _runs(bench: TrialContext, trial: Trial, measured: Sequence[Mapping[str, Any]]) -> list[Run]:
+def _runs(bench: TrialContext, trial: Trial, measured: Sequence[Measurement]) -> list[Run]:
     single = len(trial.weights) == 1
     whole = {name: len(bench.members[name]) for name in trial.weights}
     unique = num_unique(bench.members, trial.weights, trial.fraction)
@@ -235,14 +238,14 @@ def _runs(bench: TrialContext, trial: Trial, measured: Sequence[Mapping[str, Any
             weights=None if single else dict(trial.weights),
             unique_samples=unique[pool] if pool is not None else unique,
             pool_samples=whole[pool] if pool is not None else whole,
-            samples_seen=int(m["samples_seen"]),
-            error=max(error_of(bench.metric, m["metrics"]), floor),
+            samples_seen=m.samples_seen,
+            error=max(error_of(bench.metric, m.metrics), floor),
             metric=bench.metric,
-            metrics=m["metrics"],
+            metrics=m.metrics,
             seed=trial.seed,
             recipe=bench.recipe.label,
             model=bench.recipe.model,
-            flops=m["flops"],
+            flops=m.flops,
             final=True,
         )
         for m in measured
