@@ -1,6 +1,6 @@
 """The section [evaluate] of a config, and the error that its metric becomes: what laws are fitted to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -72,7 +72,7 @@ class Evaluate(Section):
         return self
 
 
-def error_of(metric: str, metrics: dict[str, float]) -> float:
+def error_of(metric: str, metrics: Mapping[str, float]) -> float:
     """The error that laws are fitted to, from what was measured.
 
     Raises:
