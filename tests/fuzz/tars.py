@@ -195,7 +195,7 @@ def archive(random: Random, pairs: int, first: int = 0) -> bytes:
                 info.type = random.choice(
                     (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
                 )
-                info.linkname = random.choice((files[0][0], "../canary/secret.jpg", "/etc/passwd"))
+                info.linkname = random.choice((files[0][0][:90], "../canary/secret.jpg", "/etc/passwd"))
                 info.size = 0
             tar.addfile(info, io.BytesIO(content))
     return file.getvalue()
