@@ -278,7 +278,9 @@ def compare(data: bytes, items: list[Pair | Reject]) -> None:
         must(found == names, f"tarfile has the keys {sorted(names)}, we have {sorted(found)}")
     for item in items:
         if isinstance(item, Pair):
-            held = {ext: content for _, ext, content in by_key.get(item.key, ())}
+            held = {
+                ext: content for _, ext, content in reversed(by_key.get(item.key, []))
+            }  # damage may hide the later
             must("txt" in held, f"tarfile has no caption of {item.key}")
             must(held.get(item.image.ext) == item.image_bytes, f"tarfile has another image of {item.key}")
             text = held["txt"].decode().removeprefix("\ufeff").rstrip("\r\n")
