@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,20 +162,24 @@ def read_commands(path: Path, plan: Plan | None) -> dict[str, Any]:
     return read_record(path, "thresher.subset", 1, "thresher subset", lambda subset: _commands(subset, plan))
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What a `meta.json` says of a pool."""
+
+    name: str
+    weight: float
+    num_unique: int
+    mean_repeats: float
+
+
 def _commands(subset: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     seen = subset.get("samples_seen")
-    summary = (
-        f"The subset holds {subset['num_unique']:,} pairs; one pass over it is {subset['num_rows']:,} samples"
-    )
+    unique, rows = (from_record(int, subset[name], place=name) for name in ("num_unique", "num_rows"))
+    summary = f"The subset holds {unique:,} pairs; one pass over it is {rows:,} samples"
     summary += f" of the budget of {format_count(seen)} samples seen." if seen else "."
     pools = [
-        (
-            from_record(str, pool["name"], place="pools.name"),
-            number_text(from_record(float, pool["weight"], place="pools.weight")),
-            f"{pool['num_unique']:,}",
-            passes_text(pool["mean_repeats"]),
-        )
-        for pool in subset["pools"]
+        (pool.name, number_text(pool.weight), f"{pool.num_unique:,}", passes_text(pool.mean_repeats))
+        for pool in from_record(tuple[_Drawn, ...], subset["pools"], place="pools")
     ]
     lines = from_record(tuple[str, ...], subset["how_to_train"], place="how_to_train")
     steps = _write_step(subset, plan) + _steps(list(lines))

@@ -18,7 +18,7 @@ def _recall_error(metrics: dict[str, float]) -> float:
     return 1 - float(np.mean([value for name, value in metrics.items() if "_R@" in name]))
 
 
-ERRORS: dict[str, Callable[[dict[str, float]], float]] = {
+ERRORS: dict[str, Callable[[Mapping[str, float]], float]] = {
     "zeroshot_error": lambda m: 1 - m["zeroshot_acc1"],
     "retrieval_error": lambda m: 1 - (m["image_to_text_R@1"] + m["text_to_image_R@1"]) / 2,
     "recall_error": _recall_error,
