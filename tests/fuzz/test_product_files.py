@@ -24,6 +24,7 @@ from thresher.curate.pools.record import load_pools, missing_pairs
 from thresher.curate.subset.write import write_subset
 from thresher.data.files.atomic import write_json
 from thresher.data.files.provenance import claim, mark
+from thresher.data.shard_index import marks_of
 from thresher.models.towers import Towers
 from thresher.pipeline.demo import make_demo
 from thresher.planning.laws.laws_file import load_laws, save_laws
@@ -186,7 +187,7 @@ def of_training(root: Path) -> dict[str, Product]:
         device="cpu",
         cache=root / "cache",
     )
-    result, made_of = root / "job" / "result.json", _made_of(job)
+    result, made_of = root / "job" / "result.json", _made_of(job, marks_of(job.shards))
     write_result(result, **made_of)
     write_json(root / "open" / JOB_FILE, {"schema": "thresher.job", "version": 2, **made_of})
     marked = {"settings": {"lr": 0.1, "seeds": [1, 2]}, "shards": "s"}
@@ -202,7 +203,6 @@ def of_training(root: Path) -> dict[str, Product]:
         device="cpu",
         folder=root / "trials",
         threads=1,
-        marks="m",
     )
     tried = root / "trials" / trial.name / "result.json"
     write_json(tried, {"schema": "thresher.trial", "version": 1, "trial": trial.record()})

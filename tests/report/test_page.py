@@ -187,7 +187,7 @@ def test_the_commands_are_there_to_copy(page_path: Path) -> None:
     for line in json.loads((page_path.parent / "work" / "subset" / "meta.json").read_text())["how_to_train"]:
         assert line.lstrip("# ")[1:] in read.text
     blocks = {attrs["id"] for attrs in read.named("pre")}
-    assert len(blocks) == 4
+    assert len(blocks) == 3
     assert {attrs.get("data-copies") for attrs in read.named("button")} == blocks
 
 

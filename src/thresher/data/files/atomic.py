@@ -173,6 +173,8 @@ def _close_last_line(descriptor: int) -> None:
         start -= step
         tail = os.pread(descriptor, step, start) + tail
     tail = tail[tail.rfind(b"\n") + 1 :]
+    if not tail:
+        return
     try:
         json.loads(tail)
     except ValueError:

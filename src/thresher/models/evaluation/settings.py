@@ -12,7 +12,7 @@ _TASKS_OF = {"zeroshot_error": ("zeroshot",), "average_error": ("zeroshot", "ret
 """Evaluation sets that a metric needs; the others need retrieval."""
 
 
-def _recall_error(metrics: dict[str, float]) -> float:
+def _recall_error(metrics: Mapping[str, float]) -> float:
     import numpy as np
 
     return 1 - float(np.mean([value for name, value in metrics.items() if "_R@" in name]))
