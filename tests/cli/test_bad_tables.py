@@ -40,7 +40,7 @@ TABLES = {
     ),
     "millions in one column": (
         HEADER + "top,12800000,32,0.9\ntop,12800000,640,0.8\n",
-        "row 2: `samples_seen` is 32 and `unique_samples` 12800000, that is 2.5e-06 passes; if "
+        "row 2: `samples_seen` is 32 and `unique_samples` 12800000, that is 0.0000025 passes; if "
         "`samples_seen` counts in millions, write 32M",
     ),
     "fractions of millions": (

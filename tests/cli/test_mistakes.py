@@ -104,7 +104,10 @@ def test_no_stage_starts_on_shards_that_are_none(call: Call, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("damage", "part"),
-    [(lambda path: path.write_text("x"), "Parquet table is damaged"), (Path.unlink, "pools.parquet")],
+    [
+        (lambda path: path.write_text("x"), "pools.parquet is damaged (Parquet"),
+        (Path.unlink, "pools.parquet"),
+    ],
 )
 def test_a_table_that_was_damaged_is_said_to_be_so(
     call: Call, stages: SimpleNamespace, tmp_path: Path, damage: Callable[[Path], object], part: str

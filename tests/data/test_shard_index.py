@@ -20,8 +20,14 @@ def shards(tmp_path: Path) -> list[str]:
     return [str(tmp_path / f"{shard}.tar") for shard in range(3)]
 
 
-@pytest.mark.parametrize("cached", [False, True])
-@pytest.mark.parametrize("columns", [None, ["uid"]])
+@pytest.mark.parametrize(
+    ("columns", "cached"),
+    [
+        (["uid"], True),
+        (None, False),
+        *(pytest.param(*other, marks=pytest.mark.soak) for other in ((["uid"], False), (None, True))),
+    ],
+)
 def test_several_processes_find_the_same(
     shards: list[str], tmp_path: Path, columns: list[str] | None, *, cached: bool
 ) -> None:

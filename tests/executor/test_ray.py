@@ -131,6 +131,7 @@ def test_resharded_tars_are_the_same_to_the_byte(cluster: str, pool: list[str], 
     assert len(list((tmp_path / "there").glob("*.tar"))) == 4
 
 
+@pytest.mark.soak
 def test_killed_workers_are_replaced_and_the_bytes_are_the_same(
     cluster: str, pool: list[str], tmp_path: Path
 ) -> None:

@@ -40,14 +40,18 @@ class Told:
     wrong: list[str]
 
 
-def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every key, and the first two places of every list."""
+def places(value: Any, place: tuple[Any, ...] = (), most: int = 2) -> Iterator[tuple[Any, ...]]:
+    """Every key, and the first `most` places of every list."""
     inner = (
-        value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:most])
+        if isinstance(value, list)
+        else ()
     )
     for key, held in inner:
         yield (*place, key)
-        yield from places(held, (*place, key))
+        yield from places(held, (*place, key), most)
 
 
 def damaged(content: Any, place: tuple[Any, ...], others: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

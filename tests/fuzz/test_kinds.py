@@ -6,7 +6,7 @@ from tests.fuzz.case import Case
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.workers import outcomes, summary
 
-CASES = {"tars": 60, "tables": 60, "sidecars": 60, "pictures": 60, "checkpoints": 30, "lists": 60}
+CASES = {kind: 10 if kind == "checkpoints" else 25 for kind in KINDS}
 
 
 @pytest.mark.slow

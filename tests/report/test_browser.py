@@ -42,7 +42,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.soak)])
 def test_the_page_fits_its_window_and_draws_everything(page: str, tmp_path: Path, width: int) -> None:
     """The page keeps its own policy; one more script, allowed by its hash, measures from inside."""
     digest = base64.b64encode(hashlib.sha256(MEASURE.encode()).digest()).decode()

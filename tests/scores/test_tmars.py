@@ -227,7 +227,7 @@ def test_without_the_ocr_package_the_install_is_named(monkeypatch: pytest.Monkey
             open_scorers([parse_scorer(text)])
 
 
-@pytest.mark.slow  # three runs, each with a process that loads the detector
+@pytest.mark.soak  # three runs, each with a process that loads the detector
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     pool, whole, out = tmp_path / "pool", tmp_path / "whole", tmp_path / "out"
     pool.mkdir()

@@ -83,7 +83,7 @@ def test_a_job_on_two_processes_leaves_one_checkpoint(tmp_path: Path, start: Cal
     assert run_job(job_of(tmp_path), folder) == folder  # finished, for a single process as well
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_probes_on_two_processes_fill_the_ledger_once(tmp_path: Path) -> None:
     make_source(tmp_path / "source")
     run_ranks(2, PROGRAM, "probe", tmp_path)

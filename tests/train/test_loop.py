@@ -176,7 +176,7 @@ def test_both_losses_and_precisions_run(tmp_path: Path, loss: str, model: str) -
 
 def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(pairs: Pairs, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, lr=1e30)
-    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step 10; lower lr \(now 1e\+30\)"):
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) at step 10; lower lr \(now 10+\)"):
         run(tmp_path, pairs, 20 * BATCH, recipe=recipe)
 
 

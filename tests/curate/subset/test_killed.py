@@ -31,7 +31,12 @@ def whole(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "number", "num_tars"),
-    [("step", 2, 2), ("file", 1, 0), ("file", 4, 0), ("file", 9, 0), ("file", 10, 1), ("file", 15, 3)],
+    [
+        pytest.param("step", 2, 2, marks=pytest.mark.soak),
+        ("file", 4, 0),
+        ("file", 10, 1),
+        *(pytest.param("file", *at, marks=pytest.mark.soak) for at in ((1, 0), (9, 0), (15, 3))),
+    ],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_tars: int

@@ -29,7 +29,7 @@ def whole(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "number", "num_parts"),
-    [("step", 4, 1), ("file", 2, 0), ("file", 8, 3)],
+    [pytest.param("step", 4, 1, marks=pytest.mark.soak), ("file", 2, 0), ("file", 8, 3)],
 )
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     pool: Path, whole: dict[str, bytes], tmp_path: Path, moment: str, number: int, num_parts: int
