@@ -338,3 +338,11 @@ def test_what_cells_may_name_is_remembered_with_the_index(tmp_path):
     os.environ[ALLOW_VARIABLE] = ""
     assert (mark_of(table), shard_state(table)) == (before, state)
     assert len(build_index([table], cache=tmp_path / "cache")) == 0
+
+
+@pytest.mark.parametrize("start", ["", "a/b/", "s3://", "\x07"])
+def test_a_reason_is_short_however_long_its_cell(tmp_path, start):
+    write_csv(tmp_path / "t.csv", [["image", "caption"], [start + "x" * 20_000, "a cat"]])
+    pairs, (reject,) = read(tmp_path / "t.csv")
+    assert pairs == []
+    assert len(reject.reason) < 2_000
