@@ -323,13 +323,39 @@ def test_a_checkpoint_is_evaluated_by_folder_or_by_file(
     trained: tuple[Job, Path], shards: tuple[str, ...], eval_shard: str, tmp_path: Path
 ) -> None:
     section = config_file(tmp_path, shards, eval_shard).evaluate
-    by_folder = evaluate_checkpoint(trained[1], evaluate=section, device="cpu", work=tmp_path)
+    folder = tmp_path / "model"
+    shutil.copytree(trained[1], folder, ignore=shutil.ignore_patterns(RESULT_FILE))
+    by_folder = evaluate_checkpoint(folder, evaluate=section, device="cpu", work=tmp_path)
     file = trained[1] / WEIGHTS_FILE
     by_file = evaluate_checkpoint(file, evaluate=section, device="cpu", work=tmp_path, model=TINY)
     assert by_folder == by_file
     assert set(by_folder) == {"zeroshot_acc1", "zeroshot_acc5"}
     with pytest.raises(InputError, match="is a file; say which open_clip model it is, with --model"):
         evaluate_checkpoint(file, evaluate=section, device="cpu", work=tmp_path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_model_is_measured_again_in_the_precision_of_its_training(
+    trained: tuple[Job, Path],
+    shards: tuple[str, ...],
+    eval_shard: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(trained[1], folder)
+    result = json.loads((folder / RESULT_FILE).read_text())
+    result["settings"]["precision"] = precision
+    (folder / RESULT_FILE).write_text(json.dumps(result))
+    asked = []
+    monkeypatch.setattr(training, "measure", lambda *_, precision: asked.append(precision) or {})
+    section = config_file(tmp_path, shards, eval_shard).evaluate
+    evaluate_checkpoint(folder, evaluate=section, device="cpu", work=tmp_path)
+    assert asked == [precision]
+    (folder / RESULT_FILE).write_text("{")
+    with pytest.raises(InputError, match=r"result\.json is damaged .*; train again"):
+        evaluate_checkpoint(folder, evaluate=section, device="cpu", work=tmp_path)
 
 
 def test_training_makes_true_pairs_more_alike_than_others(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One training run from shards to a checkpoint folder."""
 
+import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from thresher.data.files.atomic import write_json
 from thresher.data.files.lock import folder_lock
 from thresher.data.files.provenance import claim
 from thresher.data.files.quarantine import write_quarantine
+from thresher.data.files.record_file import own_file
 from thresher.data.shard_index import Marks, check_unchanged, digest_of_marks, marks_of
 from thresher.models.evaluation.evaluate import evaluate
 from thresher.models.evaluation.sets import load_tasks, tasks_digest
@@ -172,6 +174,15 @@ def _measure_again(job: Job, folder: Path, content: dict[str, Any]) -> None:
     *earlier, last = measurements(folder / RESULT_FILE, content)
     measured = [asdict(point) for point in (*earlier, replace(last, metrics=metrics))]
     write_json(folder / RESULT_FILE, content | {"tasks": _tasks_digest(job), "measured": measured})
+
+
+def trained_precision(folder: Path) -> str:
+    """In which precision the model in a folder was trained; `auto` where nothing says so."""
+    result = folder / RESULT_FILE
+    if not result.exists():
+        return "auto"
+    with own_file(result, "train again"):
+        return str(json.loads(result.read_bytes())["settings"]["precision"])
 
 
 def _tasks_digest(job: Job) -> str | None:

@@ -19,7 +19,7 @@ from thresher.models.evaluation.settings import Evaluate, error_of
 from thresher.models.towers import load_towers, resolve_device
 from thresher.planning.runs.record import is_loss
 from thresher.tables import error_text
-from thresher.train.job import RESULT_FILE, Job, run_job
+from thresher.train.job import RESULT_FILE, Job, run_job, trained_precision
 from thresher.train.ledger import cost_sentence
 from thresher.train.loop import measurements
 from thresher.train.reference import prepare_reference
@@ -191,13 +191,17 @@ def evaluate_checkpoint(
 ) -> dict[str, float]:
     """Metrics of a checkpoint: a folder that holds `open_clip_config.json`, or a file with `model` named.
 
+    A model that was trained here is measured in the precision of its training, as it was at its end.
+
     Raises:
         InputError: the checkpoint is absent or not of that model.
     """
+    precision = "auto"
     if checkpoint.is_dir():
         towers = load_towers(f"local-dir:{checkpoint}", device=resolve_device(device))
+        precision = trained_precision(checkpoint)
     elif model is None:
         raise InputError(f"{checkpoint} is a file; say which open_clip model it is, with --model")
     else:
         towers = load_towers(model, pretrained=str(checkpoint), device=resolve_device(device))
-    return measure(towers, load_tasks(prepare_tasks(evaluate, towers, work / "cache")))
+    return measure(towers, load_tasks(prepare_tasks(evaluate, towers, work / "cache")), precision=precision)
