@@ -25,6 +25,15 @@ def naming(place: str) -> Iterator[None]:
         raise InputError(f"{place}: {error}") from None
 
 
+def printable(text: str) -> str:
+    r"""The text with control characters written out: names and cells of others' files may steer a terminal.
+
+    >>> printable("a\x1b[2Jb\tc")
+    'a\\x1b[2Jb\\tc'
+    """
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """`did you mean X? known: ...`, for the end of an error's text."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

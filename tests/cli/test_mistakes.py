@@ -185,3 +185,17 @@ def test_a_closed_pipe_ends_a_command_quietly(stages: SimpleNamespace) -> None:
     )
     done = subprocess.run(f"{command} | true", shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_control_characters_of_a_file_reach_no_terminal(call: Call, tmp_path: Path) -> None:
+    rows = [f"a\x1b[2J,100,{seen},0.{9 - place}" for place, seen in enumerate((100, 200, 300, 400))]
+    table = tmp_path / "runs.csv"
+    table.write_text("\n".join(["pool,unique_samples,samples_seen,error", *rows]))
+    done = call("fit", table, "--out", tmp_path / "laws.json", "--bootstrap", "0")
+    assert done.exit_code == 0, done.stderr
+    assert "a\\x1b[2J" in done.stdout
+    table.write_text(table.read_text().replace(",100,100,", ",x\x1b[2J,100,"))
+    wrong = call("fit", table, "--out", tmp_path / "laws.json")
+    assert wrong.exit_code == 2
+    assert "x\\x1b[2J" in wrong.stderr
+    assert "\x1b" not in done.stdout + done.stderr + wrong.stderr

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import typer
 
-from thresher.errors import InputError, MissingExtra
+from thresher.errors import InputError, MissingExtra, printable
 
 UNDONE = 1
 UNUSABLE = 2
@@ -71,7 +71,7 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 
 def _leave(sentence: str, code: int) -> None:
-    sys.stderr.write(f"thresher: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"thresher: {printable(' '.join(sentence.split()))}\n")
     raise typer.Exit(code)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from thresher.budget import epochs, format_count
 from thresher.cli.guard import UNDONE
+from thresher.errors import printable
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.tables import columns, duration, error_text, passes_text, rate, size
 
@@ -95,14 +96,14 @@ def answer(
     something was left undone, the command ends with that exit code.
     """
     warn(warnings)
-    typer.echo(json.dumps(record, indent=2, allow_nan=False, default=str) if as_json else text)
+    typer.echo(json.dumps(record, indent=2, allow_nan=False, default=str) if as_json else printable(text))
     if undone:
         raise typer.Exit(UNDONE)
 
 
 def remark(text: str) -> None:
     """A line on stderr; above the progress bar where there is one."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 
