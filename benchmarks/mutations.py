@@ -112,6 +112,12 @@ PROMISES = (
 
 EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
     (
+        "curate.subset.manifest",
+        "counts_PC = np.zeros((len(ranks), 2 ** min(bits, 16)), dtype=np.int64)",
+        "min(bits, 16)",
+        "(bits)",
+    ): "the number of cells bounds the memory of the counts alone; finer ones give the same marks",
+    (
         "planning.laws.mix",
         "if (n0 <= interval.min()).all():  "
         "# then E(n0) = ln n0 whatever tau, and draws are spared a second sum",

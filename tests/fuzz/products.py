@@ -72,6 +72,8 @@ def damaged(content: Any, place: tuple[Any, ...], others: tuple[Any, ...]) -> It
 
 def _is_same(value: Any, change: Any) -> bool:
     """Whether a change is none: true stands for 1, and a whole number is a number as well."""
+    if not isinstance(value, bool | int | float | str):
+        return False  # a tensor, which equals nothing as a whole
     return value == change or (isinstance(value, float) and type(change) is int)
 
 

@@ -39,6 +39,11 @@ def test_a_branch_that_leaves_at_the_first_step_is_no_trunk(tmp_path: Path) -> N
     assert [pick.cooldown for pick in picks.read(tmp_path)] == [0, None]
 
 
+def test_a_step_that_picked_nothing_is_a_record_too(tmp_path: Path) -> None:
+    picks.append(tmp_path, [Pick(0, None, np.array([1])), Pick(1, None, np.array([], int))])
+    assert [(pick.step, pick.rows.tolist()) for pick in picks.read(tmp_path)] == [(0, [1]), (1, [])]
+
+
 @pytest.mark.parametrize("lost", [1, 4, 9, 15])
 def test_a_torn_record_is_left_out(run: Path, lost: int) -> None:
     path = run / picks.FILE

@@ -76,6 +76,13 @@ def test_a_filter_ratio_leaves_something(name: str, ratio: float) -> None:
         most_candidates(recipe)
 
 
+@pytest.mark.parametrize("end", [300, 200])
+def test_a_stretch_that_ends_where_it_begins_or_before_is_refused(end: int) -> None:
+    recipe = Recipe(model="ViT-B-32", select="joint", select_from=300, select_to=end)
+    with pytest.raises(InputError, match=f"select_to {end} is not above select_from 300"):
+        most_candidates(recipe)
+
+
 def test_numbers_in_the_message_count_whole_steps() -> None:
     """As many as training makes of a length, so that what is said beforehand is what is seen."""
     for samples in (1, 10, 32, 47, 49, 1000):

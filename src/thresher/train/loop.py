@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thresher.data.files.atomic import remove_leftovers
 from thresher.data.files.record_file import from_record, own_file
 from thresher.models.flexi import FlexiForward
 from thresher.models.saved import save_tensors
@@ -161,8 +162,9 @@ def train(
 
 
 def clear(folder: Path) -> None:
-    """Remove the checkpoint of a run whose result is on disk."""
+    """Remove the checkpoint of a run whose result is on disk, and what a killed one left of its own."""
     (folder / STATE_FILE).unlink(missing_ok=True)
+    remove_leftovers(folder)  # its worker may have outlived the start of this run by a moment
 
 
 def _measurement(run: "TrainingRun", branch: Branch, metrics: dict[str, float]) -> Measurement:

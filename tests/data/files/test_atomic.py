@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from thresher.data.files.atomic import (
@@ -162,7 +163,7 @@ def test_a_table_has_the_same_bytes_however_it_was_chunked(tmp_path):
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("rows", [0, 7, 20, 23])
+@pytest.mark.parametrize("rows", [0, 7, 10, 20, 23])
 def test_a_table_written_piece_by_piece_has_the_bytes_of_the_whole_one(tmp_path, monkeypatch, rows):
     monkeypatch.setattr("thresher.data.files.atomic.ROW_GROUP_ROWS", 10)
     table = pa.table({"uid": [f"{row:032x}" for row in range(rows)], "score": np.arange(float(rows))})
@@ -171,6 +172,7 @@ def test_a_table_written_piece_by_piece_has_the_bytes_of_the_whole_one(tmp_path,
         for start in range(0, rows, 6):
             add(table.slice(start, 6))
     assert (tmp_path / "pieces.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert pq.ParquetFile(tmp_path / "whole.parquet").num_row_groups == max(1, -(-rows // 10))
 
 
 def test_a_torn_last_line_goes_and_a_whole_one_without_its_end_stays(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.small_pool import write_shards
-from thresher.data.files.lock import folder_lock
+from thresher.data.files.lock import LOCK_FILE, folder_lock
 from thresher.errors import InputError
 from thresher.scores.registry import parse_scorer
 from thresher.scores.score import score_shards
@@ -23,6 +23,11 @@ def test_the_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:
 def test_the_folder_is_made(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_the_lock_can_be_read_by_others_and_run_by_nobody(tmp_path: Path) -> None:
+    with folder_lock(tmp_path):
+        assert (tmp_path / LOCK_FILE).stat().st_mode & 0o7777 in (0o644, 0o640, 0o600)  # as the umask has it
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
