@@ -1,0 +1,182 @@
+"""How alike two runs are by the shares of their domains and by their sizes: a covariance and its slopes.
+
+A loss mostly follows each share by itself, on a scale between linear and logarithmic: the first hundredth of
+a domain teaches more than the second. A share r is therefore read as
+
+    u(r) = ln(1 + r/f) / ln(1 + 1/f),
+
+which runs from 0 to 1 and turns from linear to logarithmic at the floor f. With the similarity of two runs in
+domain j, E_j = exp(-(u_j - u'_j)² / 2ℓ²), their covariance is
+
+    4 + M·(1 + Σ_c spread_c² x_c x'_c) + Σ_c trend_c² x_c x'_c + Σ_c bend_c² exp(-(x_c - x'_c)² / 2)
+    M = linear² Σ_j (r_j - 1/D)(r'_j - 1/D) + S + pairs² Σ_{j<l} a_j² a_l² E_j E_l,    S = Σ_j a_j² E_j
+
+with one a_j a domain. The products let two domains work together, and `spread` lets shares matter more at one
+size than at another. It is an additive Gaussian process with products of second order (arXiv 1112.4394); the
+sum over pairs is (S² - Σ_j a_j⁴ E_j²) / 2.
+
+Axes: N and Q runs, D domains, C covariates (standardised logarithms of size or length), P parameters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SHARED = ("floor", "length", "linear", "pairs", "noise")
+"""The first parameters, which are neither a domain's nor a covariate's; all are natural logarithms."""
+COVARIATE = ("trend", "bend", "spread")
+"""The parameters of a covariate, which come last, one covariate after the other."""
+CONSTANT = 4.0
+"""Variance of the level, in units of the variance of the losses over runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of runs before they are trained.
+
+    Attributes:
+        shares: Share of each domain [N, D]; rows sum to 1.
+        covariates: Standardised covariates [N, C]; C may be 0.
+    """
+
+    shares: Floats
+    covariates: Floats
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def rows(self, chosen: NDArray[np.intp]) -> "Inputs":
+        """Some of the runs."""
+        return Inputs(self.shares[chosen], self.covariates[chosen])
+
+
+def num_parameters(inputs: Inputs) -> int:
+    """P, the number of parameters that the covariance of these runs has."""
+    return len(SHARED) + inputs.shares.shape[1] + len(COVARIATE) * inputs.covariates.shape[1]
+
+
+def covariance(theta: Floats, left: Inputs, right: Inputs) -> Floats:
+    """Covariance of the standardised logarithms of a loss [N, Q], without noise."""
+    floor, length, linear, pairs = np.exp(theta[: len(SHARED) - 1])
+    squares = _squares(theta, left)
+    reading_left, _ = _read_shares(left.shares, floor)
+    reading_right, _ = _read_shares(right.shares, floor)
+    singles = np.zeros((len(left), len(right)))
+    own_squares = np.zeros_like(singles)
+    for square, u, v in zip(squares, reading_left.T, reading_right.T, strict=True):
+        term = square * np.exp(-0.5 * ((u[:, None] - v) / length) ** 2)
+        singles += term
+        own_squares += term**2
+    mixes = singles + 0.5 * pairs**2 * (singles**2 - own_squares) + linear**2 * _products(left, right)
+    return _with_covariates(theta, mixes, left, right)
+
+
+def variance(theta: Floats, inputs: Inputs) -> Floats:
+    """Diagonal of `covariance(theta, inputs, inputs)` [N]."""
+    pairs, linear = np.exp(2 * theta[SHARED.index("pairs")]), np.exp(2 * theta[SHARED.index("linear")])
+    squares = _squares(theta, inputs)
+    centred = inputs.shares - 1 / inputs.shares.shape[1]
+    mixes = squares.sum() + 0.5 * pairs * (squares.sum() ** 2 - (squares**2).sum())
+    x_squares = inputs.covariates**2
+    trend, bend, spread = _of_covariates(theta, inputs)
+    factor = 1 + x_squares @ spread
+    total: Floats = CONSTANT + (mixes + linear * (centred**2).sum(1)) * factor + x_squares @ trend + bend.sum()
+    return total
+
+
+class Gram:
+    """Covariance of runs among each other, with what its slopes need."""
+
+    def __init__(self, theta: Floats, inputs: Inputs) -> None:
+        self._theta, self._inputs = theta, inputs
+        floor, length, linear, pairs = np.exp(theta[: len(SHARED) - 1])
+        self._squares, self._length, self._pairs = _squares(theta, inputs), length, pairs**2
+        self._reading, self._reading_slope = _read_shares(inputs.shares, floor)
+        self._gaps = self._reading.T[:, :, None] - self._reading.T[:, None, :]
+        self._alike = np.exp((-0.5 / length**2) * self._gaps**2)
+        flat = self._alike.reshape(len(self._squares), -1)
+        num = len(inputs)
+        self._singles = (self._squares @ flat).reshape(num, num)
+        own_squares = (self._squares**2 @ flat**2).reshape(num, num)
+        self._joint = 0.5 * self._pairs * (self._singles**2 - own_squares)
+        self._linear = linear**2 * _products(inputs, inputs)
+        self._mixes = self._singles + self._joint + self._linear
+        self.covariance = _with_covariates(theta, self._mixes, inputs, inputs)
+        """[N, N], without noise."""
+
+    def slopes(self, weight: Floats) -> Floats:
+        """Sum of `weight` [N, N] times the slope of the covariance (with noise) in each parameter [P]."""
+        _, _, spread = _of_covariates(self._theta, self._inputs)
+        x = self._inputs.covariates
+        inner = weight * (1 + np.einsum("nc,qc,c->nq", x, x, spread))
+        crossed = inner * self._singles
+        flat = self._alike.reshape(len(self._squares), -1)
+        own, cross = flat @ inner.ravel(), flat @ crossed.ravel()
+        own_squares = flat**2 @ inner.ravel()
+        squares = self._squares
+        of_singles = 2 * squares * (own + self._pairs * (cross - squares * own_squares))
+        pull = squares[:, None, None] * (inner + self._pairs * crossed) * self._alike
+        pull -= self._pairs * (squares**2)[:, None, None] * inner * self._alike**2
+        pull *= self._gaps / self._length**2
+        of_length = float((pull * self._gaps).sum())
+        # A gap widens by the slope at its left end and narrows by that at its right end.
+        slope = self._reading_slope.T
+        of_floor = -float((pull.sum(2) * slope).sum() - (pull.sum(1) * slope).sum())
+        noise = 2 * np.exp(2 * self._theta[SHARED.index("noise")]) * np.trace(weight)
+        shared = (of_floor, of_length, 2 * (inner * self._linear).sum(), 2 * (inner * self._joint).sum(), noise)
+        return np.concatenate([shared, of_singles, self._covariate_slopes(weight)])
+
+    def _covariate_slopes(self, weight: Floats) -> Floats:
+        trend, bend, spread = _of_covariates(self._theta, self._inputs)
+        found: list[float] = []
+        for c, x in enumerate(self._inputs.covariates.T):
+            products = np.outer(x, x)
+            found += [
+                2 * trend[c] * float((weight * products).sum()),
+                2 * bend[c] * float((weight * _near(x, x)).sum()),
+                2 * spread[c] * float((weight * products * self._mixes).sum()),
+            ]
+        return np.array(found)
+
+
+def _read_shares(shares: Floats, floor: float) -> tuple[Floats, Floats]:
+    """The reading u(r) [N, D], and its slope in ln f [N, D]."""
+    whole = np.log1p(1 / floor)
+    reading = np.log1p(shares / floor) / whole
+    slope = reading / (whole * (1 + floor)) - shares / (shares + floor) / whole
+    return reading, slope
+
+
+def _with_covariates(theta: Floats, mixes: Floats, left: Inputs, right: Inputs) -> Floats:
+    trend, bend, spread = _of_covariates(theta, left)
+    total: Floats = mixes + CONSTANT
+    for c, (x, z) in enumerate(zip(left.covariates.T, right.covariates.T, strict=True)):
+        products = np.outer(x, z)
+        total = total + products * (trend[c] + spread[c] * mixes) + bend[c] * _near(x, z)
+    return total
+
+
+def _squares(theta: Floats, inputs: Inputs) -> Floats:
+    """a_j² of each domain [D]."""
+    found: Floats = np.exp(2 * theta[len(SHARED) : len(SHARED) + inputs.shares.shape[1]])
+    return found
+
+
+def _of_covariates(theta: Floats, inputs: Inputs) -> Floats:
+    """trend², bend² and spread² of each covariate [3, C]."""
+    found: Floats = np.exp(2 * theta[len(SHARED) + inputs.shares.shape[1] :])
+    return found.reshape(-1, len(COVARIATE)).T
+
+
+def _products(left: Inputs, right: Inputs) -> Floats:
+    num = left.shares.shape[1]
+    found: Floats = (left.shares - 1 / num) @ (right.shares - 1 / num).T
+    return found
+
+
+def _near(x: Floats, z: Floats) -> Floats:
+    found: Floats = np.exp(-0.5 * (x[:, None] - z) ** 2)
+    return found
