@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
-from thresher.planning.shares.kernel import SHARED, Floats, Inputs, covariance, variance
+from thresher.planning.shares.inputs import Floats, Inputs
+from thresher.planning.shares.kernel import covariance, variance
+from thresher.planning.shares.solving import noise_of, noisy_covariance, solve_lower
 from thresher.planning.shares.tuning import prior
 
 
@@ -64,15 +66,14 @@ class _Doubt:
 
     def __init__(self, theta: Floats, candidates: Inputs, targets: Inputs, bought: Inputs | None) -> None:
         self._theta, self._candidates = theta, candidates
-        self._noise = float(np.exp(2 * theta[SHARED.index("noise")]))
+        self._noise = float(noise_of(theta))
         self._cross = covariance(theta, candidates, targets)
         self._left = variance(theta, candidates)
         self._known = np.empty((0, len(candidates)))
         if bought is not None and len(bought):
-            noisy = covariance(theta, bought, bought) + self._noise * np.eye(len(bought))
-            lower = np.linalg.cholesky(noisy)
-            self._known = np.linalg.solve(lower, covariance(theta, bought, candidates))
-            of_targets = np.linalg.solve(lower, covariance(theta, bought, targets))
+            lower: Floats = np.linalg.cholesky(noisy_covariance(theta, bought))
+            self._known = solve_lower(lower, covariance(theta, bought, candidates))
+            of_targets = solve_lower(lower, covariance(theta, bought, targets))
             self._cross -= self._known.T @ of_targets
             self._left -= (self._known**2).sum(0)
 

@@ -18,12 +18,9 @@ sum over pairs is (S² - Σ_j a_j⁴ E_j²) / 2.
 Axes: N and Q runs, D domains, C covariates (standardised logarithms of size or length), P parameters.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from thresher.planning.shares.inputs import Floats, Inputs
 
 SHARED = ("floor", "length", "linear", "pairs", "noise")
 """The first parameters, which are neither a domain's nor a covariate's; all are natural logarithms."""
@@ -31,26 +28,6 @@ COVARIATE = ("trend", "bend", "spread")
 """The parameters of a covariate, which come last, one covariate after the other."""
 CONSTANT = 4.0
 """Variance of the level, in units of the variance of the losses over runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What is known of runs before they are trained.
-
-    Attributes:
-        shares: Share of each domain [N, D]; rows sum to 1.
-        covariates: Standardised covariates [N, C]; C may be 0.
-    """
-
-    shares: Floats
-    covariates: Floats
-
-    def __len__(self) -> int:
-        return len(self.shares)
-
-    def rows(self, chosen: NDArray[np.intp]) -> "Inputs":
-        """Some of the runs."""
-        return Inputs(self.shares[chosen], self.covariates[chosen])
 
 
 def num_parameters(inputs: Inputs) -> int:
@@ -83,7 +60,9 @@ def variance(theta: Floats, inputs: Inputs) -> Floats:
     x_squares = inputs.covariates**2
     trend, bend, spread = _of_covariates(theta, inputs)
     factor = 1 + x_squares @ spread
-    total: Floats = CONSTANT + (mixes + linear * (centred**2).sum(1)) * factor + x_squares @ trend + bend.sum()
+    total: Floats = (
+        CONSTANT + (mixes + linear * (centred**2).sum(1)) * factor + x_squares @ trend + bend.sum()
+    )
     return total
 
 
@@ -94,13 +73,15 @@ class Gram:
         self._theta, self._inputs = theta, inputs
         floor, length, linear, pairs = np.exp(theta[: len(SHARED) - 1])
         self._squares, self._length, self._pairs = _squares(theta, inputs), length, pairs**2
-        self._reading, self._reading_slope = _read_shares(inputs.shares, floor)
-        self._gaps = self._reading.T[:, :, None] - self._reading.T[:, None, :]
-        self._alike = np.exp((-0.5 / length**2) * self._gaps**2)
-        flat = self._alike.reshape(len(self._squares), -1)
-        num = len(inputs)
-        self._singles = (self._squares @ flat).reshape(num, num)
-        own_squares = (self._squares**2 @ flat**2).reshape(num, num)
+        reading, self._reading_slope = _read_shares(inputs.shares, floor)
+        self._gaps = [u[:, None] - u for u in reading.T]
+        self._alike = [np.exp((-0.5 / length**2) * gaps**2) for gaps in self._gaps]
+        self._singles = np.zeros((len(inputs), len(inputs)))
+        own_squares = np.zeros_like(self._singles)
+        for square, alike in zip(self._squares, self._alike, strict=True):
+            term = square * alike
+            self._singles += term
+            own_squares += term**2
         self._joint = 0.5 * self._pairs * (self._singles**2 - own_squares)
         self._linear = linear**2 * _products(inputs, inputs)
         self._mixes = self._singles + self._joint + self._linear
@@ -108,25 +89,31 @@ class Gram:
         """[N, N], without noise."""
 
     def slopes(self, weight: Floats) -> Floats:
-        """Sum of `weight` [N, N] times the slope of the covariance (with noise) in each parameter [P]."""
+        """Sum of a symmetric `weight` [N, N] times the slope of the covariance with noise in each parameter [P].
+
+        With T = weight · (1 + Σ spread² x x'), the slope of S and the pairs in a similarity E_j is
+        a_j² (T + pairs² T S) - pairs² a_j⁴ T E_j; all slopes but those of the covariates follow from it.
+        """
         _, _, spread = _of_covariates(self._theta, self._inputs)
         x = self._inputs.covariates
-        inner = weight * (1 + np.einsum("nc,qc,c->nq", x, x, spread))
-        crossed = inner * self._singles
-        flat = self._alike.reshape(len(self._squares), -1)
-        own, cross = flat @ inner.ravel(), flat @ crossed.ravel()
-        own_squares = flat**2 @ inner.ravel()
-        squares = self._squares
-        of_singles = 2 * squares * (own + self._pairs * (cross - squares * own_squares))
-        pull = squares[:, None, None] * (inner + self._pairs * crossed) * self._alike
-        pull -= self._pairs * (squares**2)[:, None, None] * inner * self._alike**2
-        pull *= self._gaps / self._length**2
-        of_length = float((pull * self._gaps).sum())
-        # A gap widens by the slope at its left end and narrows by that at its right end.
-        slope = self._reading_slope.T
-        of_floor = -float((pull.sum(2) * slope).sum() - (pull.sum(1) * slope).sum())
-        noise = 2 * np.exp(2 * self._theta[SHARED.index("noise")]) * np.trace(weight)
-        shared = (of_floor, of_length, 2 * (inner * self._linear).sum(), 2 * (inner * self._joint).sum(), noise)
+        inner = weight * (1 + (x * spread) @ x.T)
+        outer, crossed = inner * (1 + self._pairs * self._singles), self._pairs * inner
+        of_singles = np.empty(len(self._squares))
+        of_length = of_floor = 0.0
+        for j, (square, alike, gaps) in enumerate(zip(self._squares, self._alike, self._gaps, strict=True)):
+            pull = (outer - square * crossed * alike) * alike
+            of_singles[j] = 2 * square * pull.sum()
+            pull *= gaps
+            of_length += square * float(np.vdot(pull, gaps))
+            # Both ends of a gap move with the floor, and pull and gap change sign when they are exchanged.
+            of_floor -= 2 * square * float(pull.sum(1) @ self._reading_slope[:, j])
+        shared = (
+            of_floor / self._length**2,
+            of_length / self._length**2,
+            2 * np.vdot(inner, self._linear),
+            2 * np.vdot(inner, self._joint),
+            2 * np.exp(2 * self._theta[SHARED.index("noise")]) * np.trace(weight),
+        )
         return np.concatenate([shared, of_singles, self._covariate_slopes(weight)])
 
     def _covariate_slopes(self, weight: Floats) -> Floats:

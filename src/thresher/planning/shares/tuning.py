@@ -10,7 +10,8 @@ Axes: N runs, D domains, C covariates, P parameters.
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.planning.shares.kernel import COVARIATE, SHARED, Floats, Gram, Inputs, num_parameters
+from thresher.planning.shares.inputs import Floats, Inputs
+from thresher.planning.shares.kernel import COVARIATE, SHARED, Gram, num_parameters
 
 _CENTRES = {
     "floor": np.log(0.005),
