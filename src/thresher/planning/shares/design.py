@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thresher.errors import InputError
 from thresher.planning.shares.inputs import Floats, Inputs
 from thresher.planning.shares.kernel import covariance, variance
-from thresher.planning.shares.solving import noise_of, noisy_covariance, solve_lower
+from thresher.planning.shares.solving import factor, noise_of, noisy_covariance, solve_lower
 from thresher.planning.shares.tuning import prior
 
 
@@ -71,7 +71,7 @@ class _Doubt:
         self._left = variance(theta, candidates)
         self._known = np.empty((0, len(candidates)))
         if bought is not None and len(bought):
-            lower: Floats = np.linalg.cholesky(noisy_covariance(theta, bought))
+            lower = factor(noisy_covariance(theta, bought))
             self._known = solve_lower(lower, covariance(theta, bought, candidates))
             of_targets = solve_lower(lower, covariance(theta, bought, targets))
             self._cross -= self._known.T @ of_targets

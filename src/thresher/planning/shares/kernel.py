@@ -32,7 +32,7 @@ CONSTANT = 4.0
 
 def num_parameters(inputs: Inputs) -> int:
     """P, the number of parameters that the covariance of these runs has."""
-    return len(SHARED) + inputs.shares.shape[1] + len(COVARIATE) * inputs.covariates.shape[1]
+    return int(len(SHARED) + inputs.shares.shape[1] + len(COVARIATE) * inputs.covariates.shape[1])
 
 
 def covariance(theta: Floats, left: Inputs, right: Inputs) -> Floats:
@@ -89,7 +89,7 @@ class Gram:
         """[N, N], without noise."""
 
     def slopes(self, weight: Floats) -> Floats:
-        """Sum of a symmetric `weight` [N, N] times the slope of the covariance with noise in each parameter [P].
+        """Sum of a symmetric `weight` [N, N] times the slope in each parameter [P], that of noise included.
 
         With T = weight · (1 + Σ spread² x x'), the slope of S and the pairs in a similarity E_j is
         a_j² (T + pairs² T S) - pairs² a_j⁴ T E_j; all slopes but those of the covariates follow from it.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from thresher.planning.shares.inputs import Floats, Inputs
 from thresher.planning.shares.kernel import covariance, variance
-from thresher.planning.shares.solving import noise_of, noisy_covariance, solve_both, solve_lower
+from thresher.planning.shares.solving import factor, noise_of, noisy_covariance, solve_both, solve_lower
 from thresher.planning.shares.tuning import tune
 
 MOST_TUNED = 240
@@ -70,7 +70,7 @@ def leave_out(theta: Floats, inputs: Inputs, levels: Floats, mixes: NDArray[np.i
                 noisy, towards = noisy_covariance(found, known), covariance(found, known, new)
             else:
                 found, noisy, towards = start, whole[np.ix_(kept, kept)], whole[np.ix_(kept, held)]
-            lower: Floats = np.linalg.cholesky(noisy)
+            lower = factor(noisy)
             missed[held, loss] = levels[held, loss] - towards.T @ solve_both(lower, levels[kept, loss])
             left = variance(found, new) - (solve_lower(lower, towards) ** 2).sum(0)
             doubt[held, loss] = np.sqrt(np.maximum(left, 0))

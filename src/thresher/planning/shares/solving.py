@@ -8,6 +8,8 @@ import numpy as np
 from thresher.planning.shares.inputs import Floats, Inputs
 from thresher.planning.shares.kernel import SHARED, covariance
 
+_ROUNDING = 1e-11
+
 
 def noise_of(theta: Floats) -> Floats:
     """Variance of the noise of a run, in units of the variance of the losses; any leading axes."""
@@ -17,8 +19,21 @@ def noise_of(theta: Floats) -> Floats:
 
 def noisy_covariance(theta: Floats, inputs: Inputs) -> Floats:
     """Covariance of what runs give [N, N], noise included."""
-    found = covariance(theta, inputs, inputs)
-    found[np.diag_indices_from(found)] += noise_of(theta)
+    return with_noise(theta, covariance(theta, inputs, inputs))
+
+
+def with_noise(theta: Floats, matrix: Floats) -> Floats:
+    """The covariance with noise on its diagonal, and as much more as keeps its factor from failing [N, N]."""
+    found = matrix.copy()
+    found[np.diag_indices_from(found)] += noise_of(theta) + _ROUNDING * np.diag(matrix).mean()
+    return found
+
+
+def factor(matrix: Floats) -> Floats:
+    """L with L L' the matrix."""
+    from scipy.linalg import cholesky
+
+    found: Floats = cholesky(matrix, lower=True, check_finite=False)
     return found
 
 
@@ -30,7 +45,7 @@ def solve(theta: Floats, inputs: Inputs, levels: Floats) -> tuple[Floats, Floats
         inputs: The runs.
         levels: Standardised logarithms of the losses [N, M].
     """
-    lower = np.stack([np.linalg.cholesky(noisy_covariance(one, inputs)) for one in theta])
+    lower = np.stack([factor(noisy_covariance(one, inputs)) for one in theta])
     solved = np.stack([solve_both(one, column) for one, column in zip(lower, levels.T, strict=True)])
     return lower, solved
 

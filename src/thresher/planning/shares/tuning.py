@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thresher.planning.shares.inputs import Floats, Inputs
 from thresher.planning.shares.kernel import COVARIATE, SHARED, Gram, num_parameters
+from thresher.planning.shares.solving import factor, with_noise
 
 _CENTRES = {
     "floor": np.log(0.005),
@@ -75,8 +76,7 @@ def negative_evidence(theta: Floats, inputs: Inputs, levels: Floats) -> tuple[fl
     from scipy.linalg import lapack
 
     gram = Gram(theta, inputs)
-    noisy = gram.covariance + np.exp(2 * theta[SHARED.index("noise")]) * np.eye(len(inputs))
-    lower = np.linalg.cholesky(noisy)
+    lower = factor(with_noise(theta, gram.covariance))
     inverse, _ = lapack.dpotri(lower, lower=1)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     solved = inverse @ levels
