@@ -88,8 +88,8 @@ def _read(source: Path) -> _Losses:
             loss = math.nan
         if len(path) < 2 or not path[-1].isdecimal() or not (math.isfinite(loss) and loss > 0):
             raise InputError(
-                f"{source.name}, row {row}: {printable(line)[:60]!r} is not of the form RUN/STEP DOMAIN LOSS, "
-                "with a loss above 0; mend or remove the line"
+                f"{source.name}, row {row}: {printable(line)[:60]!r} is not of the form RUN/STEP DOMAIN "
+                "LOSS with a loss above 0; mend or remove the line"
             )
         domain = printable(cells[1].split("/")[-1].rsplit(".", 1)[0])
         held = found.setdefault(path[-2], {}).setdefault(int(path[-1]), {})

@@ -143,8 +143,8 @@ def _by_key(name: str, rows: Sequence[Row], key: str) -> dict[str, Row]:
             raise InputError(f"{name}, row {row}: {key!r} is empty; name the run, or drop the row")
         if held in found:
             raise InputError(
-                f"{name}, row {row}: {key} {printable(held)!r} stands already in row {found[held][0]}; drop one of "
-                "them"
+                f"{name}, row {row}: {key} {printable(held)!r} stands already in row {found[held][0]}; drop "
+                "one of them"
             )
         found[held] = (row, cells)
     return found
