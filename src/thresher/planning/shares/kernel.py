@@ -8,11 +8,12 @@ a domain teaches more than the second. A share r is therefore read as
 which runs from 0 to 1 and turns from linear to logarithmic at the floor f. With the similarity of two runs in
 domain j, E_j = exp(-(u_j - u'_j)² / 2ℓ²), their covariance is
 
-    4 + M·(1 + Σ_c spread_c² x_c x'_c) + Σ_c trend_c² x_c x'_c + Σ_c bend_c² exp(-(x_c - x'_c)² / 2)
+    4 + M W + Σ_c trend_c² x_c x'_c + Σ_c bend_c² exp(-(x_c - x'_c)² / 2)
     M = linear² Σ_j (r_j - 1/D)(r'_j - 1/D) + S + pairs² Σ_{j<l} a_j² a_l² E_j E_l,    S = Σ_j a_j² E_j
+    W = exp(Σ_c growth_c (x_c + x'_c)) (1 + Σ_c spread_c² x_c x'_c)
 
-with one a_j a domain. The products let two domains work together, and `spread` lets shares matter more at one
-size than at another. It is an additive Gaussian process with products of second order (arXiv 1112.4394); the
+with one a_j a domain. The products let two domains work together. By `growth` all that shares do becomes
+smaller or larger with the size, by `spread` they do something else at one size than at another. It is an additive Gaussian process with products of second order (arXiv 1112.4394); the
 sum over pairs is (S² - Σ_j a_j⁴ E_j²) / 2.
 
 Axes: N and Q runs, D domains, C covariates (standardised logarithms of size or length), P parameters.
@@ -24,8 +25,8 @@ from thresher.planning.shares.inputs import Floats, Inputs
 
 SHARED = ("floor", "length", "linear", "pairs", "noise")
 """The first parameters, which are neither a domain's nor a covariate's; all are natural logarithms."""
-COVARIATE = ("trend", "bend", "spread")
-"""The parameters of a covariate, which come last, one covariate after the other."""
+COVARIATE = ("trend", "bend", "spread", "growth")
+"""The parameters of a covariate, which come last, one covariate after the other; `growth` is no logarithm."""
 CONSTANT = 4.0
 """Variance of the level, in units of the variance of the losses over runs."""
 
@@ -58,8 +59,8 @@ def variance(theta: Floats, inputs: Inputs) -> Floats:
     centred = inputs.shares - 1 / inputs.shares.shape[1]
     mixes = squares.sum() + 0.5 * pairs * (squares.sum() ** 2 - (squares**2).sum())
     x_squares = inputs.covariates**2
-    trend, bend, spread = _of_covariates(theta, inputs)
-    factor = 1 + x_squares @ spread
+    trend, bend, spread, growth = _of_covariates(theta, inputs)
+    factor = np.exp(2 * inputs.covariates @ growth) * (1 + x_squares @ spread)
     total: Floats = (
         CONSTANT + (mixes + linear * (centred**2).sum(1)) * factor + x_squares @ trend + bend.sum()
     )
@@ -91,12 +92,10 @@ class Gram:
     def slopes(self, weight: Floats) -> Floats:
         """Sum of a symmetric `weight` [N, N] times the slope in each parameter [P], that of noise included.
 
-        With T = weight · (1 + Σ spread² x x'), the slope of S and the pairs in a similarity E_j is
+        With T = weight · W, the slope of S and the pairs in a similarity E_j is
         a_j² (T + pairs² T S) - pairs² a_j⁴ T E_j; all slopes but those of the covariates follow from it.
         """
-        _, _, spread = _of_covariates(self._theta, self._inputs)
-        x = self._inputs.covariates
-        inner = weight * (1 + (x * spread) @ x.T)
+        inner = weight * _factor(self._theta, self._inputs, self._inputs)
         outer, crossed = inner * (1 + self._pairs * self._singles), self._pairs * inner
         of_singles = np.empty(len(self._squares))
         of_length = of_floor = 0.0
@@ -117,14 +116,19 @@ class Gram:
         return np.concatenate([shared, of_singles, self._covariate_slopes(weight)])
 
     def _covariate_slopes(self, weight: Floats) -> Floats:
-        trend, bend, spread = _of_covariates(self._theta, self._inputs)
+        trend, bend, spread, growth = _of_covariates(self._theta, self._inputs)
+        grown = np.exp(self._inputs.covariates @ growth)
+        of_mixes = weight * self._mixes
+        grown_mixes = of_mixes * np.outer(grown, grown)
+        whole = of_mixes * _factor(self._theta, self._inputs, self._inputs)
         found: list[float] = []
         for c, x in enumerate(self._inputs.covariates.T):
             products = np.outer(x, x)
             found += [
                 2 * trend[c] * float((weight * products).sum()),
                 2 * bend[c] * float((weight * _near(x, x)).sum()),
-                2 * spread[c] * float((weight * products * self._mixes).sum()),
+                2 * spread[c] * float((grown_mixes * products).sum()),
+                2 * float(whole.sum(1) @ x),
             ]
         return np.array(found)
 
@@ -138,12 +142,19 @@ def _read_shares(shares: Floats, floor: float) -> tuple[Floats, Floats]:
 
 
 def _with_covariates(theta: Floats, mixes: Floats, left: Inputs, right: Inputs) -> Floats:
-    trend, bend, spread = _of_covariates(theta, left)
-    total: Floats = mixes + CONSTANT
+    trend, bend, _, _ = _of_covariates(theta, left)
+    total: Floats = mixes * _factor(theta, left, right) + CONSTANT
     for c, (x, z) in enumerate(zip(left.covariates.T, right.covariates.T, strict=True)):
-        products = np.outer(x, z)
-        total = total + products * (trend[c] + spread[c] * mixes) + bend[c] * _near(x, z)
+        total = total + trend[c] * np.outer(x, z) + bend[c] * _near(x, z)
     return total
+
+
+def _factor(theta: Floats, left: Inputs, right: Inputs) -> Floats:
+    """W [N, Q]."""
+    _, _, spread, growth = _of_covariates(theta, left)
+    x, z = left.covariates, right.covariates
+    found: Floats = np.outer(np.exp(x @ growth), np.exp(z @ growth)) * (1 + (x * spread) @ z.T)
+    return found
 
 
 def _squares(theta: Floats, inputs: Inputs) -> Floats:
@@ -153,9 +164,10 @@ def _squares(theta: Floats, inputs: Inputs) -> Floats:
 
 
 def _of_covariates(theta: Floats, inputs: Inputs) -> Floats:
-    """trend², bend² and spread² of each covariate [3, C]."""
-    found: Floats = np.exp(2 * theta[len(SHARED) + inputs.shares.shape[1] :])
-    return found.reshape(-1, len(COVARIATE)).T
+    """trend², bend², spread² and growth of each covariate [4, C]."""
+    found: Floats = theta[len(SHARED) + inputs.shares.shape[1] :].reshape(-1, len(COVARIATE)).T.copy()
+    found[:3] = np.exp(2 * found[:3])
+    return found
 
 
 def _products(left: Inputs, right: Inputs) -> Floats:

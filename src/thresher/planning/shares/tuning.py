@@ -2,7 +2,7 @@
 
 The objective is the negative logarithm of the marginal likelihood of a Gaussian process (Rasmussen and
 Williams, "Gaussian Processes for Machine Learning", equations 2.30 and 5.9) plus that of normal priors on the
-parameters, all of them logarithms of scales. Losses are standardised, so one prior fits every table.
+parameters, nearly all of them logarithms of scales. Losses are standardised, so one prior fits every table.
 
 Axes: N runs, D domains, C covariates, P parameters.
 """
@@ -24,8 +24,9 @@ _CENTRES = {
     "trend": 0.0,
     "bend": -2.0,
     "spread": -2.0,
+    "growth": 0.0,
 }
-_WIDTHS = {"length": 0.5}
+_WIDTHS = {"length": 0.5, "growth": 0.3}
 """Of the priors; 1 where nothing is said."""
 _REACH = 4.0
 """Widths around the centre within which a parameter is looked for."""
