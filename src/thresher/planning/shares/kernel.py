@@ -5,16 +5,18 @@ a domain teaches more than the second. A share r is therefore read as
 
     u(r) = ln(1 + r/f) / ln(1 + 1/f),
 
-which runs from 0 to 1 and turns from linear to logarithmic at the floor f. With the similarity of two runs in
-domain j, E_j = exp(-(u_j - u'_j)² / 2ℓ²), their covariance is
+which runs from 0 to 1 and turns from linear to logarithmic at the floor f. No reading says how much worse a
+loss becomes where a domain is left out altogether, so absence is something of its own. With the similarity of
+two runs in domain j, E_j = exp(-(u_j - u'_j)² / 2ℓ²) + absent² (1 where r_j = r'_j = 0), their covariance is
 
     4 + M W + Σ_c trend_c² x_c x'_c + Σ_c bend_c² exp(-(x_c - x'_c)² / 2)
     M = linear² Σ_j (r_j - 1/D)(r'_j - 1/D) + S + pairs² Σ_{j<l} a_j² a_l² E_j E_l,    S = Σ_j a_j² E_j
     W = exp(Σ_c growth_c (x_c + x'_c)) (1 + Σ_c spread_c² x_c x'_c)
 
 with one a_j a domain. The products let two domains work together. By `growth` all that shares do becomes
-smaller or larger with the size, by `spread` they do something else at one size than at another. It is an additive Gaussian process with products of second order (arXiv 1112.4394); the
-sum over pairs is (S² - Σ_j a_j⁴ E_j²) / 2.
+smaller or larger with the size, by `spread` they do something else at one size than at another. It is an
+additive Gaussian process with products of second order (arXiv 1112.4394); the sum over pairs is
+(S² - Σ_j a_j⁴ E_j²) / 2.
 
 Axes: N and Q runs, D domains, C covariates (standardised logarithms of size or length), P parameters.
 """
@@ -23,7 +25,7 @@ import numpy as np
 
 from thresher.planning.shares.inputs import Floats, Inputs
 
-SHARED = ("floor", "length", "linear", "pairs", "noise")
+SHARED = ("floor", "length", "absent", "linear", "pairs", "noise")
 """The first parameters, which are neither a domain's nor a covariate's; all are natural logarithms."""
 COVARIATE = ("trend", "bend", "spread", "growth")
 """The parameters of a covariate, which come last, one covariate after the other; `growth` is no logarithm."""
@@ -38,14 +40,16 @@ def num_parameters(inputs: Inputs) -> int:
 
 def covariance(theta: Floats, left: Inputs, right: Inputs) -> Floats:
     """Covariance of the standardised logarithms of a loss [N, Q], without noise."""
-    floor, length, linear, pairs = np.exp(theta[: len(SHARED) - 1])
+    floor, length, absent, linear, pairs = np.exp(theta[: len(SHARED) - 1])
     squares = _squares(theta, left)
     reading_left, _ = _read_shares(left.shares, floor)
     reading_right, _ = _read_shares(right.shares, floor)
     singles = np.zeros((len(left), len(right)))
     own_squares = np.zeros_like(singles)
     for square, u, v in zip(squares, reading_left.T, reading_right.T, strict=True):
-        term = square * np.exp(-0.5 * ((u[:, None] - v) / length) ** 2)
+        term = np.exp(-0.5 * ((u[:, None] - v) / length) ** 2)
+        term[np.ix_(u == 0, v == 0)] += absent**2
+        term *= square
         singles += term
         own_squares += term**2
     mixes = singles + 0.5 * pairs**2 * (singles**2 - own_squares) + linear**2 * _products(left, right)
@@ -55,9 +59,10 @@ def covariance(theta: Floats, left: Inputs, right: Inputs) -> Floats:
 def variance(theta: Floats, inputs: Inputs) -> Floats:
     """Diagonal of `covariance(theta, inputs, inputs)` [N]."""
     pairs, linear = np.exp(2 * theta[SHARED.index("pairs")]), np.exp(2 * theta[SHARED.index("linear")])
-    squares = _squares(theta, inputs)
+    absent = np.exp(2 * theta[SHARED.index("absent")])
+    terms = _squares(theta, inputs) * (1 + absent * (inputs.shares == 0))
     centred = inputs.shares - 1 / inputs.shares.shape[1]
-    mixes = squares.sum() + 0.5 * pairs * (squares.sum() ** 2 - (squares**2).sum())
+    mixes = terms.sum(1) + 0.5 * pairs * (terms.sum(1) ** 2 - (terms**2).sum(1))
     x_squares = inputs.covariates**2
     trend, bend, spread, growth = _of_covariates(theta, inputs)
     factor = np.exp(2 * inputs.covariates @ growth) * (1 + x_squares @ spread)
@@ -72,11 +77,13 @@ class Gram:
 
     def __init__(self, theta: Floats, inputs: Inputs) -> None:
         self._theta, self._inputs = theta, inputs
-        floor, length, linear, pairs = np.exp(theta[: len(SHARED) - 1])
+        floor, length, absent, linear, pairs = np.exp(theta[: len(SHARED) - 1])
         self._squares, self._length, self._pairs = _squares(theta, inputs), length, pairs**2
         reading, self._reading_slope = _read_shares(inputs.shares, floor)
         self._gaps = [u[:, None] - u for u in reading.T]
-        self._alike = [np.exp((-0.5 / length**2) * gaps**2) for gaps in self._gaps]
+        self._near = [np.exp((-0.5 / length**2) * gaps**2) for gaps in self._gaps]
+        self._absent = [absent * (share == 0) for share in inputs.shares.T]
+        self._alike = [near + np.outer(z, z) for near, z in zip(self._near, self._absent, strict=True)]
         self._singles = np.zeros((len(inputs), len(inputs)))
         own_squares = np.zeros_like(self._singles)
         for square, alike in zip(self._squares, self._alike, strict=True):
@@ -98,17 +105,19 @@ class Gram:
         inner = weight * _factor(self._theta, self._inputs, self._inputs)
         outer, crossed = inner * (1 + self._pairs * self._singles), self._pairs * inner
         of_singles = np.empty(len(self._squares))
-        of_length = of_floor = 0.0
+        of_length = of_floor = of_absent = 0.0
         for j, (square, alike, gaps) in enumerate(zip(self._squares, self._alike, self._gaps, strict=True)):
-            pull = (outer - square * crossed * alike) * alike
-            of_singles[j] = 2 * square * pull.sum()
-            pull *= gaps
+            pull = outer - square * crossed * alike
+            of_singles[j] = 2 * square * np.vdot(pull, alike)
+            of_absent += 2 * square * float(self._absent[j] @ pull @ self._absent[j])
+            pull *= self._near[j] * gaps
             of_length += square * float(np.vdot(pull, gaps))
             # Both ends of a gap move with the floor, and pull and gap change sign when they are exchanged.
             of_floor -= 2 * square * float(pull.sum(1) @ self._reading_slope[:, j])
         shared = (
             of_floor / self._length**2,
             of_length / self._length**2,
+            of_absent,
             2 * np.vdot(inner, self._linear),
             2 * np.vdot(inner, self._joint),
             2 * np.exp(2 * self._theta[SHARED.index("noise")]) * np.trace(weight),

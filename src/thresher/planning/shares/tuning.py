@@ -17,6 +17,7 @@ from thresher.planning.shares.solving import factor, with_noise
 _CENTRES = {
     "floor": np.log(0.005),
     "length": np.log(0.7),
+    "absent": 0.3,
     "linear": -1.5,
     "pairs": -1.0,
     "noise": -3.5,

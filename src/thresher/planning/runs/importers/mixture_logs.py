@@ -8,6 +8,7 @@ The domain is the name of the file without its folder and ending.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from thresher.budget import parse_count
 from thresher.errors import InputError
 from thresher.planning.runs.importers.mixtures import shares_in_name
 from thresher.planning.runs.importers.records import printable
-from thresher.planning.runs.mixture_table import MixtureTable
+from thresher.planning.runs.mixture_table import Floats, MixtureTable
 from thresher.planning.runs.table_file import MAX_BYTES
 
 _Losses = dict[str, dict[int, dict[str, float]]]
@@ -39,37 +40,41 @@ def read_mixture_log(source: Path, *, step: int | None = None, size: int | str |
         raise InputError(f"there is no log at {source}; name a text file")
     found = _read(source)
     chosen = _common_step(source.name, found) if step is None else step
-    domains: tuple[str, ...] = ()
-    shares, losses, metrics = (
-        [],
-        [],
-        sorted({name for steps in found.values() for one in steps.values() for name in one}),
-    )
+    domains, shares = _shares(source.name, list(found))
+    metrics = sorted({domain for steps in found.values() for held in steps.values() for domain in held})
+    losses = []
     for run, steps in found.items():
-        held = shares_in_name(run)
-        if held is None or (domains and held[0] != domains):
-            why = "holds no shares" if held is None else "names other domains than the first run"
-            raise InputError(
-                f"{source.name}: the name of run {printable(run)!r} {why}; name runs like mix-0.75-0.25"
-            )
-        domains = held[0]
-        missing = next((name for name in metrics if name not in steps.get(chosen, {})), None)
+        missing = next((domain for domain in metrics if domain not in steps.get(chosen, {})), None)
         if missing is not None:
             raise InputError(
                 f"{source.name}: run {printable(run)!r} has no loss of {missing!r} at step {chosen}; name "
                 "another step, or remove the run"
             )
-        shares.append(held[1])
-        losses.append([steps[chosen][name] for name in metrics])
-    array = np.array(shares)
+        losses.append([steps[chosen][domain] for domain in metrics])
     return MixtureTable(
         runs=tuple(printable(run) for run in found),
         domains=domains,
         metrics=tuple(metrics),
-        shares=array / array.sum(1, keepdims=True),
+        shares=shares,
         losses=np.array(losses),
         sizes=None if size is None else np.full(len(found), float(parse_count(size))),
     )
+
+
+def _shares(name: str, runs: Sequence[str]) -> tuple[tuple[str, ...], Floats]:
+    domains: tuple[str, ...] = ()
+    shares = []
+    for run in runs:
+        held = shares_in_name(run)
+        if held is None or (domains and held[0] != domains):
+            why = "holds no shares" if held is None else "has other domains than the first run"
+            raise InputError(
+                f"{name}: the name of run {printable(run)!r} {why}; name runs like mix-0.75-0.25"
+            )
+        domains = held[0]
+        shares.append(held[1])
+    array = np.array(shares)
+    return domains, array / array.sum(1, keepdims=True)
 
 
 def _read(source: Path) -> _Losses:

@@ -39,6 +39,7 @@ _SHARE = r"(?:0?\.\d+|[01](?:\.\d*)?)"
 _SHARES_IN_NAME = re.compile(rf"(?<![\d.])({_SHARE}(?:[-_,]{_SHARE})+)(?![\d.])")
 _NAMED_SHARE = re.compile(rf"([A-Za-z][\w ]*?)[=:]({_SHARE})(?![\d.])")
 _ROUNDED = 0.02
+_LONGEST_NAME = 1000
 
 
 def read_mixtures(
@@ -90,6 +91,7 @@ def shares_in_name(name: str) -> tuple[tuple[str, ...], tuple[float, ...]] | Non
     >>> shares_in_name("web=0.75,books=0.25")
     (('web', 'books'), (0.75, 0.25))
     """
+    name = name[:_LONGEST_NAME]
     named = _NAMED_SHARE.findall(name)
     if _is_whole([float(share) for _, share in named]):
         return tuple(domain.strip() for domain, _ in named), tuple(float(share) for _, share in named)
@@ -202,7 +204,7 @@ def _shares_of_names(name: str, rows: Sequence[Row]) -> tuple[tuple[str, ...], A
             )
         if domains and found[0] != domains:
             raise InputError(
-                f"{name}, row {row}: run {printable(run)!r} names other domains than row {rows[0][0]}"
+                f"{name}, row {row}: run {printable(run)!r} has other domains in its name than row {rows[0][0]}"
             )
         domains = found[0]
         shares.append(found[1])
