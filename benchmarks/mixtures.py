@@ -28,7 +28,7 @@ Rows = NDArray[np.intp]
 BUDGETS = (0.2, 0.35, 0.5)
 PUBLISHED = "published: law .671, best agent .971; theirs .64/.89/.95 at 20/35/50% and .81 with all runs"
 NOISE = {"1M": 0.006, "60M": 0.0045, "1B": 0.0035}
-"""Relative noise of a loss in made tables, at which LightGBM's Spearman is about .95; large runs vary less."""
+"""Relative noise of a loss in made tables, at which LightGBM's Spearman is about .95."""
 TRAIN, UNSEEN = 512, 256
 
 

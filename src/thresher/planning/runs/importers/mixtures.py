@@ -204,7 +204,8 @@ def _shares_of_names(name: str, rows: Sequence[Row]) -> tuple[tuple[str, ...], A
             )
         if domains and found[0] != domains:
             raise InputError(
-                f"{name}, row {row}: run {printable(run)!r} has other domains in its name than row {rows[0][0]}"
+                f"{name}, row {row}: run {printable(run)!r} has other domains in its name "
+                f"than row {rows[0][0]}"
             )
         domains = found[0]
         shares.append(found[1])
