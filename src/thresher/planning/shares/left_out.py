@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from thresher.planning.shares.inputs import Floats, Inputs
 from thresher.planning.shares.kernel import covariance, variance
+from thresher.planning.shares.law import fit_law, law_logarithms
 from thresher.planning.shares.solving import factor, noise_of, noisy_covariance, solve_both, solve_lower
 from thresher.planning.shares.tuning import tune
 
 MOST_TUNED = 240
 """Runs that parameters are tuned to; predictions rest on all runs."""
 _FOLDS = 5
+_AGAINST_LAW = 8.0
 _USUAL, _STRENGTH = 1.3, 0.35
 """Centre of the prior on the widening, and its width in logarithms."""
-_WIDENINGS = np.geomspace(1, 5, 81)
+_WIDENINGS = np.geomspace(0.5, 5, 81)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,48 @@ def tuned_rows(mixes: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.sort(np.argsort(place, kind="stable")[:MOST_TUNED])
 
 
+def folds(mixes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Fold of each run, a fifth of the mixes in each [N]."""
+    order = np.random.default_rng(1).permutation(mixes.max() + 1)
+    return np.asarray(np.argsort(order) % _FOLDS)[mixes]
+
+
+def leave_out_law(
+    theta: Floats, inputs: Inputs, logarithms: Floats, noise: Floats, mixes: NDArray[np.intp]
+) -> Floats:
+    """What the data mixing law misses where it has not seen the mix, in logarithms of the losses [N, M].
+
+    Args:
+        theta: Its parameters for each loss, fitted to all runs [M, 2 + C + D].
+        inputs: The runs.
+        logarithms: Of the losses [N, M].
+        noise: Relative standard deviation of each loss [M].
+        mixes: Number of the mix of each run [N].
+    """
+    missed = np.empty_like(logarithms)
+    fold_of = folds(mixes)
+    for fold in np.unique(fold_of):
+        held, kept = np.flatnonzero(fold_of == fold), np.flatnonzero(fold_of != fold)
+        for loss, start in enumerate(theta):
+            found = fit_law(inputs.rows(kept), logarithms[kept, loss], noise[loss], start)
+            missed[held, loss] = logarithms[held, loss] - law_logarithms(found, inputs.rows(held))
+    return missed
+
+
+def law_share(missed: Floats, by_law: Floats, mixes: NDArray[np.intp]) -> Floats:
+    """Weight of the law in each loss that leaves the least squared error at mixes left out, 0 to 1 [M].
+
+    Args:
+        missed: By the Gaussian process [N, M].
+        by_law: By the law, in the same unit [N, M].
+        mixes: Number of the mix of each run [N]; some further mixes are counted that speak against the law.
+    """
+    apart = missed - by_law
+    strength = 1 + _AGAINST_LAW / (mixes.max() + 1)
+    found: Floats = (missed * apart).sum(0) / np.maximum(strength * (apart**2).sum(0), 1e-300)
+    return np.clip(found, 0, 1)
+
+
 def leave_out(theta: Floats, inputs: Inputs, levels: Floats, mixes: NDArray[np.intp]) -> LeftOut:
     """Predicts each fifth of the mixes from the others.
 
@@ -57,8 +101,7 @@ def leave_out(theta: Floats, inputs: Inputs, levels: Floats, mixes: NDArray[np.i
         mixes: Number of the mix of each run [N].
     """
     missed, doubt, noise = np.empty_like(levels), np.empty_like(levels), np.empty_like(levels)
-    order = np.random.default_rng(1).permutation(mixes.max() + 1)
-    fold_of = (np.argsort(order) % _FOLDS)[mixes]
+    fold_of = folds(mixes)
     for loss, start in enumerate(theta):
         tuned_to_all = len(inputs) > MOST_TUNED
         whole = noisy_covariance(start, inputs) if tuned_to_all else None

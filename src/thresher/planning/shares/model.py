@@ -1,22 +1,30 @@
 """Losses as functions of the shares of domains, and perhaps of size and length: a fit that knows its doubt.
 
-Each loss has a Gaussian process of its own on its logarithm (`kernel.py`, `tuning.py`). Two things come from
-leaving out one mix after the other, in closed form (Rasmussen and Williams, equations 5.10 to 5.12, for
-blocks): how much too sure the processes are of mixes that they have not seen, and how the errors of the
-losses go together. The doubt of a mean of losses rests on both.
+Each loss has a Gaussian process of its own on its logarithm (`kernel.py`, `tuning.py`), averaged with the
+data mixing law (`law.py`) by weights that predict mixes left out best. From those mixes (`left_out.py`) also
+comes how much too sure the processes are and how the errors of the losses go together; the doubt of a mean
+of losses rests on both.
 
 Axes: N runs, Q new runs, D domains, C covariates, M losses, P parameters, S draws.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from thresher.errors import InputError
 from thresher.planning.shares.inputs import Floats, Inputs, check_losses, checked_shares, columns
 from thresher.planning.shares.kernel import covariance, variance
-from thresher.planning.shares.left_out import correlation_of, leave_out, tuned_rows, widening_of
+from thresher.planning.shares.law import fit_law, law_logarithms
+from thresher.planning.shares.left_out import (
+    correlation_of,
+    law_share,
+    leave_out,
+    leave_out_law,
+    tuned_rows,
+    widening_of,
+)
 from thresher.planning.shares.solving import noise_of, solve, solve_lower
 from thresher.planning.shares.tuning import tune
 
@@ -35,7 +43,9 @@ class ShareFit:
         lower: Cholesky factor of the covariance with noise [M, N, N].
         solved: That covariance's inverse times the standardised logarithms [M, N].
         left_out: Prediction of each run by a fit that has not seen its mix, as a loss [N, M].
-        widening: Factor on each loss's standard deviation, from the runs left out [M].
+        law: Parameters of the data mixing law of each loss (`law.py`) [M, 2 + C + D].
+        law_share: Its weight in each loss, beside the Gaussian process [M].
+        widening: Factor on standard deviations, from the runs left out.
         correlation: Of the errors of the losses, from the runs left out [M, M].
     """
 
@@ -48,6 +58,8 @@ class ShareFit:
     lower: Floats
     solved: Floats
     left_out: Floats
+    law: Floats
+    law_share: Floats
     widening: float
     correlation: Floats
 
@@ -63,7 +75,7 @@ class ShareFit:
         medians, doubts = np.empty((len(new), len(self.theta))), np.empty((len(new), len(self.theta)))
         for loss, theta in enumerate(self.theta):
             towards = covariance(theta, new, self.inputs)
-            medians[:, loss] = towards @ self.solved[loss]
+            medians[:, loss] = self._median(loss, new, towards)
             explained = solve_lower(self.lower[loss], towards.T)
             left = variance(theta, new) - (explained**2).sum(0)
             doubts[:, loss] = np.sqrt(np.maximum(left, 0)) * self.widening
@@ -88,9 +100,17 @@ class ShareFit:
             values, vectors = np.linalg.eigh(covariance(theta, new, new) - explained.T @ explained)
             root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
             strayed = normal[:, :, loss] @ root * self.widening
-            drawn[:, :, loss] = towards @ self.solved[loss] + strayed
+            drawn[:, :, loss] = self._median(loss, new, towards) + strayed
         losses: Floats = np.exp(self.level + self.spread * drawn)
         return losses
+
+    def _median(self, loss: int, new: Inputs, towards: Floats) -> Floats:
+        """Standardised logarithms of one loss at new runs [Q]: process and law, by their weights."""
+        process: Floats = towards @ self.solved[loss]
+        share = self.law_share[loss]
+        by_law = (law_logarithms(self.law[loss], new) - self.level[loss]) / self.spread[loss]
+        found: Floats = (1 - share) * process + share * by_law
+        return found
 
     def read(self, shares: Floats, covariates: Floats | None) -> Inputs:
         """New runs as the fit reads them.
@@ -140,6 +160,11 @@ def fit_shares(
     theta = np.array([tune(inputs.rows(tuned), levels[tuned, k], start) for k, start in enumerate(begin)])
     lower, solved = solve(theta, inputs, levels)
     left = leave_out(theta, inputs, levels, mixes)
+    noise = np.sqrt(noise_of(theta)) * spread
+    law = np.array([fit_law(inputs, column, one) for column, one in zip(logarithms.T, noise, strict=True)])
+    by_law = leave_out_law(law, inputs, logarithms, noise, mixes) / spread
+    share = law_share(left.missed, by_law, mixes)
+    left = replace(left, missed=(1 - share) * left.missed + share * by_law)
     correlation = correlation_of(left)
     return ShareFit(
         inputs=inputs,
@@ -151,6 +176,8 @@ def fit_shares(
         lower=lower,
         solved=solved,
         left_out=np.exp(logarithms - left.missed * spread),
+        law=law,
+        law_share=share,
         widening=widening_of(left, correlation, spread, mixes),
         correlation=correlation,
     )
