@@ -18,7 +18,7 @@ MOST_TUNED = 240
 """Runs that parameters are tuned to; predictions rest on all runs."""
 _FOLDS = 5
 _AGAINST_LAW = 8.0
-_USUAL, _STRENGTH = 1.3, 0.35
+_USUAL, _STRENGTH = 1.7, 0.3
 """Centre of the prior on the widening, and its width in logarithms."""
 _WIDENINGS = np.geomspace(0.5, 5, 81)
 
