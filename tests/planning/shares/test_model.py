@@ -100,6 +100,7 @@ def test_more_runs_than_are_tuned_to_are_all_used(monkeypatch):
         (mixes(8), -measured(mixes(8)), "has to be positive"),
         (mixes(8), np.ones((8, 2)), "the same in all runs"),
         (mixes(8), np.ones((7, 2)), "for 8 runs"),
+        (mixes(8)[[0] * 8], measured(mixes(8)), "all runs have the same shares"),
     ],
 )
 def test_tables_that_tell_nothing_are_refused(shares, losses, said):

@@ -155,6 +155,8 @@ def fit_shares(
     level, spread = logarithms.mean(0), logarithms.std(0)
     levels = (logarithms - level) / spread
     mixes = np.unique(shares, axis=0, return_inverse=True)[1].ravel()
+    if mixes.max() == 0:
+        raise InputError("all runs have the same shares, so nothing tells what shares do; train another mix")
     tuned = tuned_rows(mixes)
     begin: Sequence[Floats | None] = [None] * losses.shape[1] if starts is None else list(starts)
     theta = np.array([tune(inputs.rows(tuned), levels[tuned, k], start) for k, start in enumerate(begin)])
