@@ -1,0 +1,1 @@
+"""Losses as functions of the shares of domains: the model, its tuning, and which runs to buy for it."""
