@@ -42,8 +42,8 @@ from typer.testing import CliRunner
 
 from thresher.cli import app
 from thresher.planning.laws.fit import fit, predict_runs
+from thresher.planning.laws.layout import design_of
 from thresher.planning.laws.predict import draw_noise, predict_designs
-from thresher.planning.laws.problem import design_of
 from thresher.planning.laws.result import Laws
 from thresher.planning.laws.utility import log_exposure
 from thresher.planning.runs.importers.formats import import_runs

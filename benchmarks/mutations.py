@@ -60,7 +60,7 @@ MODULES = (
     ),
     *(
         f"planning.plans.{name}"
-        for name in ("one_budget", "make_plan", "costs", "frontier", "discrepancy", "next_run")
+        for name in ("one_budget", "make_plan", "costs", "frontier", "reduction", "next_run")
     ),
     *(
         f"selection.{name}"
@@ -88,12 +88,8 @@ FAILED, BROKEN, EMPTY = 1, 3, 5
 
 PROMISES = (
     ("planning.laws.law_weights", "if len(tried) == len(evidence):", "if False:"),
-    (
-        "planning.laws.law_weights",
-        "return math.sqrt(sum(weight * trial.drift**2 for weight, trial in tried) / total) if tried else 0.0",
-        "return 0.0",
-    ),
-    ("planning.laws.predict", "if not has_draws or laws.drift == 0:", "if True:"),
+    ("planning.laws.predict", "if known is None or of is None:", "if True:"),
+    ("planning.laws.doubt", "doubt.pools * own", "0.0 * own"),
     ("planning.plans.costs", "chance=float((saved_SG[:, place] >= samples).mean()),", "chance=1.0,"),
     ("planning.plans.one_budget", "if near_C[place] >= SURE]", "if near_C[place] >= 0.5]"),
     ("data.files.atomic", "        _flush_to_disk(temporary)\n", ""),
@@ -203,7 +199,7 @@ EQUIVALENT: Mapping[tuple[str, str, str, str], str] = {
         "error_2K[0, 1:] > error_2K[1, 1:]",
     ): "errors are equal to the last bit there, and the crossing moves by 1e-8 of its stretch",
     (
-        "planning.plans.discrepancy",
+        "planning.plans.reduction",
         "signs_SJ = np.where(np.random.default_rng(0).random(run_SJ.shape) < 0.5, -noise, noise)",
         "0",
         "1",

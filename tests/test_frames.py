@@ -37,7 +37,7 @@ def test_the_columns_of_a_table_of_a_plan_are_equally_long(plan, name):
 
 def test_every_parameter_of_every_law_is_a_row(fit):
     rows = list(zip(*table_of_laws(fit, "parameters").values(), strict=True))
-    assert len(rows) == 4 + 2 * 4
+    assert len(rows) == 5 + 2 * 4
     first = fit.pools[0]
     assert ("utility", 1.0, "p0", "tau", first.values["tau"], *first.intervals["tau"]) in rows
     assert ("utility", 1.0, None, "gamma", 1.0, None, None) in rows

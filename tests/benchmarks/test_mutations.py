@@ -61,7 +61,7 @@ def test_the_faults_once_missed_are_still_in_the_source() -> None:
 
 
 def test_a_module_is_tested_by_its_own_file_first_and_then_by_what_imports_it() -> None:
-    first, second, third, *_ = files_for("planning.plans.discrepancy", ROOT)
-    assert first == "src/thresher/planning/plans/discrepancy.py"
-    assert second == "tests/planning/plans/test_discrepancy.py"
+    first, second, third, *_ = files_for("planning.plans.reduction", ROOT)
+    assert first == "src/thresher/planning/plans/reduction.py"
+    assert second == "tests/planning/plans/test_reduction.py"
     assert third == "tests/planning/plans/test_next_run.py"

@@ -193,7 +193,8 @@ def of_training(root: Path) -> dict[str, Product]:
     marked = {"settings": {"lr": 0.1, "seeds": [1, 2]}, "shards": "s"}
     mark(root / "marked", marked)
     trial = Trial(role="fit", weights={"a": 1.0}, fraction=1.0, points=(32,), seed=0)
-    np.savez(root / "tasks.npz", labels=np.zeros(8, np.int64), digest=np.asarray("d"))
+    prompts = np.zeros((10, 1, 4), np.int64)
+    np.savez(root / "tasks.npz", labels=np.zeros(8, np.int64), prompts=prompts, digest=np.asarray("d"))
     bench = TrialContext(
         dataset=None,
         members={"a": ("1", "2")},

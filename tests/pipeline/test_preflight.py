@@ -6,7 +6,7 @@ from thresher.curate.settings import Cut
 from thresher.errors import InputError
 from thresher.models.evaluation.settings import Evaluate
 from thresher.pipeline.config import Config
-from thresher.pipeline.estimate import check_config, check_probes, expected_sizes
+from thresher.pipeline.estimate import check_config, expected_sizes
 from thresher.planning.settings import Fit, Plan
 from thresher.scores.settings import Score, Shards
 from thresher.train.settings import Probe
@@ -30,17 +30,6 @@ def test_the_defaults_are_enough_for_four_pools_and_two_budgets() -> None:
     check_config(config(), PAIRS)
 
 
-def test_fewer_runs_than_parameters_are_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match=r"plans 10 runs for 4 pools, too few .*add a share to `fractions`"):
-        check_config(config(fractions=(1 / 16,)), PAIRS)
-    check_config(config(fractions=(1 / 16,), seeds=(0, 1)), PAIRS)
-    check_config(config(fractions=(1 / 16,), law="power"), PAIRS)
-
-
-def test_a_pool_that_is_never_repeated_needs_fewer_runs() -> None:
-    check_config(config(fractions=(1 / 16,)), 100 * PAIRS)
-
-
 def test_a_check_mix_of_an_unknown_pool_is_refused() -> None:
     named = config(checks=({"0-10%": 1.0, "10-30%": 1.0},))
     with pytest.raises(InputError, match="check mix names pool '10-30%'; the pools are 0-10%, 10-20%"):
@@ -58,13 +47,6 @@ def test_pools_of_thresholds_count_as_equal_and_hold_a_pair_at_least() -> None:
 def test_more_pools_than_a_plan_compares_in_full_are_searched() -> None:
     edges = tuple(number / 100 for number in range(1, 14))
     check_config(config(cut=Cut(edges=edges)), PAIRS)
-
-
-def test_pools_of_thresholds_are_counted_once_they_are_cut() -> None:
-    few = config(cut=Cut(thresholds=(0.3, 0.2, 0.1, 0.0)), fractions=(1 / 16,))
-    check_config(few, PAIRS)
-    with pytest.raises(InputError, match="too few for the law"):
-        check_probes(few, expected_sizes(few, PAIRS))
 
 
 def test_pools_are_as_large_as_the_edges_say() -> None:

@@ -187,13 +187,6 @@ def test_two_walks_in_one_folder_at_a_time_are_refused(tmp_path: Path) -> None:
         walk(config)
 
 
-def test_too_few_probes_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    config = make_inputs(tmp_path, CONFIG.replace("samples = [48, 96, 144]", "samples = [80]"))
-    with pytest.raises(InputError, match="plans 4 runs for 2 pools, too few"):
-        walk(config)
-    assert not (tmp_path / "work" / "filter").exists()
-
-
 def test_a_pool_without_shards_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     config = make_inputs(tmp_path, CONFIG.replace('paths = ["pool"]', 'paths = ["pol"]'))
     with pytest.raises(InputError, match="there is no file or folder"):

@@ -89,7 +89,8 @@ def _with_verdict(verdict: str, chance: float) -> BudgetPlan:
 
 def test_the_summary_names_each_winner_with_its_doubt() -> None:
     first, _, last = PLAN.budgets
-    assert first.verdict == last.verdict == "best"
+    assert first.verdict == "best"
+    last = dataclasses.replace(last, verdict="best")
     plan = dataclasses.replace(PLAN, budgets=(first, _with_verdict("unclear", 0.6), last))
     said = summary(plan)
     assert said[:3] == [
@@ -98,6 +99,13 @@ def test_the_summary_names_each_winner_with_its_doubt() -> None:
         f"{TWO} is predicted best at 131.1k samples seen.",
     ]
     assert said[3].startswith(f"{TWO} overtakes {ONE} at about")
+
+
+def test_where_the_runs_hold_no_signal_no_winner_is_named() -> None:
+    budgets = tuple(dataclasses.replace(budget, verdict="nothing") for budget in PLAN.budgets)
+    assert summary(dataclasses.replace(PLAN, budgets=budgets, crossovers=())) == [
+        "Nothing to decide at 8.192k, 32.77k and 131.1k samples seen: the runs hold no signal."
+    ]
 
 
 def test_budgets_with_one_winner_share_a_sentence() -> None:

@@ -14,7 +14,6 @@ from thresher.curate.pools.edges import ends_of_edges, names_of
 from thresher.data.exclude import read_exclude
 from thresher.data.index import build_index
 from thresher.data.patterns import expand
-from thresher.errors import InputError
 from thresher.models.flops import forward_flops, training_flops
 from thresher.models.towers import (
     Towers,
@@ -27,10 +26,7 @@ from thresher.models.towers import (
     to_input,
 )
 from thresher.pipeline.config import Config
-from thresher.planning.laws.problem import build_problem
-from thresher.planning.laws.registry import LAWS
 from thresher.planning.plans.mixes import filled_pools
-from thresher.planning.runs.record import Run
 from thresher.scores.registry import parse_scorer
 from thresher.selection.choices import LOSSES
 from thresher.train.distributed import SINGLE
@@ -44,9 +40,6 @@ from thresher.train.settings import make_recipe
 
 ROW_BYTES = 200  # a row of the score table or of the index, caption included
 MEASURE_SECONDS = 1.0
-
-SMALLEST = "utility"  # of the laws that auto weighs, one with the fewest parameters
-ANY_ERROR = 0.5  # how many parameters there are does not depend on what is measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,41 +229,14 @@ def expected_sizes(config: Config, num_pairs: int) -> dict[str, int]:
 
 def check_config(config: Config, num_pairs: int) -> None:
     """Refuse, before the pairs are scored, what would fail after the probes; raises as `check_probes`."""
-    sizes = expected_sizes(config, num_pairs)
-    if config.cut.thresholds:  # the sizes, hence the repeats, are not known yet
-        _check_mixes(config, sizes)
-    else:
-        check_probes(config, sizes)
+    check_probes(config, expected_sizes(config, num_pairs))
 
 
 def check_probes(config: Config, sizes: Mapping[str, int]) -> None:
     """Refuse what would fail only after the probes are trained; `sizes` are pairs by pool, best first.
 
     Raises:
-        InputError: a check mix of a pool that is not cut, or fewer runs than the law has parameters.
+        InputError: a check mix of a pool that is not cut, or pools without a pair.
     """
-    trials = _check_mixes(config, sizes)
-    runs = [run for trial in trials if trial.role == "fit" for run in _runs(trial, sizes)]
-    try:
-        build_problem(LAWS[SMALLEST if config.fit.law == "auto" else config.fit.law], runs, list(sizes), {})
-    except InputError as error:
-        raise InputError(
-            f"[probe] plans {len(runs)} runs for {len(sizes)} pools, too few for the law "
-            f"({str(error).partition(' (')[0]}); add a share to `fractions`, a point to `samples` or "
-            "`targets`, or a seed to `seeds`, or cut fewer pools"
-        ) from None
-
-
-def _check_mixes(config: Config, sizes: Mapping[str, int]) -> list[Trial]:
     filled_pools(list(sizes), sizes)
-    return plan_trials(list(sizes), config.probe, config.plan.budgets, sizes)
-
-
-def _runs(trial: Trial, sizes: Mapping[str, int]) -> list[Run]:
-    unique = {pool: max(1, round(sizes[pool] * trial.fraction)) for pool in trial.weights}
-    return [
-        Run(
-            weights=trial.weights, unique_samples=unique, samples_seen=point, error=ANY_ERROR, seed=trial.seed
-        )
-        for point in trial.points
-    ]
+    plan_trials(list(sizes), config.probe, config.plan.budgets, sizes)

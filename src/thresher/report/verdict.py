@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,10 +94,14 @@ def _row(candidate: Candidate, scale: Scale) -> Row:
 def summary(plan: Plan) -> list[str]:
     """The plan in sentences: the winner at each budget, then where it changes."""
     said = []
+    nothing = [format_count(budget.samples_seen) for budget in plan.budgets if budget.verdict == "nothing"]
+    if nothing:
+        said.append(f"Nothing to decide at {_listed(nothing)} samples seen: the runs hold no signal.")
     for (best, verdict), group in itertools.groupby(plan.budgets, key=lambda b: (b.best, b.verdict)):
         budgets = list(group)
-        counts = [format_count(budget.samples_seen) for budget in budgets]
-        where = " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
+        if verdict == "nothing":
+            continue
+        where = _listed([format_count(budget.samples_seen) for budget in budgets])
         chance = chance_text(min(winner(budget).chance_best for budget in budgets))
         doubt = {
             "best": "",
@@ -106,6 +110,10 @@ def summary(plan: Plan) -> list[str]:
         }[verdict]
         said.append(f"{best} is predicted best at {where} samples seen{doubt}.")
     return said + [crossover_text(crossover) for crossover in plan.crossovers]
+
+
+def _listed(counts: Sequence[str]) -> str:
+    return " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
 
 
 def crossover_text(crossover: Crossover) -> str:

@@ -13,6 +13,7 @@ from thresher.models.evaluation.evaluate import (
     ZeroShotTask,
     class_embeddings,
     evaluate,
+    guessed,
     retrieval,
     zero_shot,
 )
@@ -169,3 +170,21 @@ def test_a_metric_whose_task_was_not_evaluated_is_named() -> None:
         InputError, match="metric 'mrr_error' needs 'retrieval_mrr', which no evaluation set gives"
     ):
         error_of("mrr_error", {"zeroshot_acc1": 0.5})
+
+
+def test_guessing_is_what_random_embeddings_show_on_average() -> None:
+    rng = np.random.default_rng(0)
+    image_of = np.array([0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 8, 9])
+    labels = rng.integers(0, 7, 10)
+    shown: dict[str, list[float]] = {}
+    for _ in range(3000):
+        images, texts, classes = (
+            rng.standard_normal((count, 32)).astype(np.float32) for count in (10, 14, 7)
+        )
+        found = zero_shot(images, classes, labels) | retrieval(images, texts, image_of, scale=0.0)
+        for name, value in found.items():
+            shown.setdefault(name, []).append(value)
+    expected = guessed(7, image_of)
+    assert set(expected) == set(shown)
+    for name, values in shown.items():
+        assert np.mean(values) == pytest.approx(expected[name], abs=0.01), name

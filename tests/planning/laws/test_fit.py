@@ -33,7 +33,7 @@ def noisy():
         for count in (2, 3, 5)
         for length in (48_000_000, 200_000_000)
     ]
-    return fit_utility([*runs, *checks], num_draws=200)
+    return fit_utility([*runs, *checks], num_draws=200, fixed={"mixing": 0.0})
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
@@ -58,13 +58,13 @@ def test_gamma_is_one_and_said_to_be_without_two_sizes(noisy):
 def test_a_mix_among_the_fit_runs_teaches_about_its_pools():
     truth = parameters(b=(-0.2, -0.08), tau=(5.0, 3.0))
     mixes = [planted_run(truth, [0.5, 0.5], length) for length in (16_000_000, 90_000_000)]
-    alone = planted_runs(truth, lengths=(8_000_000, 20_000_000, 60_000_000, 200_000_000))
-    laws = fit_utility([*alone, *mixes])
+    alone = planted_runs(truth, lengths=(8_000_000, 20_000_000, 60_000_000, 120_000_000, 240_000_000))
+    laws = fit_utility([*alone, *mixes], fixed={"mixing": 0.0})
     np.testing.assert_allclose(values(laws, "tau"), [5, 3], rtol=1e-3)
     assert laws.best.shared["gamma"] == pytest.approx(
         1, abs=1e-3
     )  # a mix repeats its pools at other intervals
-    assert len(laws.points) == 10
+    assert len(laws.points) == 12
 
 
 def test_intervals_cover_the_truth_and_check_mixes_beat_the_mean(noisy):
@@ -107,7 +107,7 @@ def test_the_same_runs_and_seed_give_the_same_fit(law):
 
 def test_enough_runs_a_pool_are_resampled_and_cover_the_truth():
     lengths = tuple(int(length) for length in np.geomspace(6e6, 3e8, 10))
-    laws = fit_utility(planted_runs(TWO_POOLS, noise=0.004, lengths=lengths), num_draws=60)
+    laws = fit_utility(planted_runs(TWO_POOLS, noise=0.004, lengths=lengths, seed=1), num_draws=60)
     for pool, b in zip(laws.pools, TWO_POOLS.worth_P, strict=True):
         assert pool.intervals["b"][0] < b < pool.intervals["b"][1]
 
@@ -149,7 +149,9 @@ def test_a_pool_that_teaches_nothing_is_named():
         run if run.pool == "p0" else replace(run, error=0.94 + 0.002 * number)
         for number, run in enumerate(planted_runs(TWO_POOLS))
     ]
-    assert any("b of p1 is at its bound 0" in text for text in fit_utility(runs).pools[1].status)
+    (_, idle) = fit_utility(runs).pools
+    assert idle.values["b"] == pytest.approx(0.0, abs=0.01)
+    assert any("p1 teaches nothing in these runs" in text for text in idle.status)
 
 
 @pytest.mark.parametrize("law", ["utility", "effective-data", "data-constrained", "harmful"])
@@ -159,7 +161,7 @@ def test_one_pool_alone_cannot_tell_the_meeting_point(law):
     laws = fit(runs, law=law, num_draws=0)
     assert laws.best.shared["n0"] == pytest.approx(min(run.samples_seen for run in runs))
     assert any("meeting point is not identified" in sentence for sentence in laws.best.status)
-    np.testing.assert_allclose([point.residual for point in laws.points], 0, atol=1e-3)
+    np.testing.assert_allclose([point.residual for point in laws.points], 0, atol=2e-3)
 
 
 def test_runs_from_the_middle_of_a_schedule_are_counted():
@@ -210,17 +212,36 @@ def test_what_runs_mix_is_listed_in_alphabetical_order():
         fit(runs)
 
 
-def test_too_few_runs_a_missing_role_and_an_unknown_law_are_refused():
+def test_a_missing_role_and_an_unknown_law_are_refused():
     runs = planted_runs(TWO_POOLS, lengths=(20_000_000, 60_000_000))
-    for law in ("auto", "utility"):
-        with pytest.raises(
-            InputError, match=r"7 parameters of the utility law cannot be fitted to 4 runs \(p0, p1\)"
-        ):
-            fit(runs, law=law)
     with pytest.raises(InputError, match="no run has the role `fit`"):
         fit([replace(run, role="verify") for run in runs])
     with pytest.raises(InputError, match="no law 'cubic'; choose one of auto, utility, harmful"):
         fit(runs, law="cubic")
+
+
+@pytest.mark.parametrize("law", ["auto", "utility", "saturating"])
+def test_fewer_runs_than_parameters_give_wide_intervals_and_no_refusal(law):
+    few, many = (
+        fit(planted_runs(FIVE_POOLS, lengths=lengths, noise=0.002), law=law, num_draws=60)
+        for lengths in (
+            (20_000_000, 60_000_000),
+            (6_000_000, 20_000_000, 60_000_000, 180_000_000, 360_000_000),
+        )
+    )
+    assert len(few.points) == 10  # of five pools, which have a b or a quality and a half-life each
+    low, high = few.best.intervals["d"]
+    assert high - low > np.ptp(many.best.intervals["d"])
+    assert all(abs(point.residual) < 0.02 for point in few.points)
+
+
+def test_a_pool_of_one_length_and_a_single_run_have_a_law():
+    truth = planted_runs(TWO_POOLS, lengths=(20_000_000, 60_000_000))
+    laws = fit([run for run in truth if run.pool == "p0" or run.samples_seen == 60_000_000], num_draws=20)
+    assert laws.pool_names == ("p0", "p1")
+    (pool,) = fit_utility(truth[:1], num_draws=20).pools
+    low, high = pool.intervals["b"]
+    assert high - low > 0.1
 
 
 def test_a_check_run_on_an_unknown_pool_is_left_out_aloud():
@@ -260,9 +281,9 @@ def test_repetition_shows_in_the_pools_of_a_score(laws_tables):
 @pytest.mark.parametrize(
     ("law", "fixed", "message"),
     [
-        ("utility", {"b": -0.1}, "cannot hold 'b'; one of A, n0, d, gamma"),
+        ("utility", {"b": -0.1}, "cannot hold 'b'; one of A, n0, d, gamma, mixing"),
         ("utility", {"harm": 0.1}, "cannot hold 'harm'; one of A, n0, d, gamma"),
-        ("utility", {"size": 0.1}, "cannot hold 'size'; one of A, n0, d, gamma can"),
+        ("utility", {"size": 0.1}, "cannot hold 'size'; one of A, n0, d, gamma, mixing can"),
         ("bounded", {"A": 0.9}, "cannot hold 'A'; one of start, n0, d, gamma"),
         ("auto", {"quality": 1.0}, "cannot hold 'quality'"),
         ("auto", {"start": -1.0}, "start is held at -1.0; give a positive value"),

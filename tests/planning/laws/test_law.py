@@ -14,10 +14,14 @@ SIZES = (500.0, 800.0, 300.0)
 REPEATING = [name for name, law in LAWS.items() if law.has_half_life]
 
 
-def example(name: str, *, n0: float = 300.0, sized: bool = False, **changed) -> Parameters:
+def example(
+    name: str, *, n0: float = 300.0, sized: bool = False, mixing: float | None = None, **changed
+) -> Parameters:
     """Three pools, everything in it different from everything else."""
     own = {"b": (-0.3, -0.1, -0.02)} if LAWS[name].worth == "b" else {"quality": (1.0, 0.6, 0.07), "b": -0.25}
     shared = {"n0": n0, "d": 0.07, "gamma": 0.8, "tau": (3.0, 6.0, 1.2), "num_unique": SIZES, **own}
+    if mixing is not None:
+        shared["mixing"] = mixing
     return parameters(name, sized=sized, **{**shared, **changed})
 
 
@@ -36,7 +40,7 @@ def repeating(name: str) -> Parameters:
 @pytest.mark.parametrize("setting", ["exact", "sized", "replacement", "both"])
 def test_the_jacobian_agrees_with_finite_differences(name, n0, setting):
     sized = setting == "sized"
-    truth = example(name, n0=n0, sized=sized)
+    truth = example(name, n0=n0, sized=sized, mixing=0.4)
     drawn = {"exact": False, "sized": False, "replacement": True, "both": [True, False, True, False, True]}
     of = design(
         [1234.0, 45_678.0, 9_999.0, 250.0, 25_000.0],
@@ -61,7 +65,7 @@ def test_the_jacobian_agrees_with_finite_differences(name, n0, setting):
         shift = step * np.eye(layout.size)[place]
         slope = (errors(point + shift)[0] - errors(point - shift)[0]) / (2 * step)
         np.testing.assert_allclose(jacobian[:, place], slope, atol=3e-8, rtol=1e-6, err_msg=called)
-        if called in ("gamma", "harm", "size", "alpha", "tau:b") and name in REPEATING:
+        if called in ("gamma", "harm", "mixing", "size", "alpha", "tau:b") and name in REPEATING:
             assert np.abs(slope).max() > 1e-4, called  # a slope of nothing would agree with anything
 
 

@@ -9,7 +9,6 @@ from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.laws.law_weights import (
     AUTO,
     LawTrial,
-    drift_of,
     hold_out,
     log_evidence,
     most_repeated,
@@ -70,28 +69,44 @@ def test_a_law_is_judged_by_runs_that_it_has_not_seen():
     assert off.mae == pytest.approx(0.02, rel=1e-3)
 
 
-def tried(*, mean_square=0.0, drift=0.0):
+def tried(*, mean_square=0.0):
     """What a law made of four pools' longest runs."""
-    return LawTrial(
-        mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4), drift=drift
-    )
+    return LawTrial(mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4))
+
+
+EVEN = {"power": 0.0, "utility": 0.0}
 
 
 def test_of_laws_with_equal_evidence_the_one_that_predicts_the_longest_runs_better_weighs_more():
     trials = {"power": tried(mean_square=0.003**2), "utility": tried()}
     # twice the square that is expected, in four pools: (1 / 2) ** (4 / 2) as likely
-    assert weights_of(trials, {"power": 0.0, "utility": 0.0}) == pytest.approx({"utility": 0.8, "power": 0.2})
-    assert list(weights_of(trials, {"power": 0.0, "utility": 0.0})) == ["utility", "power"]
+    found = weights_of(trials, EVEN, {}, 0.003)
+    assert found == pytest.approx({"utility": 0.8, "power": 0.2})
+    assert list(found) == ["utility", "power"]
     untried = {"power": None, "utility": tried()}
-    assert weights_of(untried, {"power": 0.0, "utility": 0.0}) == pytest.approx(
-        {"power": 0.5, "utility": 0.5}
-    )
+    assert weights_of(untried, EVEN, {}, 0.003) == pytest.approx({"power": 0.5, "utility": 0.5})
+
+
+def test_check_runs_count_as_two_pools_do():
+    checks = {"power": 0.003**2, "utility": 0.0}
+    expected = {"utility": 2 / 3, "power": 1 / 3}  # twice the square: (1 / 2) ** (2 / 2) as likely
+    assert weights_of(dict.fromkeys(EVEN), EVEN, checks, 0.003) == pytest.approx(expected)
+
+
+def test_evidence_is_bounded_so_that_runs_held_out_and_check_runs_overrule_it():
+    sure = {"power": 500.0, "utility": 0.0}
+    alone = weights_of(dict.fromkeys(sure), sure, {}, 0.003)
+    assert list(alone) == ["power"]
+    trials = {"power": tried(mean_square=(10 * 0.003) ** 2), "utility": tried()}
+    assert weights_of(trials, sure, {}, 0.003)["utility"] > 0.9
 
 
 def test_laws_with_less_than_three_hundredths_are_left_out_and_the_others_share_what_they_had():
     shares = {"utility": 0.75, "harmful": 0.205, "power": 0.035, "bounded": 0.01}
-    logs = {name: float(np.log(share)) for name, share in shares.items()}
-    found = weights_of(dict.fromkeys(shares), logs)
+    # n times the square that is expected, in four pools: n^(-4 / 2) as likely
+    squares = {name: 0.003**2 * (np.sqrt(0.75 / share) - 1) for name, share in shares.items()}
+    trials = {name: tried(mean_square=square) for name, square in squares.items()}
+    found = weights_of(trials, dict.fromkeys(shares, 0.0), {}, 0.003)
     assert found == pytest.approx({name: shares[name] / 0.99 for name in ("utility", "harmful", "power")})
 
 
@@ -107,28 +122,8 @@ def test_a_parameter_that_the_runs_say_nothing_about_changes_no_evidence():
     )
 
 
-def test_longer_runs_than_the_laws_foresaw_leave_a_drift_and_those_they_foresaw_none():
-    runs = planted_runs(TWO_POOLS, lengths=LENGTHS)
-    worse = [
-        replace(run, error=run.error * 1.05) if run.samples_seen == max(LENGTHS) else run for run in runs
-    ]
-    foreseen, missed = (fit(these, law="utility", num_draws=0).drift for these in (runs, worse))
-    assert foreseen == pytest.approx(0.0, abs=1e-6)
-    assert missed == pytest.approx(np.log(1.05) / np.log(LENGTHS[-1] / LENGTHS[-2]), rel=0.01)
-
-
-def test_the_drift_of_several_laws_is_that_of_their_shares():
-    trials = {"utility": tried(drift=0.03), "power": tried(drift=0.04), "harmful": None}
-    assert drift_of(trials, {"utility": 0.4, "power": 0.4, "harmful": 0.2}) == pytest.approx(
-        np.sqrt((0.03**2 + 0.04**2) / 2)
-    )
-    assert drift_of(trials, {"harmful": 1.0}) == 0.0
-
-
-def test_too_few_runs_judge_no_law():
+def test_runs_of_two_lengths_judge_no_law():
     assert try_law(LAWS["utility"], planted_runs(TWO_POOLS, lengths=LENGTHS[:2]), POOLS, {}) is None
-    three = planted_runs(TWO_POOLS, lengths=(8_000_000, 32_000_000, 64_000_000))
-    assert try_law(LAWS["harmful"], three, POOLS, {}) is None  # eight parameters, four runs
 
 
 def test_a_law_that_no_run_could_test_is_said_to_be_untested():

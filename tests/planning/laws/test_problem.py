@@ -7,6 +7,7 @@ import pytest
 
 from tests.planning.laws.planted import parameters, planted_runs
 from thresher.planning.laws.problem import (
+    USUAL_NOISE,
     build_problem,
     degrees_of_freedom,
     log_noise,
@@ -47,15 +48,16 @@ def test_runs_without_priors_pay_for_every_parameter():
     assert degrees_of_freedom(held, planted_coordinates(held)) == 10
 
 
-def test_one_run_more_than_parameters_measures_the_noise_and_as_many_do_not():
-    whole = problem_of(LENGTHS[:4])
-    one_left = replace(whole, log_error_R=whole.log_error_R + 0.01)
+def test_a_usual_noise_fills_up_what_fewer_than_three_runs_beyond_the_parameters_measure():
+    whole = problem_of()
+    three_left = replace(whole, log_error_R=whole.log_error_R + 0.02)
     place_X = planted_coordinates(whole)
-    assert log_noise(one_left, place_X) == pytest.approx(
-        np.sqrt((residuals(one_left, place_X[None]).runs ** 2).sum()), rel=1e-4
-    )
+    squares = (residuals(three_left, place_X[None]).runs ** 2).sum()
+    assert log_noise(three_left, place_X) == pytest.approx(np.sqrt(squares / 3), rel=1e-3)
+    one_left = problem_of(LENGTHS[:4])
+    assert log_noise(one_left, place_X) == pytest.approx(USUAL_NOISE * np.sqrt(2 / 3), rel=1e-3)
     none_left = build_problem(LAWS["utility"], planted_runs(TRUTH, lengths=LENGTHS[:4])[:7], ("p0", "p1"), {})
-    assert log_noise(none_left, place_X) is None
+    assert log_noise(none_left, place_X) == pytest.approx(USUAL_NOISE, rel=1e-3)
 
 
 def test_the_robust_deviation_is_that_of_a_normal_residual_and_pays_for_parameters():

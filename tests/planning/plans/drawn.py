@@ -14,7 +14,7 @@ from thresher.planning.plans.prediction import Predictor
 POOL_SIZE = 12_800_000
 B = (-0.16, -0.125, -0.10, -0.085)
 TAU = (6.727272727, 8.545454545, 5.272727273, 2.272727273)
-_SHARED = {"A": 1.0, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "harm": 0.2, "b": -0.2, "mixing": 0.5}
+_SHARED = {"A": 1.0, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "harm": 0.2, "b": -0.2}
 
 
 def drawn_laws(
@@ -35,7 +35,7 @@ def drawn_laws(
     """
     names = [f"p{number}" for number in range(len(worth))]
     layout = layout_of(LAWS[law], names, sized=False)
-    values = {**_SHARED, **shared}
+    values = {**_SHARED, "mixing": 0.5 if LAWS[law].worth == "quality" else 0.0, **shared}
     middle_X = np.array([*(values[name] for name in layout.shared), *worth, *tau])
     scale_X = np.zeros(middle_X.size)
     scale_X[layout.worths], scale_X[layout.half_lives] = spread, 3 * spread

@@ -21,10 +21,10 @@ def test_the_lowest_mean_is_chosen_and_has_the_lowest_regret() -> None:
     assert choice.order_C == list(np.argsort(error_SC.mean(0)))
 
 
-def test_chances_count_the_draws_in_which_nothing_is_better_by_more_than_the_tolerance() -> None:
+def test_chances_are_shares_of_the_draws_and_what_is_within_the_tolerance_goes_to_the_chosen_one() -> None:
     error_SC = errors([0.50, 0.50, 0.50, 0.50], [0.4995, 0.4995, 0.52, 0.49])
     choice = choose(error_SC, tolerance=0.001)
-    np.testing.assert_allclose(choice.chance_C, [0.75, 0.75])
+    np.testing.assert_allclose(choice.chance_C, [0.75, 0.25])
     np.testing.assert_allclose(choose(error_SC, tolerance=0.0).chance_C, [0.25, 0.75])
 
 

@@ -111,3 +111,36 @@ def retrieval(
     loss = torch.nn.functional.cross_entropy
     metrics["retrieval_loss"] = float((loss(logits, target) + loss(logits.T, target)) / 2)
     return metrics
+
+
+def guessed(
+    num_classes: int | None = None, image_of_caption_M: npt.NDArray[np.int64] | None = None
+) -> dict[str, float]:
+    """The metrics of a model that ranks at random, in expectation; every image has a caption."""
+    metrics: dict[str, float] = {}
+    if num_classes is not None:
+        metrics |= {f"zeroshot_acc{k}": min(k, num_classes) / num_classes for k in (1, 5)}
+    if image_of_caption_M is None:
+        return metrics
+    true_N, captions = np.bincount(image_of_caption_M), len(image_of_caption_M)
+    images = len(true_N)
+    beyond_NM = _first_beyond(true_N, captions)
+    for k in RECALL_AT:
+        metrics[f"image_to_text_R@{k}"] = float(1 - beyond_NM[:, min(k, captions)].mean())
+        metrics[f"text_to_image_R@{k}"] = min(k, images) / images
+    of_captions = (-np.diff(beyond_NM) / np.arange(1, captions + 1)).sum(1).mean()
+    of_images = (1 / np.arange(1, images + 1)).mean()
+    metrics["retrieval_mrr"] = float((of_captions + of_images) / 2)
+    metrics["retrieval_loss"] = float(np.log(images))
+    return metrics
+
+
+def _first_beyond(true_N: npt.NDArray[np.int64], captions: int) -> npt.NDArray[np.float64]:
+    """Chance that no true caption of an image is among the first 0 to M of a random order, [N, M + 1].
+
+    Of m true ones it is `C(M - m, r) / C(M, r)`, which falls by `(M - m - r) / (M - r)` with each r.
+    """
+    kinds, kind_N = np.unique(true_N, return_inverse=True)
+    r = np.arange(captions)
+    falls = np.maximum(captions - kinds[:, None] - r, 0) / (captions - r)
+    return np.cumprod(np.pad(falls, ((0, 0), (1, 0)), constant_values=1.0), axis=1)[kind_N]

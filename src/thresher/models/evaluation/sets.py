@@ -23,8 +23,8 @@ from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs, state_of_shard
 from thresher.errors import InputError
-from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask
-from thresher.models.evaluation.settings import Evaluate
+from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask, guessed
+from thresher.models.evaluation.settings import Evaluate, error_of
 from thresher.models.towers import Towers
 
 KINDS = ("zeroshot", "retrieval")
@@ -80,6 +80,14 @@ def smallest_error(path: Path) -> float:
     with _opened(path) as stored:
         count = sum(len(stored[name]) for name in ("labels", "image_of") if name in stored)
     return 1 / (2 * max(1, count))
+
+
+def chance_error(path: Path, metric: str) -> float:
+    """What guessing would err by on the tasks that `prepare_tasks` wrote."""
+    with _opened(path) as stored:
+        classes = len(stored["prompts"]) if "labels" in stored else None
+        image_of = stored["image_of"] if "captions" in stored else None
+        return error_of(metric, guessed(classes, image_of))
 
 
 def load_tasks(path: Path) -> list[Task]:

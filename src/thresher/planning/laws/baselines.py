@@ -72,7 +72,7 @@ def expected_effective_exposure(samples_seen: Floats, interval: Floats, half_lif
 
 EFFECTIVE = Law(
     name="effective-data",
-    shared=("A", "n0", "d", "gamma"),
+    shared=("A", "n0", "d", "gamma", "mixing"),
     fall=log_excess_error,
     span=exposure_differences(effective_exposure, expected_effective_exposure),
     about="A sample seen for the k-th time counts as 2^(-k/tau) of a fresh one.",
@@ -127,7 +127,7 @@ def _expected_worth(seen: Floats, R: Floats) -> tuple[Floats, Floats, Floats]:
 
 DATA_CONSTRAINED = Law(
     name="data-constrained",
-    shared=("A", "n0", "d", "gamma"),
+    shared=("A", "n0", "d", "gamma", "mixing"),
     fall=log_excess_error,
     span=exposure_differences(constrained_exposure, expected_constrained_exposure),
     about="The worth of repeats saturates exponentially.",
@@ -142,7 +142,7 @@ def unworn_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -
 
 POWER = Law(
     name="power",
-    shared=("A", "n0", "d", "gamma"),
+    shared=("A", "n0", "d", "gamma", "mixing"),
     has_half_life=False,
     fall=log_excess_error,
     span=exposure_differences(unworn_exposure, unworn_exposure),

@@ -110,7 +110,7 @@ def _expected(samples: Floats, n0: Floats, interval: Floats, half_life: Floats) 
 
 LAW = Law(
     name="bounded",
-    shared=("start", "n0", "d", "gamma"),
+    shared=("start", "n0", "d", "gamma", "mixing"),
     fall=log_excess_error,
     span=span,
     about="As utility, from a known error before the first sample.",

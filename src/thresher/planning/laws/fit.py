@@ -12,14 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from thresher.budget import format_count
 from thresher.errors import InputError
-from thresher.planning.laws.fitted import DRAW_DIGITS, made_from, score, with_profiles
+from thresher.planning.laws.doubt import USUAL_MIXES, USUAL_SCALE, Doubt, doubt_of
+from thresher.planning.laws.fitted import Made, made_from, score, with_profiles
 from thresher.planning.laws.law import Floats, Law, shared_names
 from thresher.planning.laws.law_weights import (
     AUTO,
-    drift_of,
+    LawTrial,
     hold_out,
+    judge_checks,
     log_evidence,
     most_repeated,
     registered,
@@ -27,13 +28,13 @@ from thresher.planning.laws.law_weights import (
     try_law,
     weights_of,
 )
-from thresher.planning.laws.layout import layout_of
+from thresher.planning.laws.layout import design_of, layout_of
 from thresher.planning.laws.limits import check_own, hold
 from thresher.planning.laws.predict import predict_designs
-from thresher.planning.laws.problem import build_problem, design_of
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Check, Laws, Point
-from thresher.planning.laws.solve import solve, solved_or_none
+from thresher.planning.laws.signal import chance_of, nothing_in, signal_of
+from thresher.planning.laws.solve import solve_runs
 from thresher.planning.laws.status import (
     choice_status,
     order_warnings,
@@ -41,12 +42,12 @@ from thresher.planning.laws.status import (
     run_warnings,
     structure_warnings,
 )
-from thresher.planning.runs.record import Run, mix_weights
+from thresher.planning.runs.record import Run, is_loss, mix_weights
 
 BASELINE = "power"
+BASIC = "utility"
+"""The law by which pools are held against each other."""
 INTERVALS = ("bootstrap", "profile")
-
-_LENGTHS_ALONE = 3
 
 
 def fit(
@@ -94,27 +95,32 @@ def fit(
     check_held(fixed, names, min(run.error for run in fit_runs))
     pools = ordered_pools(fit_runs, pool_order)
     check_own(own, fixed, [registered(name) for name in names], len(pools))
-    check_lengths(fit_runs, pools)
+    signal, spread = signal_of(registered(BASIC), fit_runs, pools, held_of(registered(BASIC), fixed))
     tried = dict.fromkeys((*names, BASELINE))
     held = {name: held_of(registered(name), fixed) for name in tried}
-    trials = {name: try_law(registered(name), fit_runs, pools, held[name], own) for name in tried}
-    solved = {name: solved_or_none(registered(name), fit_runs, pools, held[name], own) for name in tried}
+    trials = {
+        name: try_law(registered(name), fit_runs, pools, held[name], own, spread=spread) for name in tried
+    }
+    solved = {
+        name: solve_runs(registered(name), fit_runs, pools, held[name], own, spread=spread) for name in tried
+    }
     weights = {law: 1.0}
     if law == "auto":
-        fitted = {name: found for name in tried if (found := solved[name]) is not None}
+        fitted = dict(solved)
         if not any(problem.free_X[problem.layout.half_lives].any() for problem, _ in fitted.values()):
             fitted.pop(BASELINE, None)  # without repetition it agrees with the others and would deny all wear
         evidence = {name: log_evidence(*found) for name, found in fitted.items()}
         fitted_trials = {name: trials[name] for name in fitted}
-        stacked = stacked_weights(fitted_trials, fit_runs)
-        weights = stacked or (weights_of(trials, evidence) if evidence else {AUTO[0]: 1.0})
+        known = [run for run in used if run.role == "check" and set(mix_weights(run)) <= set(pools)]
+        checks: dict[str, float] = {}
+        for name, (problem, solution) in fitted.items() if known else ():
+            checks[name] = judge_checks(problem, solution, known)
+        noise = min(problem.noise for problem, _ in fitted.values())
+        weights = stacked_weights(fitted_trials, fit_runs) or weights_of(trials, evidence, checks, noise)
     ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
     made = {}
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
-        problem_and_solution = solved[name] or solve(
-            build_problem(registered(name), fit_runs, pools, held[name], own)
-        )
-        made[name] = made_from(problem_and_solution, fit_runs, held[name], count, seed)
+        made[name] = made_from(solved[name], fit_runs, held[name], count, seed)
         if intervals == "profile":
             made[name] = with_profiles(made[name])
     best = made[next(iter(weights))]
@@ -135,14 +141,43 @@ def fit(
             *order_warnings(best.problem, best.solution, best.draws_SX),
         ),
         longest=float(max(run.samples_seen for run in fit_runs)),
-        drift=float(f"{drift_of(trials, weights):.{DRAW_DIGITS}g}"),
+        chance_error=chance_of(fit_runs),
+        doubt=_doubt(trials, weights, fit_runs, pools, best),
+        signal=signal,
         replacement=all(run.replacement is True for run in fit_runs),
         params=max((run.params for run in fit_runs if run.params is not None), default=None),
     )
     repeated = most_repeated(fit_runs) is not None
     status = choice_status(laws, automatic=law == "auto", most_repeated=repeated)
+    nothing = nothing_in(signal)
+    if nothing is not None:
+        status.append(f"Nothing to decide: {nothing}")
     laws = replace(laws, status=tuple(status))
     return _with_points(laws, fit_runs, [run for run in used if run.role == "check"])
+
+
+def _doubt(
+    trials: Mapping[str, LawTrial | None],
+    weights: Mapping[str, float],
+    runs: Sequence[Run],
+    pools: Sequence[str],
+    best: Made,
+) -> Doubt:
+    """How far mixes may stray from the laws, by what all of them together made of the longest runs."""
+    shorter, longest = hold_out(runs)
+    tried = {name: trial for name in weights if (trial := trials[name]) is not None}
+    if not tried:
+        return Doubt(drift=USUAL_SCALE, pools=USUAL_SCALE, mixes=USUAL_MIXES)
+    total = sum(weights[name] for name in tried)
+    return doubt_of(
+        np.asarray(sum(weights[name] / total * trial.ratio_H for name, trial in tried.items())),
+        longest,
+        shorter,
+        pools,
+        noise=best.problem.noise,
+        bound=None if is_loss(runs[0].metric) else 1.0,
+        d=best.fit.shared["d"],
+    )
 
 
 def predict_runs(laws: Laws, runs: Sequence[Run]) -> Floats:
@@ -220,27 +255,6 @@ def comparable(runs: Sequence[Run], **wanted: str | None) -> list[Run]:
                 f"choose one with {name}={found[0]!r}"
             )
     return used
-
-
-def check_lengths(runs: Sequence[Run], pools: Sequence[str]) -> None:
-    """A pool needs runs of two lengths, a pool that is alone runs of four.
-
-    Raises:
-        InputError: naming the pool and the run that would help.
-    """
-    for pool in pools:
-        lengths = sorted({run.samples_seen for run in runs if pool in mix_weights(run)})
-        if len(lengths) == 1:
-            raise InputError(
-                f"pool {pool!r} has runs of one length ({format_count(lengths[0])} samples seen), and a law "
-                f"needs two; add a run on it of another length, such as {format_count(4 * lengths[0])}, or "
-                f"leave it out"
-            )
-        if len(pools) == 1 and len(lengths) < _LENGTHS_ALONE:
-            raise InputError(
-                f"all {len(runs)} runs are on pool {pool!r}, which has to identify the law alone; add runs "
-                f"of {_LENGTHS_ALONE} lengths on it, or runs on a second pool"
-            )
 
 
 def ordered_pools(runs: Sequence[Run], pool_order: Sequence[str] | None) -> list[str]:

@@ -77,15 +77,15 @@ def with_profiles(made: Made) -> Made:
 def score(
     name: str,
     trial: LawTrial | None,
-    solved: tuple[Problem, Solution] | None,
+    solved: tuple[Problem, Solution],
     num_held: int,
     weight: float,
 ) -> LawScore:
-    """The row of a law in the comparison; `solved` is None where it has too many parameters."""
-    rmse = None if solved is None else float(np.sqrt((_error_residuals(*solved) ** 2).mean()))
+    """The row of a law in the comparison."""
+    rmse = float(np.sqrt((_error_residuals(*solved) ** 2).mean()))
     return LawScore(
         law=name,
-        num_parameters=0 if solved is None else int(solved[0].free_X.sum()),
+        num_parameters=int(solved[0].free_X.sum()),
         rmse=rmse,
         heldout_mae=None if trial is None else trial.mae,
         heldout_runs=0 if trial is None else num_held,

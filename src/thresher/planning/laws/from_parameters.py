@@ -5,9 +5,10 @@
      "pools": [{"name": "top 10%", "b": -0.16, "tau": 6.73, "num_unique": 12800000}]}
 
 The parameters have the names of the law. `num_unique` is the pool size at which `tau` holds, and the size of
-the pool where `pool_samples` does not say another. `gamma` is 1 and `harm` 0 where they are left out. A law
-with a term for the size of the model has `size` and `alpha`, and `num_params` at which `size` holds beside
-`shared`. There are no draws, so predictions have no intervals.
+the pool where `pool_samples` does not say another. `gamma` is 1, `harm` 0 and `mixing` as published (0, but 1
+in the saturating law) where they are left out. A law with a term for the size of the model has `size` and
+`alpha`, and `num_params` at which `size` holds beside `shared`. There are no draws, so predictions have no
+intervals.
 """
 
 import math
@@ -25,7 +26,7 @@ from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import is_loss
 from thresher.tables import decimal
 
-_WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0}
+_WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0, "mixing": 0.0}
 _STATUS = "The parameters were given, not fitted: predictions have no intervals."
 
 
@@ -84,10 +85,11 @@ def _shared(law: Law, given: Mapping[str, Any], *, sized: bool, loss: bool) -> d
         if name not in names:
             raise InputError(f"the {law.name} law has no parameter {name!r}; its own are {', '.join(names)}")
     shared = {}
+    usual = {**_WHERE_LEFT_OUT, "mixing": 1.0} if law.worth == "quality" else _WHERE_LEFT_OUT
     for name in names:
-        if name not in given and name not in _WHERE_LEFT_OUT:
+        if name not in given and name not in usual:
             raise InputError(f"`shared` lacks {name!r}; the {law.name} law has {', '.join(names)}")
-        shared[name] = _parameter(name, given.get(name, _WHERE_LEFT_OUT.get(name)))
+        shared[name] = _parameter(name, given.get(name, usual.get(name)))
     if shared["d"] >= 1 and not loss:
         raise InputError(
             f"d is {decimal(shared['d'])}; an irreducible error lies below 1, or name the metric a loss"

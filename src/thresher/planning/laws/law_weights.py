@@ -6,9 +6,11 @@ error there)^(-G/2)`, the likelihood of G pools' errors whose common scale is un
 mix as runs on the same pool err together. The density under the law's own doubt would not do: a wrong law is
 often a sure one.
 
-The other factor is the evidence of all runs, which pays for every parameter; with few runs a pool, as probes
-are, it tells laws apart that the longest runs alone cannot. Laws with a negligible share are left out.
-Measured on planted worlds in `benchmarks/regret.py`.
+Check runs, which no fit has seen, count in the same way, as two groups. The third factor is the evidence of
+all runs, which pays for every parameter; with few runs a pool, as probes are, it tells laws apart that the
+longest runs alone cannot. It is bounded, so that the runs held out and the check runs can overrule it. Laws
+with a negligible share are left out. Measured on planted worlds in `benchmarks/regret.py` and
+`calibration.py`.
 
 In a table of models of many sizes the longest runs are those of the largest model, which say nothing about
 another one, and what a plan wants to know is what more passes do. There the quarter of the settings that
@@ -28,15 +30,11 @@ import numpy as np
 
 from thresher.errors import InputError
 from thresher.planning.laws.law import Floats, Law
-from thresher.planning.laws.problem import (
-    Problem,
-    design_of,
-    posterior,
-    predictions,
-    residuals,
-)
+from thresher.planning.laws.layout import design_of
+from thresher.planning.laws.limits import USUAL_SPREAD, Spread
+from thresher.planning.laws.problem import Problem, predictions, residuals
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.solve import Solution, solved_or_none
+from thresher.planning.laws.solve import Solution, solve_runs
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
@@ -48,6 +46,9 @@ _SAME_LENGTH = 1.1
 """Lengths within this factor count as one: 12.8B and 13.2B samples seen are the same budget."""
 _WIDE_SD = 1.0
 _RUNS_PER_POOL = 4.0
+_MOST_EVIDENCE = 4.0
+"""Nats by which evidence can speak for a law: a factor of 55, which runs held out can overrule."""
+_CHECK_GROUPS = 2.0
 _PRIOR_RUNS, _PRIOR_NOISE = 2.0, 0.003
 _HELD_SHARE = 0.25
 _ENOUGH_SETTINGS = 10
@@ -66,8 +67,6 @@ class LawTrial:
         noise: Standard deviation of a residual of the shorter runs.
         num_groups: Pools and mixes with held-out runs.
         ratio_H: Predicted over measured error of each of them, H runs.
-        drift: Standard deviation of the log error, for each factor e beyond the longest run that was fitted,
-            that neither noise nor the doubt about the parameters explains.
     """
 
     mae: float
@@ -75,7 +74,6 @@ class LawTrial:
     noise: float
     num_groups: int
     ratio_H: Floats
-    drift: float = 0.0
 
 
 def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -106,28 +104,42 @@ def try_law(
     pools: Sequence[str],
     fixed: Mapping[str, float],
     own: Sequence[str] = (),
+    *,
+    spread: Spread = USUAL_SPREAD,
 ) -> LawTrial | None:
-    """Fit a law to the shorter runs and judge it by the longest; None where the runs are too few."""
+    """Fit a law to the shorter runs and judge it by the longest; None where no runs can be held out."""
     shorter, longest = hold_out(runs)
     if not longest or {pool for run in shorter for pool in mix_weights(run)} != set(pools):
         return None
-    solved = solved_or_none(law, shorter, pools, fixed, own)
-    return None if solved is None else _judge(*solved, shorter, longest)
+    solved = solve_runs(law, shorter, pools, fixed, own, spread=spread)
+    return _judge(*solved, longest)
 
 
-def weights_of(trials: Mapping[str, LawTrial | None], evidence: Mapping[str, float]) -> dict[str, float]:
+def weights_of(
+    trials: Mapping[str, LawTrial | None],
+    evidence: Mapping[str, float],
+    checks: Mapping[str, float],
+    noise: float,
+) -> dict[str, float]:
     """Share of each law in the predictions, largest first; those below 3% are left out.
 
     Args:
         trials: What each law made of the longest runs; None where it could not be tried.
         evidence: `log_evidence` of each law that can be fitted to all runs.
+        checks: Mean square of the residuals of the check runs, by law, where there are some.
+        noise: Standard deviation of a residual of a run.
     """
     tried = {name: trial for name in evidence if (trial := trials[name]) is not None}
-    logs = dict(evidence)
+    most = max(evidence.values())
+    logs = {
+        name: -_MOST_EVIDENCE * math.tanh((most - value) / _MOST_EVIDENCE) for name, value in evidence.items()
+    }
     if len(tried) == len(evidence):
-        noise = max(_LEAST_NOISE, min(trial.noise for trial in tried.values()))
+        least = max(_LEAST_NOISE, min(trial.noise for trial in tried.values()))
         for name, trial in tried.items():
-            logs[name] -= trial.num_groups / 2 * math.log(noise**2 + trial.mean_square)
+            logs[name] -= trial.num_groups / 2 * math.log(least**2 + trial.mean_square)
+    for name, square in checks.items():
+        logs[name] -= _CHECK_GROUPS / 2 * math.log(max(_LEAST_NOISE, noise) ** 2 + square)
     most = max(logs.values())
     return _sorted_shares({name: math.exp(value - most) for name, value in logs.items()})
 
@@ -165,9 +177,9 @@ def log_evidence(problem: Problem, solution: Solution) -> float:
     squares = float((found.runs**2).sum()) + _PRIOR_RUNS * _PRIOR_NOISE**2
     variance = squares / (count + _PRIOR_RUNS)
     about_FF = about_XX[free][:, free]
-    prior_FF = about_FF.T * wide_F**-2.0 @ about_FF  # its determinant is that of its diagonal part
+    prior_FF = about_FF.T * wide_F**-2.0 @ about_FF
     precision_FF = found.by_free[0].T @ found.by_free[0] / variance + prior_FF
-    _, log_volume = np.linalg.slogdet(precision_FF * np.outer(wide_F, wide_F))
+    log_volume = np.linalg.slogdet(precision_FF)[1] - np.linalg.slogdet(prior_FF)[1]
     likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
     evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)
     return evidence * min(1.0, _RUNS_PER_POOL * len(problem.pools) / count)
@@ -186,37 +198,32 @@ def _group(run: Run) -> tuple[str, ...]:
     return tuple(sorted(mix_weights(run)))
 
 
-def drift_of(trials: Mapping[str, LawTrial | None], weights: Mapping[str, float]) -> float:
-    """`Laws.drift`: that of the laws, by their shares; 0 where none could be tried."""
-    tried = [(weight, trial) for name, weight in weights.items() if (trial := trials[name]) is not None]
-    total = sum(weight for weight, _ in tried)
-    return math.sqrt(sum(weight * trial.drift**2 for weight, trial in tried) / total) if tried else 0.0
-
-
-def _judge(problem: Problem, solution: Solution, shorter: Sequence[Run], longest: Sequence[Run]) -> LawTrial:
+def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> LawTrial:
     of = design_of(longest, problem.pools, sized=problem.num_params is not None)
     error_H = np.array([run.error for run in longest], float)
-    held = replace(problem, design=of)
-    (predicted_H,), (jacobian_HX,) = predictions(held, solution.coordinates_X[None])
-    mean = float(np.exp(problem.log_error_R.mean()))
-    scale_H = np.ones_like(error_H) if is_loss(longest[0].metric) else error_H / mean
-    log_off_H = np.log(predicted_H / error_H)
-    slope_HF = (jacobian_HX / predicted_H[:, None])[:, problem.free_X]
-    covariance_FF = problem.noise**2 * posterior(residuals(problem, solution.coordinates_X[None]))
-    explained_H = ((slope_HF @ covariance_FF) * slope_HF).sum(1) + (problem.noise / scale_H) ** 2
-    unexplained = max(0.0, float((log_off_H**2 - explained_H).mean()))
-    fitted = {
-        _group(run): max(r.samples_seen for r in shorter if _group(r) == _group(run)) for run in longest
-    }
-    beyond = float(np.mean([math.log(run.samples_seen / fitted[_group(run)]) for run in longest]))
+    (predicted_H,), _ = predictions(replace(problem, design=of), solution.coordinates_X[None])
     return LawTrial(
         mae=float(np.abs(predicted_H - error_H).mean()),
-        mean_square=float(((log_off_H * scale_H) ** 2).mean()),
+        mean_square=_mean_square(predicted_H / error_H, problem, longest),
         noise=problem.noise,
         num_groups=len({_group(run) for run in longest}),
         ratio_H=predicted_H / error_H,
-        drift=math.sqrt(unexplained) / beyond if beyond > 0 else 0.0,
     )
+
+
+def judge_checks(problem: Problem, solution: Solution, checks: Sequence[Run]) -> float:
+    """Mean square of the residuals of runs that the fit has not seen."""
+    of = design_of(checks, problem.pools, sized=problem.num_params is not None)
+    error_H = np.array([run.error for run in checks], float)
+    (predicted_H,), _ = predictions(replace(problem, design=of), solution.coordinates_X[None])
+    return _mean_square(predicted_H / error_H, problem, checks)
+
+
+def _mean_square(ratio_H: Floats, problem: Problem, runs: Sequence[Run]) -> float:
+    error_H = np.array([run.error for run in runs], float)
+    mean = float(np.exp(problem.log_error_R.mean()))
+    scale_H = np.ones_like(error_H) if is_loss(runs[0].metric) else error_H / mean
+    return float(((np.log(ratio_H) * scale_H) ** 2).mean())
 
 
 def registered(name: str) -> Law:

@@ -1,4 +1,4 @@
-"""Coordinates of a fit: every free or held parameter of a law as one vector.
+"""Coordinates of a fit: every free or held parameter of a law as one vector; and runs as a design.
 
 First the shared parameters, then the worth and then the half-life of each pool, then what of `OWN` each pool
 has of its own; those that must stay positive as natural logs. Axes: P pools, X = S + 2P + OP coordinates.
@@ -11,7 +11,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law, Parameters, shared_names
+from thresher.errors import InputError
+from thresher.planning.laws.law import (
+    LOGARITHMIC,
+    OWN,
+    Design,
+    Floats,
+    Law,
+    Parameters,
+    design,
+    shared_names,
+)
+from thresher.planning.runs.record import Run, mix_unique, mix_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,3 +118,31 @@ def pool_values(layout: Layout, natural_X: Floats, pool: int) -> Iterator[tuple[
     for kind, block in blocks.items():
         place = block.start + pool
         yield kind, place, float(natural_X[place])
+
+
+def design_of(runs: Sequence[Run], pools: Sequence[str], *, sized: bool) -> Design:
+    """What the runs train on, leading axis R; a pool that a run leaves out has 1 sample.
+
+    Raises:
+        InputError: naming a pool of a run that is not among `pools`, or a run without the size of its model.
+    """
+    column = {pool: number for number, pool in enumerate(pools)}
+    weights_RP, unique_RP = np.zeros((len(runs), len(pools))), np.ones((len(runs), len(pools)))
+    for row, run in enumerate(runs):
+        unique = mix_unique(run)
+        for pool, weight in mix_weights(run).items():
+            if pool not in column:
+                raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(pools)}")
+            weights_RP[row, column[pool]], unique_RP[row, column[pool]] = weight, unique[pool]
+        if sized and run.params is None:
+            raise InputError(
+                f"run {run.run or row + 1} does not say how many parameters its model has (`params`); "
+                f"other runs do, say it for all"
+            )
+    return design(
+        [run.samples_seen for run in runs],
+        weights_RP,
+        unique_RP,
+        num_params=[float(run.params or 0) for run in runs] if sized else None,
+        replacement=[bool(run.replacement) for run in runs],
+    )

@@ -1,8 +1,10 @@
 """Bounds, weak priors and starting values of a joint fit, and which parameters the runs can tell.
 
-Priors matter where few noisy runs leave a direction open (d against b, tau of a pool that was hardly
-repeated) and vanish beside good data: they are weighed by the noise of the runs. Axes: R runs, P pools, X
-coordinates (`layout.py`).
+Every parameter has a weak prior, so that any table can be fitted: three pools at two lengths have more
+parameters than runs. Priors matter where few noisy runs leave a direction open (d against b, tau of a pool
+that was hardly repeated) and vanish beside good data: they are weighed by the noise of the runs. What each
+pool has of its own lies around the mean of all pools, and the runs say how widely (`signal.py`). Axes: R
+runs, P pools, X coordinates (`layout.py`).
 """
 
 import math
@@ -20,22 +22,28 @@ from thresher.tables import decimal
 ASSUMED_HALF_LIFE = 6.0
 """Middle of the half-lives that the authors published (1.5 to 8.5 passes)."""
 _LOG_HALF_LIFE_SD = 1.0
+"""Of the mean over the pools."""
 _GAMMA_SD = 0.5
 _D_SHARE_OF_ERROR, _D_SHARE_OF_ERROR_SD = 0.2, 0.3
 """d as a share of the smallest error; the authors' fits have 0.1 to 0.15."""
 _D_SHARE_OF_LOSS, _D_SHARE_OF_LOSS_SD = 0.5, 0.4
 """The entropy of the data makes up much of a loss, but no one knows how much of a contrastive one."""
-_LOWEST_B = -5.0
+_LOWEST_B, _HIGHEST_B = -5.0, 1.0
+"""Above 0 fresh samples of a pool do harm."""
+_B, _B_SD = -0.2, 0.2
+"""Of the mean over the pools."""
+_LOG_A_SD, _LOG_N0_SD = 1.0, 3.0
+_LOG_SIZE_SD = 2.0
 _LARGEST_GAMMA = 2.0
 _HARM_SD, _LARGEST_HARM = 0.1, 2.0
 """A tenth: a sample that has worn out undoes a tenth of what it taught when it was fresh."""
-MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.3, (0.05, 1.0)
+MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.4, (0.0, 1.0)
 """How pools add up where no run is on a mix; the probes of real pairs that we made lie at .2 to 1."""
-_LOG_START_SD, _LOWEST_START_SHARE = 0.1, 0.8
+_LOG_START_SD, _LOWEST_START_SHARE, _LOG_LOSS_START_SD = 0.1, 0.8, 0.5
 """An untrained model errs as guessing does: nearly 1 for a thousand classes, 0.9 for ten."""
 _LOWEST_SIZED_START_SHARE = 0.2
 """The size term of a small model comes on top of the start."""
-_LOG_QUALITY_SD, _QUALITY_RANGE = 2.0, (1e-4, 1e3)
+_QUALITY_RANGE = (1e-4, 1e3)
 _ALPHA, _LOG_ALPHA_SD, _ALPHA_RANGE = 0.35, 0.5, (0.02, 2.0)
 """Exponent of the model-size term; arXiv 2203.15556 has .34, arXiv 2305.16264 .35."""
 _SHORTEST_HALF_LIFE = 0.1
@@ -47,7 +55,12 @@ _LOG_OWN_A_SD, _OWN_D_SD_OF_ERROR = 0.3, 0.1
 _SIZE_RATIO = 1.5
 """Return intervals must differ by this factor before they say anything about gamma."""
 
-_RANGES = {"gamma": (0.0, _LARGEST_GAMMA), "b": (_LOWEST_B, 0.0), "harm": (0.0, _LARGEST_HARM)}
+_RANGES = {
+    "gamma": (0.0, _LARGEST_GAMMA),
+    "b": (_LOWEST_B, 0.0),
+    "harm": (0.0, _LARGEST_HARM),
+    "mixing": (0.0, 1.0),
+}
 """Values at which a parameter can be held."""
 
 Scalar = TypeVar("Scalar", float, Floats)
@@ -68,6 +81,20 @@ class Limits(NamedTuple):
     about_XX: Floats
 
 
+class Spread(NamedTuple):
+    """Standard deviations of what each pool has of its own around the mean of all pools."""
+
+    b: float
+    log_quality: float
+    log_half_life: float
+
+
+USUAL_SPREAD = Spread(b=0.1, log_quality=1.0, log_half_life=0.7)
+"""Published b are -.16 to -.085, half-lives 1.5 to 8.5 passes."""
+NO_SPREAD = Spread(b=0.0, log_quality=0.0, log_half_life=0.0)
+"""Pools that are alike."""
+
+
 class _Limit(NamedTuple):
     lower: float
     upper: float
@@ -84,10 +111,22 @@ def limits(
     smallest_P: Floats,
     *,
     loss: bool,
+    shown_P: NDArray[np.bool_] | None = None,
+    fresh_P: NDArray[np.bool_] | None = None,
+    spread: "Spread",
 ) -> Limits:
     """Limits that follow from the data: curves meet before mid-run, d lies under every error.
 
-    A pool's own d lies under every error of that pool, `smallest_P`.
+    Args:
+        layout: The coordinates.
+        samples_R: Samples seen of the runs.
+        error_R: Their errors.
+        most_passes_P: Passes over each pool in the run that repeats it most.
+        smallest_P: Smallest error of each pool, under which its own d lies.
+        loss: Whether errors are losses.
+        shown_P: Pools whose half-lives the runs show, over which their mean is taken; all where absent.
+        fresh_P: Pools with runs of two lengths that repeat nothing, whose b may lie above 0.
+        spread: How widely pools lie around their mean.
     """
     least, most = math.log(samples_R.min()), math.log(samples_R.max())
     worst, smallest = float(error_R.max()), float(error_R.min())
@@ -96,37 +135,34 @@ def limits(
     )
     earliest = least - math.log(1000)
     latest = most if "start" in layout.shared else (least + most) / 2
-    n0 = _Limit(earliest, latest, (3 * earliest + least + most) / 5)
+    n0 = (3 * earliest + least + most) / 5
     share_of_worst = _LOWEST_SIZED_START_SHARE if "size" in layout.shared else _LOWEST_START_SHARE
     lowest = math.log(worst * share_of_worst)  # repeats that do harm may lead above the start
     begin = _Limit(lowest, max(math.log(worst), 0.0), 0.0, 0.0, _LOG_START_SD)
     if loss:
-        begin = _Limit(lowest, math.log(worst * 4), math.log(worst * 1.5))
+        begin = _around(lowest, math.log(worst * 4), math.log(worst * 1.5), _LOG_LOSS_START_SD)
     known = {
-        "A": _Limit(math.log(worst / 20), math.log(worst * 4), math.log(worst * 0.5)),
+        "A": _around(math.log(worst / 20), math.log(worst * 4), math.log(worst * 0.5), _LOG_A_SD),
         "start": begin,
-        "n0": n0,
-        "d": _Limit(0.0, largest_d(smallest), share * smallest, share * smallest, share_sd * smallest),
-        "gamma": _Limit(0.0, _LARGEST_GAMMA, 1.0, 1.0, _GAMMA_SD),
-        "harm": _Limit(0.0, _LARGEST_HARM, 0.0, 0.0, _HARM_SD),
-        "size": _Limit(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1)),
-        "alpha": _Limit(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), math.log(_ALPHA), _LOG_ALPHA_SD),
-        "b": _Limit(_LOWEST_B, 0.0, -0.2),
-        "mixing": _Limit(MIXING_RANGE[0], MIXING_RANGE[1], MIXING, MIXING, _MIXING_SD),
-        "quality": _Limit(*_logs(*_QUALITY_RANGE), 0.0, 0.0, _LOG_QUALITY_SD),
+        "n0": _around(earliest, latest, n0, _LOG_N0_SD),
+        "d": _around(0.0, largest_d(smallest), share * smallest, share_sd * smallest),
+        "gamma": _around(0.0, _LARGEST_GAMMA, 1.0, _GAMMA_SD),
+        "harm": _around(0.0, _LARGEST_HARM, 0.0, _HARM_SD),
+        "size": _around(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1), _LOG_SIZE_SD),
+        "alpha": _around(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), _LOG_ALPHA_SD),
+        "b": _around(_LOWEST_B, 0.0, _B, _B_SD),
+        "mixing": _around(*MIXING_RANGE, MIXING, _MIXING_SD),
     }
+    worth = {
+        "b": _around(_LOWEST_B, 0.0, _B, spread.b),
+        "quality": _around(*_logs(*_QUALITY_RANGE), 0.0, spread.log_quality),
+    }[layout.worth]
     log_half_life = math.log(ASSUMED_HALF_LIFE)
     half_lives = [
-        _Limit(
-            math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, log_half_life, _LOG_HALF_LIFE_SD
-        )
+        _around(math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, spread.log_half_life)
         for longest in _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
     ]
-    rows = [
-        *(known[name] for name in layout.shared),
-        *[known[layout.worth]] * len(layout.pools),
-        *half_lives,
-    ]
+    rows = [*(known[name] for name in layout.shared), *[worth] * len(layout.pools), *half_lives]
     own_of = {
         "A": [known["A"]] * len(layout.pools),
         "d": [known["d"]._replace(upper=largest_d(float(least))) for least in smallest_P],
@@ -134,12 +170,16 @@ def limits(
     own_sd = {"A": _LOG_OWN_A_SD, "d": _OWN_D_SD_OF_ERROR * smallest}
     about_XX = np.eye(layout.size)
     for name, block in layout.owned.items():
-        rows += [limit._replace(sd=own_sd[name]) for limit in own_of[name]]
+        rows += [limit._replace(sd=own_sd[name], mean=0.0) for limit in own_of[name]]
         about_XX[block, layout.place(name)] = -1.0
     lower, upper, start, mean, sd = np.array(rows, float).T
-    mean = np.clip(mean, lower, upper)
-    for block in layout.owned.values():
-        mean[block] = 0.0
+    pools = np.arange(len(layout.pools))
+    if layout.worth == "b" and fresh_P is not None:
+        upper[layout.worths] = np.where(fresh_P, _HIGHEST_B, 0.0)
+    if layout.worth == "b":
+        _around_mean(about_XX, mean, sd, layout.worths.start + pools, _B_SD)
+    shown = pools if shown_P is None else np.flatnonzero(shown_P)
+    _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, _LOG_HALF_LIFE_SD)
     return Limits(
         lower_X=lower,
         upper_X=upper,
@@ -148,6 +188,28 @@ def limits(
         start_X=np.clip(start, lower, upper),
         about_XX=about_XX,
     )
+
+
+def _around(lower: float, upper: float, value: float, sd: float) -> _Limit:
+    """Between bounds, from the middle of its prior."""
+    value = min(max(value, lower), upper)
+    return _Limit(lower, upper, value, value, sd)
+
+
+def _around_mean(
+    about_XX: Floats, mean_X: Floats, sd_X: Floats, places: NDArray[np.intp], mean_sd: float
+) -> None:
+    """Turn the priors of some coordinates, all alike, into one of each around their mean.
+
+    With `u = x - rho mean(x)` normal around `(1 - rho) m`, the mean of the x has the standard deviation
+    `mean_sd` around m where `rho = 1 - sd / (sqrt(K) mean_sd)`.
+    """
+    if places.size < 2:
+        sd_X[places] = np.hypot(sd_X[places], mean_sd)
+        return
+    rho = max(0.0, 1.0 - float(sd_X[places[0]]) / (math.sqrt(places.size) * mean_sd))
+    about_XX[np.ix_(places, places)] -= rho / places.size
+    mean_X[places] *= 1.0 - rho
 
 
 def _logs(lower: float, upper: float) -> tuple[float, float]:
@@ -170,8 +232,16 @@ def gamma_shows(interval_RP: Floats, passes_RP: Floats) -> bool:
 
 def half_life_shows(passes_RP: Floats, samples_R: Floats) -> NDArray[np.bool_]:
     """For each pool whether runs of two lengths touch it and one of them repeats it."""
-    lengths_P = np.array([np.unique(samples_R[passes_R > 0]).size for passes_R in passes_RP.T])
-    return np.asarray((passes_RP.max(0) > 1.0) & (lengths_P > 1))
+    return np.asarray((passes_RP.max(0) > 1.0) & (_lengths(passes_RP > 0, samples_R) > 1))
+
+
+def fresh_shows(passes_RP: Floats, samples_R: Floats) -> NDArray[np.bool_]:
+    """For each pool whether runs of two lengths touch it that repeat nothing of it."""
+    return np.asarray(_lengths((passes_RP > 0) & (passes_RP <= 1.0), samples_R) > 1)
+
+
+def _lengths(touched_RP: NDArray[np.bool_], samples_R: Floats) -> NDArray[np.intp]:
+    return np.array([np.unique(samples_R[touched_R]).size for touched_R in touched_RP.T])
 
 
 def hold(

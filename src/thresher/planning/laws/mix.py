@@ -6,15 +6,22 @@ is then
 
     tau_i(M_i) = tau_i * (M_i / N_ref_i)^gamma               (gamma = 1: Theorem 1 of arXiv 2404.07177)
 
-and the mix falls by `d ln(y - d) / d ln n = sum_i w_i b_i h_i(n)`, where `h_i` is what a sample of pool i is
-worth then, 1 while it is fresh. That sum is linear in the pools, so its integral from the meeting point n0
-is the weighted sum of the pools' own integrals, each exact between its own pass boundaries. Derived in the
-paper for equal pools drawn uniformly; for other weights it is an assumption, which check mixes test. A
-weight of zero contributes nothing, and a pool split into random parts predicts what the whole does.
+and alone, in that interval, it would make `ln(y - d)` fall by `f_i = b_i (E_i(n) - E_i(n0))`. How pools add
+up is the parameter `mixing`, m:
+
+    fall = -(1 / k) ln sum_i w_i e^(-k f_i),    k = m / sum_i w_i |b_i|
+
+With m = 0 the mix falls by the mean `sum_i w_i f_i`, the rule that the paper derives for equal pools drawn
+uniformly (Theorem 1): utilities add up, and noise spoils what the others teach. With m = 1 pools add up as
+data do (arXiv 2605.12715): for pools of one b, `e^(-f_i / b)` is what pool i is worth in samples, and noise
+costs its share of the samples and nothing more. Runs on mixes tell m. A weight of zero contributes nothing,
+and a pool split into random parts predicts what the whole does.
 
 A law with `harm` c takes the worth `(1 + c) h - c` in place of `h`: it ends below zero, where a repetition
 makes the error worse, and its integral is `(1 + c) E - c ln n`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +36,12 @@ from thresher.planning.laws.law import (
     SpanOf,
     stretched,
 )
+
+_LEAST_STEEPNESS = 1e-4
+"""Of a mix that hardly learns, for which how its pools add up cannot matter."""
+_LARGEST = 1e300
+_SMALL = 1e-4
+"""Below it two terms of the series in k are exact to 1e-9."""
 
 
 def exposure_differences(exact: LogExposure, expected: LogExposure) -> SpanOf:
@@ -61,31 +74,67 @@ def _difference(
 
 
 def log_excess_error(law: Law, parameters: Parameters, of: Design) -> LogExcessError:
-    """`ln A + sum_i w_i b_i (E_i(n) - E_i(n0))` and its slopes."""
+    """`ln A` and the fall of the mix, and slopes."""
     assert law.span is not None
     interval = of.interval
     half_life, log_stretch = stretched(parameters, of, interval)
     samples, n0 = of.samples_seen[..., None], parameters.shared["n0"][..., None]
     span = law.span(samples, n0, interval, half_life, of.replacement)
-    weighted_b = of.weights * parameters.worth_P
-    shared: dict[str, Floats] = {}
+    b_P = parameters.worth_P
     value, by_log_tau, by_log_n0 = span
+    harmed = np.zeros(())
     if "harm" in law.shared:
         harm = parameters.shared["harm"][..., None]
-        unworn = np.log(samples / n0)
-        shared["harm"] = (weighted_b * (value - unworn)).sum(-1)
-        value = value + harm * (value - unworn)
+        harmed = b_P * (value - np.log(samples / n0))
+        value = value + harm * (value - np.log(samples / n0))
         by_log_tau, by_log_n0 = (1 + harm) * by_log_tau, (1 + harm) * by_log_n0 + harm
-    by_tau = weighted_b * by_log_tau
-    shared["n0"] = (weighted_b * by_log_n0).sum(-1)
-    shared["gamma"] = (by_tau * log_stretch).sum(-1)
-    total = (weighted_b * value).sum(-1)
+    mean = _mean_fall(b_P * value, of.weights, b_P, parameters.shared["mixing"])
+    share = mean.by_fall
+    by_tau = share * b_P * by_log_tau
+    shared: dict[str, Floats] = {
+        "n0": (share * b_P * by_log_n0).sum(-1),
+        "gamma": (by_tau * log_stretch).sum(-1),
+        "mixing": mean.by_mixing,
+    }
+    if "harm" in law.shared:
+        shared["harm"] = (share * harmed).sum(-1)
     if "start" in law.shared:
         start = parameters.shared["start"]
         above = np.maximum(start - parameters.shared["d"], np.finfo(float).tiny)
         shared["start"], shared["d"] = start / above, -1.0 / above
-        total = np.log(above) + total
+        first = np.log(above)
     else:
         shared["A"] = np.ones(())
-        total = np.log(parameters.shared["A"]) + total
-    return LogExcessError(total, shared, of.weights * value, by_tau)
+        first = np.log(parameters.shared["A"])
+    return LogExcessError(first + mean.value, shared, share * value + mean.by_b, by_tau)
+
+
+class _MeanFall(NamedTuple):
+    """The fall of a mix [...] and its slopes in those of its pools [..., P], their b and the mixing."""
+
+    value: Floats
+    by_fall: Floats
+    by_b: Floats
+    by_mixing: Floats
+
+
+def _mean_fall(fall: Floats, weights: Floats, b_P: Floats, mixing: Floats) -> _MeanFall:
+    """`-(1 / k) ln sum_i w_i e^(-k f_i)` with `k = m / B`, and `sum_i w_i f_i` as k goes to 0."""
+    fall, weights, b_P = np.broadcast_arrays(fall, weights, b_P)
+    drawn = weights > 0
+    arithmetic = np.where(drawn, weights * fall, 0.0).sum(-1)
+    steepness = np.maximum(-(weights * b_P).sum(-1), _LEAST_STEEPNESS)
+    k = mixing / steepness
+    off = np.where(drawn, fall - arithmetic[..., None], 0.0)
+    small = k * np.abs(off).max(-1) < _SMALL
+    safe_k = np.where(small, 1.0, k)
+    exponent = np.where(drawn & ~small[..., None], -safe_k[..., None] * off, -np.inf)
+    most = np.maximum(exponent.max(-1, keepdims=True), -_LARGEST)
+    parts = weights * np.exp(exponent - most)
+    total = np.where(small, 1.0, parts.sum(-1))
+    variance = (weights * off**2).sum(-1)
+    value = arithmetic - np.where(small, k * variance / 2, (np.log(total) + most[..., 0]) / safe_k)
+    share = np.where(small[..., None], weights * (1 - k[..., None] * off), parts / total[..., None])
+    by_k = np.where(small, -variance / 2, ((share * off).sum(-1) - (value - arithmetic)) / safe_k)
+    k_by_b = np.where(steepness > _LEAST_STEEPNESS, k / steepness, 0.0)[..., None] * weights
+    return _MeanFall(value, share, by_k[..., None] * k_by_b, by_k / steepness)

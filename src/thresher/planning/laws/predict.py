@@ -4,13 +4,22 @@ Axes: S draws, P pools.
 """
 
 from collections.abc import Callable, Mapping
-from statistics import NormalDist
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thresher.errors import InputError
 from thresher.planning.laws import utility
+from thresher.planning.laws.doubt import (
+    Measured,
+    deviations,
+    measured_by,
+    normal_draws,
+    strayed,
+    straying,
+)
 from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error, in_mix
 from thresher.planning.laws.layout import Layout, layout_of, to_parameters
@@ -89,23 +98,49 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
     weights.
     """
     has_draws = any(len(fit.draws_SX) for fit in laws.fits)
-    predicted = []
+    predicted, floors, of = [], [], None
     for fit, weight in zip(laws.fits, laws.weights, strict=True):
         if has_draws and not len(fit.draws_SX):
             continue
         of = design_of_fit(fit)
-        beyond = np.log(np.maximum(of.samples_seen / (laws.longest or np.inf), 1.0))
         axes = max(of.samples_seen.ndim, of.weights.ndim - 1, of.num_unique.ndim - 1)
         error_S = np.asarray(error(LAWS[fit.law], draw_parameters(fit, more_axes=axes), of))
-        predicted.append(error_S if has_draws else np.repeat(error_S, max(1, round(weight * _ROWS)), axis=0))
+        rows = 1 if has_draws else max(1, round(weight * _ROWS))
+        predicted.append(np.repeat(error_S, rows, axis=0))
+        floors.append(np.repeat(draw_parameters(fit).shared["d"], rows))
     error_S = np.concatenate(predicted)
-    if not has_draws or laws.drift == 0:
-        return error_S
-    # Quantiles of a normal distribution, in the same shuffled order for every prediction.
-    places_S = np.random.default_rng(0).permutation((np.arange(len(error_S)) + 0.5) / len(error_S))
-    normal_S = np.array([NormalDist().inv_cdf(place) for place in places_S.tolist()])
-    drift_S = laws.drift * normal_S.reshape(-1, *(1,) * (error_S.ndim - 1)) * beyond
-    return np.asarray(error_S * np.exp(drift_S - (laws.drift * beyond) ** 2 / 2))
+    known = _measured(laws) if has_draws else None
+    if known is None or of is None:
+        return error_S if laws.bound is None else np.minimum(error_S, laws.bound)
+    z_SZ = normal_draws(len(error_S), len(laws.pool_names))
+    d_S = np.concatenate(floors).reshape(-1, *(1,) * (error_S.ndim - 1))
+    deviation_S = deviations(laws.doubt, of, known, _alone(laws, design_of_fit(laws.best)), z_SZ)
+    return strayed(error_S, deviation_S, bound=laws.bound, d=d_S)
+
+
+def _alone(laws: Laws, of: Design) -> Floats:
+    """What the pools alone reach at the same length by the first law, [..., P], as far as it strays."""
+    count = len(laws.pool_names)
+    alone = replace(
+        of,
+        samples_seen=of.samples_seen[..., None],
+        weights=np.eye(count),
+        num_unique=np.asarray(of.num_unique)[..., None, :],
+        num_params=None if of.num_params is None else of.num_params[..., None],
+        replacement=None if of.replacement is None else of.replacement[..., None],
+    )
+    known = parameters(laws.best)
+    return straying(error(LAWS[laws.best.law], known, alone), bound=laws.bound, d=laws.best.shared["d"])
+
+
+_KNOWN: WeakKeyDictionary[Laws, Measured] = WeakKeyDictionary()
+
+
+def _measured(laws: Laws) -> Measured | None:
+    """Where the runs of the fit lie; None for laws without runs."""
+    if laws not in _KNOWN and laws.points:
+        _KNOWN[laws] = measured_by([point.run for point in laws.points], laws.pool_names)
+    return _KNOWN.get(laws)
 
 
 def draw_noise(laws: Laws) -> Floats:

@@ -15,23 +15,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.errors import InputError
-from thresher.planning.laws.law import Design, Floats, Law, design, error_with_jacobian
-from thresher.planning.laws.layout import Layout, layout_of, to_natural, to_parameters
-from thresher.planning.laws.limits import Limits, gamma_shows, half_life_shows, hold, largest_d, limits
-from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
+from thresher.planning.laws.law import Design, Floats, Law, error_with_jacobian
+from thresher.planning.laws.layout import Layout, design_of, layout_of, to_natural, to_parameters
+from thresher.planning.laws.limits import (
+    USUAL_SPREAD,
+    Limits,
+    Spread,
+    fresh_shows,
+    gamma_shows,
+    half_life_shows,
+    hold,
+    largest_d,
+    limits,
+)
+from thresher.planning.runs.record import Run, is_loss
 
 _CLIPPED_NOISES = 4.0
 _ROUNDING = 1e-6
-"""Of the degrees of freedom, so that one run more than parameters always counts as one left over."""
+"""Of the degrees of freedom."""
+_RIGID = 1e3
+"""What holds a coordinate to its prior where the prior has no width."""
+_ENOUGH_FREEDOM = 3.0
+USUAL_NOISE = 0.006
+"""Log error; what stands in for a noise that too few runs measure."""
 _NO_INFORMATION = 1e-20
 """A coordinate with less than this share of the largest information is not told by the runs at all."""
 _DEVIATION_PER_MEDIAN = 1.4826
 """Of a normal distribution."""
-
-
-class TooFewRuns(InputError):
-    """A law has more parameters than there are runs."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,8 +92,13 @@ class Problem:
     @cached_property
     def prior_slope_FX(self) -> Floats:
         """Slopes of the priors of the free coordinates, `noise / sd` times what each is about."""
-        slope_F = self.noise / self.limits.prior_sd_X[self.free]
-        return slope_F[:, None] * self.limits.about_XX[self.free]
+        return self.prior_scale_F[:, None] * self.limits.about_XX[self.free]
+
+    @cached_property
+    def prior_scale_F(self) -> Floats:
+        """What a distance from the mean of each prior counts as a residual: noise / sd."""
+        sd_F = self.limits.prior_sd_X[self.free]
+        return np.where(sd_F > 0, self.noise / np.where(sd_F > 0, sd_F, 1.0), _RIGID)
 
 
 def build_problem(
@@ -92,13 +107,14 @@ def build_problem(
     pools: Sequence[str],
     fixed: Mapping[str, float],
     own: Sequence[str] = (),
+    *,
+    spread: Spread = USUAL_SPREAD,
 ) -> Problem:
     """The problem of fitting `runs`; `fixed` holds values for any shared parameter of the law.
 
-    What of `own` the law has is each pool's own.
+    What of `own` the law has is each pool's own. `spread` is how widely pools lie around their mean.
 
     Raises:
-        TooFewRuns: for more parameters than runs.
         InputError: for a value in `fixed` that cannot be.
     """
     samples_R = np.array([run.samples_seen for run in runs], float)
@@ -110,14 +126,26 @@ def build_problem(
     passes_RP = samples_R[:, None] / interval_RP
     layout = layout_of(law, pools, sized=num_params is not None, own=own)
     smallest_P = np.where(of.weights == of.weights.max(0), error_R[:, None], np.inf).min(0)  # purest runs
-    known = limits(layout, samples_R, error_R, passes_RP.max(0), smallest_P, loss=loss)
-    start_X, free_X = known.start_X.copy(), np.ones(layout.size, bool)
     shown_P = law.has_half_life & half_life_shows(passes_RP, samples_R)
+    known = limits(
+        layout,
+        samples_R,
+        error_R,
+        passes_RP.max(0),
+        smallest_P,
+        loss=loss,
+        shown_P=shown_P,
+        fresh_P=fresh_shows(passes_RP, samples_R),
+        spread=spread,
+    )
+    start_X, free_X = known.start_X.copy(), np.ones(layout.size, bool)
     shows = law.has_half_life and gamma_shows(interval_RP, passes_RP)
     free_X[layout.place("gamma")] = shows
     free_X[layout.half_lives] = shown_P
     if "harm" in layout.shared:
-        free_X[layout.place("harm")] = shown_P.any()
+        repeated = [run for run, passes_P in zip(runs, passes_RP, strict=True) if passes_P.max() > 1.0]
+        # a plateau in the middle of a schedule looks like harm
+        free_X[layout.place("harm")] = shown_P.any() and all(run.final for run in repeated)
     assumed_X = np.zeros(layout.size, bool)
     assumed_X[layout.half_lives] = law.has_half_life & ~shown_P
     if "mixing" in layout.shared:
@@ -130,12 +158,6 @@ def build_problem(
         # before anything was repeated: there the curves of its subsamples are one
         start_X[layout.place("n0")] = np.log(min(samples_R.min(), interval_RP.min()))
     hold(fixed, layout, start_X, free_X, float(error_R.min()))
-    if free_X.sum() > len(runs):
-        raise TooFewRuns(
-            f"{free_X.sum()} parameters of the {law.name} law cannot be fitted to {len(runs)} runs "
-            f"({', '.join(pools)}); add runs of other lengths, or "
-            f"{'let pools share ' + ' and '.join(layout.own) if layout.own else 'hold n0, A or d'}"
-        )
     alone_RP = np.where(of.weights == 1.0, of.num_unique, 0.0)
     scale_R = np.ones_like(error_R) if loss else error_R / np.exp(np.log(error_R).mean())
     return Problem(
@@ -168,34 +190,6 @@ def without_own(problem: Problem) -> Problem:
         start_X=problem.start_X[kept],
         free_X=problem.free_X[kept],
         assumed_X=problem.assumed_X[kept],
-    )
-
-
-def design_of(runs: Sequence[Run], pools: Sequence[str], *, sized: bool) -> Design:
-    """What the runs train on, leading axis R; a pool that a run leaves out has 1 sample.
-
-    Raises:
-        InputError: naming a pool of a run that is not among `pools`, or a run without the size of its model.
-    """
-    column = {pool: number for number, pool in enumerate(pools)}
-    weights_RP, unique_RP = np.zeros((len(runs), len(pools))), np.ones((len(runs), len(pools)))
-    for row, run in enumerate(runs):
-        unique = mix_unique(run)
-        for pool, weight in mix_weights(run).items():
-            if pool not in column:
-                raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(pools)}")
-            weights_RP[row, column[pool]], unique_RP[row, column[pool]] = weight, unique[pool]
-        if sized and run.params is None:
-            raise InputError(
-                f"run {run.run or row + 1} does not say how many parameters its model has (`params`); "
-                f"other runs do, say it for all"
-            )
-    return design(
-        [run.samples_seen for run in runs],
-        weights_RP,
-        unique_RP,
-        num_params=[float(run.params or 0) for run in runs] if sized else None,
-        replacement=[bool(run.replacement) for run in runs],
     )
 
 
@@ -234,7 +228,7 @@ def residuals(problem: Problem, coordinates_BX: Floats, data: "Measured | None" 
     predicted_BR, jacobian_BRX = predictions(problem, coordinates_BX)
     weight_BR = problem.scale_R * data.weight_BR
     free, slope_FX = problem.free, problem.prior_slope_FX
-    mean_BF = data.prior_mean_BX[:, free] * (problem.noise / problem.limits.prior_sd_X[free])
+    mean_BF = data.prior_mean_BX[:, free] * problem.prior_scale_F
     return Residuals(
         (np.log(predicted_BR) - data.log_error_BR) * weight_BR,
         jacobian_BRX.take(free, -1) * (weight_BR / predicted_BR)[..., None],
@@ -277,19 +271,20 @@ def batch_of(problem: Problem, log_error_BR: Floats, counts_BR: Floats, prior_me
     return Measured(log_error_BR, np.sqrt(counts_BR), prior_mean_BX, upper_BX)
 
 
-def log_noise(problem: Problem, coordinates_X: Floats) -> float | None:
-    """Standard deviation of a residual around a fit; None where no run is left to measure it.
+def log_noise(problem: Problem, coordinates_X: Floats) -> float:
+    """Standard deviation of a residual around a fit.
 
     Parameters are paid for as far as the runs, not the priors, settle them: by the trace of the hat matrix.
-    Outliers count as four standard deviations.
+    Outliers count as four standard deviations. Where fewer than three runs are left to measure it, a usual
+    noise fills them up.
     """
     found = residuals(problem, coordinates_X[None])
     freedom = degrees_of_freedom(problem, coordinates_X)
-    if freedom < 1 - _ROUNDING:
-        return None
     residual_R = found.runs[0]
     limit = _CLIPPED_NOISES * robust_deviation(residual_R, freedom)
-    return float(np.sqrt((np.minimum(np.abs(residual_R), limit) ** 2).sum() / freedom))
+    squares = float((np.minimum(np.abs(residual_R), limit) ** 2).sum())
+    assumed = max(0.0, _ENOUGH_FREEDOM * (1 - _ROUNDING) - freedom)
+    return math.sqrt((squares + assumed * USUAL_NOISE**2) / max(freedom + assumed, _ROUNDING))
 
 
 def robust_deviation(residual_R: Floats, freedom: float) -> float:

@@ -46,7 +46,7 @@ _ENOUGH_RUNS = 25
 _LARGEST_NOISE_FACTOR = 4.0
 _ASSUMED_HALF_LIFE_FACTOR = 4.0
 """A half-life that no run shows is taken to lie within this factor of the assumed one, either way."""
-_ASSUMED_MIXING = (0.15, 1.0)
+_ASSUMED_MIXING = (0.0, 1.0)
 _ROOT_TOLERANCE = 1e-5
 _MAX_ROOT_STEPS = 60
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from thresher.budget import format_count
+from thresher.planning.laws.doubt import Doubt
 from thresher.planning.laws.fits import Fit, Interval, PoolLaw
+from thresher.planning.laws.signal import Signal
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.tables import (
     Block,
@@ -78,7 +80,7 @@ class LawScore:
     weight: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True, eq=False)
 class Laws:
     """The laws that the runs could have come from.
 
@@ -91,10 +93,9 @@ class Laws:
         replacement: Whether all runs drew with replacement, so that predictions are for runs that do.
         params: Model size that predictions are for where a law has a size term: the largest among the runs.
         longest: Samples seen of the longest run of the fit.
-        drift: How far predictions of longer runs have been off, for each factor e in samples seen beyond the
-            longest run that was fitted: the standard deviation of the log error that neither noise nor the
-            doubt about the parameters explains, measured on held-out runs (`law_weights.py`). All mixes drift
-            together, so it widens the interval of an error and leaves the ranking alone.
+        doubt: How far mixes may stray from all laws, the more the further they lie from the runs.
+        signal: What the runs tell beyond their noise.
+        chance_error: The error of guessing; None where it is not known.
         points: The runs of the fit beside their predictions.
         check: Runs that no fit saw.
     """
@@ -105,7 +106,9 @@ class Laws:
     params: float | None = None
     replacement: bool = False
     longest: float | None = None
-    drift: float = 0.0
+    chance_error: float | None = None
+    doubt: Doubt = field(default_factory=Doubt)
+    signal: Signal = field(default_factory=Signal)
     status: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fits: tuple[Fit, ...]
@@ -138,6 +141,11 @@ class Laws:
     def runs(self) -> list[Run]:
         """The runs that the laws were fitted to and checked on."""
         return [point.run for point in (*self.points, *self.check.points)]
+
+    @property
+    def bound(self) -> float | None:
+        """The largest error that a prediction can be: that of guessing, or 1; None for a loss without one."""
+        return self.chance_error if self.chance_error or is_loss(self.metric) else 1.0
 
     @property
     def noise(self) -> float:

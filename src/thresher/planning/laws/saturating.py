@@ -27,6 +27,9 @@ from thresher.planning.laws.law import (
     stretched,
 )
 
+_LEAST_MIXING = 0.02
+"""So near to 0 the mean is geometric."""
+
 
 def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     """`ln (y - d)` of the module's docstring and its slopes."""
@@ -43,7 +46,7 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
         )
     active_P = of.weights > 0
     wasted = np.where(active_P, np.log(samples) - log_worth, 0.0)
-    mixing = parameters.shared["mixing"]
+    mixing = np.maximum(parameters.shared["mixing"], _LEAST_MIXING)
     log_parts = np.where(active_P, np.log(parameters.worth_P) + log_worth, 0.0)
     most = np.where(active_P, log_parts, -np.inf).max(-1, keepdims=True)
     powers = np.where(active_P, of.weights * np.exp(mixing[..., None] * (log_parts - most)), 0.0)

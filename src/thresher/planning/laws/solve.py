@@ -14,9 +14,9 @@ import numpy as np
 from thresher.planning.laws.descent import descend, huber_cost
 from thresher.planning.laws.law import Floats, Law, Parameters, error, log_excess_error_of
 from thresher.planning.laws.layout import to_natural, to_parameters
+from thresher.planning.laws.limits import USUAL_SPREAD, Spread
 from thresher.planning.laws.problem import (
     Problem,
-    TooFewRuns,
     build_problem,
     degrees_of_freedom,
     log_noise,
@@ -33,6 +33,7 @@ _D_SHARES = (0.0, 0.3, 0.6, 0.85, 0.97)
 _N0_PLACES = (0.05, 0.35, 0.6, 0.8, 0.95)
 _HALF_LIVES = (2.0, 6.0, 20.0)
 _SIZE_SHARES = (0.05, 0.2)
+_GAMMAS = (0.2, 1.0)
 _LEAST_B = -1e-3
 _LEAST_ABOVE = 1e-3
 _RIDGE = 1e-9
@@ -42,8 +43,6 @@ _TOLERANCE, _MAX_STEPS = 1e-11, 300
 _ROUNDS = ((20, 1, _COARSE_TOLERANCE), (10, 2, 1e-6))
 """Without and with priors: steps of all starts, how many of the best go on, and how far."""
 _OWN_ROUNDS, _SAME_NOISE = 8, 0.01
-_ASSUMED_NOISE = 0.02
-"""Log error that stands in for the noise where every run was needed to fix a parameter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,20 +78,22 @@ def solve(problem: Problem) -> tuple[Problem, Solution]:
         found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
         trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
         best = _best(problem, trials_SX[:kept], scale, tolerance)
-        noise = log_noise(problem, best.coordinates_X)
-        problem = replace(problem, noise=_ASSUMED_NOISE if noise is None else noise)
+        problem = replace(problem, noise=log_noise(problem, best.coordinates_X))
         scale = _huber_scale(problem, best)
     return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
 
 
-def solved_or_none(
-    law: Law, runs: Sequence[Run], pools: Sequence[str], held: Mapping[str, float], own: Sequence[str]
-) -> tuple[Problem, Solution] | None:
-    """The law fitted to runs; None where it has more parameters than there are runs."""
-    try:
-        return solve(build_problem(law, runs, pools, held, own))
-    except TooFewRuns:
-        return None
+def solve_runs(
+    law: Law,
+    runs: Sequence[Run],
+    pools: Sequence[str],
+    held: Mapping[str, float],
+    own: Sequence[str],
+    *,
+    spread: Spread = USUAL_SPREAD,
+) -> tuple[Problem, Solution]:
+    """A law fitted to runs; `spread` is how widely their pools lie around their mean."""
+    return solve(build_problem(law, runs, pools, held, own, spread=spread))
 
 
 def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
@@ -105,8 +106,7 @@ def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
         problem = replace(problem, noise=noise)
         solution = _best(problem, start_X[None], scale, _TOLERANCE)
         start_X, scale = solution.coordinates_X, _huber_scale(problem, solution)
-        measured = log_noise(problem, start_X)
-        noise = _ASSUMED_NOISE if measured is None else measured
+        noise = log_noise(problem, start_X)
         if abs(noise - problem.noise) <= _SAME_NOISE * problem.noise:
             break
     return problem, _best(problem, start_X[None], scale, _TOLERANCE)
@@ -213,7 +213,7 @@ def _size_terms(problem: Problem, natural_SX: Floats) -> Floats:
 
 
 def _grid(problem: Problem) -> Floats:
-    """Coordinates of every combination of d, n0, size and one half-life for all pools; what is held stays."""
+    """Coordinates of every combination of shared values and one half-life; what is held stays."""
     lower, upper, layout = problem.limits.lower_X, problem.limits.upper_X, problem.layout
     axes: dict[str, tuple[float, ...]] = {}
     free = {name for place, name in enumerate(layout.shared) if problem.free_X[place]}
@@ -222,6 +222,8 @@ def _grid(problem: Problem) -> Floats:
         axes["n0"] = tuple(lower[n0] + np.array(_N0_PLACES) * (upper[n0] - lower[n0]))
     if "d" in free:
         axes["d"] = tuple(np.array(_D_SHARES) * upper[layout.place("d")])
+    if "gamma" in free:
+        axes["gamma"] = _GAMMAS
     if "size" in free:
         axes["size"] = tuple(np.log(np.array(_SIZE_SHARES) * np.exp(problem.log_error_R.min())))
     lives = problem.free_X[layout.half_lives]

@@ -22,6 +22,7 @@ _WIDE = 5.0
 """A half-life whose interval spans more than this factor is reported as loosely known: half of what the prior
 alone spans, in logs (`limits.py`)."""
 _SURE = 0.8
+_IDLE_B = -1e-3
 _OUTLIER_NOISES = 4.0
 _SMALLEST_NOISE = 1e-3
 _ENOUGH_POOLS = 3
@@ -64,7 +65,7 @@ def shared_status(problem: Problem, solution: Solution, fixed: Sequence[str]) ->
         )
     if "mixing" in value and problem.assumed_X[layout.place("mixing")] and len(problem.pools) > 1:
         sentences.append(
-            "How pools add up was assumed (mixing between .15 and 1): no run to fit is on a mix; give a run "
+            "How pools add up was assumed (mixing between 0 and 1): no run to fit is on a mix; give a run "
             "on all pools together the role fit."
         )
     for place, name in enumerate(layout.shared):
@@ -116,7 +117,7 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
     at_worth, at_tau = layout.worths.start + index, layout.half_lives.start + index
     if int((problem.design.weights[:, index] > 0).sum()) == 1:
         sentences.append(f"{layout.worth} of {pool} rests on one run; add a run of another length.")
-    sentences += _worth_status(problem, solution, pool, at_worth)
+    sentences += _worth_status(problem, solution, draws_SX, pool, at_worth)
     for name, block in layout.owned.items():
         side = _side(problem, solution, block.start + index)
         if side:
@@ -157,13 +158,17 @@ def pool_status(problem: Problem, solution: Solution, draws_SX: Floats, index: i
     return sentences
 
 
-def _worth_status(problem: Problem, solution: Solution, pool: str, place: int) -> list[str]:
+def _worth_status(problem: Problem, solution: Solution, draws_SX: Floats, pool: str, place: int) -> list[str]:
     side = _side(problem, solution, place)
-    teaches_nothing = "it teaches nothing in these runs; train it longer."
+    teaches_nothing = f"{pool} teaches nothing in these runs; train it longer."
     if problem.layout.worth == "quality":
-        return [f"The quality of {pool} is at its lower bound: {teaches_nothing}"] if side < 0 else []
-    if side > 0:
-        return [f"b of {pool} is at its bound 0: {teaches_nothing}"]
+        return [f"Its quality is at its lower bound: {teaches_nothing}"] if side < 0 else []
+    if len(draws_SX) and quantiles(draws_SX[:, place])[0] > 0:
+        return [
+            f"b of {pool} is above 0: the error rises with fresh pairs of it; look at them, or leave it out."
+        ]
+    if solution.coordinates_X[place] > _IDLE_B:
+        return [f"b is {number(float(solution.coordinates_X[place]))}: {teaches_nothing}"]
     if side < 0:
         return [f"b of {pool} is at its bound {decimal(problem.limits.lower_X[place])}; check its errors."]
     return []

@@ -107,14 +107,14 @@ def expected_log_exposure(samples_seen: Floats, interval: Floats, half_life: Flo
 
 LAW = Law(
     name="utility",
-    shared=("A", "n0", "d", "gamma"),
+    shared=("A", "n0", "d", "gamma", "mixing"),
     fall=log_excess_error,
     span=exposure_differences(log_exposure, expected_log_exposure),
     about="Each repetition teaches less than the one before, by the factor 2^(-1/tau).",
 )
 HARMFUL = Law(
     name="harmful",
-    shared=("A", "n0", "d", "gamma", "harm"),
+    shared=("A", "n0", "d", "gamma", "harm", "mixing"),
     fall=log_excess_error,
     span=exposure_differences(log_exposure, expected_log_exposure),
     about="As utility, but a sample repeated often enough does harm, so that the error turns up.",

@@ -1,11 +1,10 @@
 """Which probe run to pay for next, and when no further run is worth it.
 
 The doubt that is left in the laws is held by their draws: S parameter vectors that the runs allow, of every
-law with a share in the predictions. Draws of laws that few runs chose are too sure of themselves, so pools
-may also stray from every law. A run is worth what it is expected to save (both in `discrepancy.py`): its
-fall of regret is divided by its cost, and it pays while that fall exceeds what its cost would gain if it
-were added to the real run instead. Runs that are to be made together are chosen one after the other, each
-beside those before it, so that they do not all tell the same.
+law with a share in the predictions, with what mixes may stray from all laws. A run is worth what it is
+expected to save (`reduction.py`): its fall of regret is divided by its cost, and it pays while that fall
+exceeds what its cost would gain if it were added to the real run instead. Runs that are to be made together
+are chosen one after the other, each beside those before it, so that they do not all tell the same.
 
 Axes: S draws, B budgets, C candidate mixes, K candidate runs.
 """
@@ -20,8 +19,8 @@ from thresher.errors import InputError
 from thresher.planning.laws.law import Floats
 from thresher.planning.laws.predict import predict_draws
 from thresher.planning.laws.result import Laws
-from thresher.planning.plans.discrepancy import deviations, discrepancy_of, expected_reduction
 from thresher.planning.plans.mixes import MOST_POOLS, Mixes, all_mixes
+from thresher.planning.plans.reduction import expected_reduction
 from thresher.planning.plans.result import Comparison, Tiebreaker, train_both
 from thresher.tables import gap_text, passes_text, percent
 
@@ -109,12 +108,8 @@ def suggest(
             f"the laws hold {target_BSC.shape[1]} draws, too few to see what a run would tell; fit with "
             f"--bootstrap 200"
         )
-    stray = discrepancy_of(laws, target_BSC.shape[1])
-    for place, budget in enumerate(budgets):
-        target_BSC[place] *= 1 + deviations(stray, float(budget), mixes.weights_CP, mixes.size_P)
     weights_KP, unique_KP, seen_K = _arrays(laws, candidates)
     run_SK = predict_draws(laws, seen_K, weights_KP, unique_KP)
-    run_SK = run_SK * (1 + deviations(stray, seen_K, weights_KP, unique_KP))
     noise = max(laws.noise, _LEAST_NOISE)
     most_gain = float(_gain_of_samples(laws, mixes, budgets).max())
     shares = [candidate.flops / (max(budgets) * flops_per_sample) for candidate in candidates]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thresher.planning.laws.law import Floats
+from thresher.planning.laws.signal import nothing_in
 from thresher.planning.plans.mixes import Mixes, is_simple, mix_name, mix_weights, with_weights
 from thresher.planning.plans.prediction import Predictor, error_interval, errors
 from thresher.planning.plans.result import (
@@ -20,6 +21,7 @@ from thresher.planning.plans.result import (
     best_sentence,
     close_sentence,
     doubt_sentence,
+    nothing_sentence,
     only_sentence,
 )
 
@@ -31,9 +33,10 @@ class Choice:
     Attributes:
         best: The chosen one.
         order_C: All candidates, the chosen one first, then by mean error.
-        chance_C: Share of the draws in which no candidate is better by more than the tolerance.
+        chance_C: Share of the draws in which it is the best; where the chosen one is within the tolerance of
+            the best, it is the chosen one. They sum to 1.
         regret_C: Mean over the draws of the error beyond that of the draw's best candidate.
-        verdict: "best", "close" or "unclear", as in `BudgetPlan`.
+        verdict: "best", "close", "unclear" or "nothing", as in `BudgetPlan`.
         rival: The candidate for which a sure answer to "which of the two" would save most; None where there
             is no other.
         as_good: Candidates within the tolerance of the chosen one in nearly all draws, best first.
@@ -48,13 +51,14 @@ class Choice:
     as_good: list[int]
 
 
-def choose(error_SC: Floats, *, tolerance: float, best: int | None = None) -> Choice:
+def choose(error_SC: Floats, *, tolerance: float, best: int | None = None, nothing: bool = False) -> Choice:
     """The candidate with the lowest mean error, which is that with the lowest expected regret.
 
     Args:
         error_SC: Errors in the draws.
         tolerance: Errors closer than this count as equal.
         best: Choose this one instead.
+        nothing: Whether the runs hold nothing to decide on.
     """
     mean_C = error_SC.mean(0)
     order = [int(place) for place in np.argsort(mean_C, kind="stable")]
@@ -62,7 +66,8 @@ def choose(error_SC: Floats, *, tolerance: float, best: int | None = None) -> Ch
         best = order[0]
     order = [best, *(place for place in order if place != best)]
     beyond_SC = error_SC - error_SC.min(1, keepdims=True)
-    chance_C = (beyond_SC <= tolerance).mean(0)
+    winner_S = np.where(beyond_SC[:, best] <= tolerance, best, beyond_SC.argmin(1))
+    chance_C = np.bincount(winner_S, minlength=mean_C.size) / len(error_SC)
     behind_SC = error_SC[:, [best]] - error_SC
     near_C = (np.abs(behind_SC) <= tolerance).mean(0)
     lost_C = np.maximum(behind_SC, 0.0).mean(0)
@@ -73,7 +78,7 @@ def choose(error_SC: Floats, *, tolerance: float, best: int | None = None) -> Ch
         order_C=order,
         chance_C=chance_C,
         regret_C=regret_C,
-        verdict=_verdict(float(chance_C[best]), float(regret_C[best]), tolerance),
+        verdict="nothing" if nothing else _verdict(float(chance_C[best]), float(regret_C[best]), tolerance),
         rival=max(others, key=lambda place: float(lost_C[place]), default=None),
         as_good=[place for place in others if near_C[place] >= SURE],
     )
@@ -129,7 +134,8 @@ def plan_budget(setting: PlanInputs, samples_seen: int, free_P: Floats | None) -
         best = len(mixes.weights_CP) - 1
     else:
         mixes, error_SC = setting.mixes, error_SC[:, : len(setting.mixes.weights_CP)]
-    choice = choose(error_SC, tolerance=setting.tolerance, best=best)
+    nothing = nothing_in(setting.predictor.laws.signal)
+    choice = choose(error_SC, tolerance=setting.tolerance, best=best, nothing=nothing is not None)
     field = _Field(mixes=mixes, samples_seen=samples_seen, error_SC=error_SC, choice=choice)
     listed = [
         place
@@ -202,6 +208,9 @@ def _candidates(field: _Field, places: list[int]) -> list[Candidate]:
 
 def _decision(setting: PlanInputs, field: _Field, candidates: list[Candidate]) -> str:
     best, choice = candidates[0], field.choice
+    nothing = nothing_in(setting.predictor.laws.signal)
+    if nothing is not None:
+        return nothing_sentence(nothing, best, field.samples_seen, loss=setting.loss)
     if choice.rival is None:
         return only_sentence(best, field.samples_seen, loss=setting.loss)
     if choice.verdict == "best":

@@ -27,7 +27,8 @@ class Candidate:
         predicted_error: Mean over the draws of the laws.
         low: 5% quantile of the prediction over the draws.
         high: 95% quantile.
-        chance_best: Share of the draws in which no candidate is better by more than the plan's tolerance.
+        chance_best: Share of the draws in which it is the best; of the chosen one, in which no other is
+            better by more than the plan's tolerance. The chances of all candidates sum to at most 1.
         expected_regret: Mean over the draws of its error minus that of the draw's best candidate.
         repeats: Passes over each of its pools.
         num_unique: Samples in its pools.
@@ -71,7 +72,8 @@ class BudgetPlan:
     Attributes:
         decision: Sentences: what is best, or what it cannot be told from and which runs would tell.
         verdict: "best" where `decision` calls the chosen one the best, "close" where others may be better but
-            acting on it costs no more than the tolerance on average, else "unclear".
+            acting on it costs no more than the tolerance on average, "nothing" where the runs hold nothing to
+            decide on, else "unclear".
         rival: The candidate from which it is most worth telling apart.
         as_good: Candidates that are within the tolerance of the chosen one in nearly all draws.
         weighting: What free weights would add; None where there is one pool.
@@ -260,6 +262,14 @@ def close_sentence(best: Candidate, samples_seen: int, *, tolerance: float, loss
         f"but acting on it costs {gap_text(best.expected_regret, loss)} of error on average (chance "
         f"{chance_text(best.chance_best)} that no other is better by more than {gap_text(tolerance, loss)}), "
         f"{_predicted(best, loss)}."
+    )
+
+
+def nothing_sentence(reason: str, best: Candidate, samples_seen: int, *, loss: bool) -> str:
+    """That the runs hold nothing to decide on, why, and what to do."""
+    return (
+        f"Nothing to decide at {format_count(samples_seen)} samples seen: {reason} Until then {best.name} is "
+        f"as good a choice as any, {_predicted(best, loss)}."
     )
 
 

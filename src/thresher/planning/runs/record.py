@@ -44,6 +44,7 @@ class Run:
         flops: Training FLOPs of the whole run.
         final: Whether the learning rate had come down (an end-of-schedule point); None where unknown.
         params: Number of parameters of the trained model; None where unknown.
+        chance_error: What guessing would give, as 1 - 1/classes; None where unknown.
         replacement: Whether samples were drawn with replacement (open_clip's `--dataset-resampled`), so that
             exposures are Poisson and not exact passes; None where unknown.
     """
@@ -65,6 +66,7 @@ class Run:
     final: bool | None = None
     params: float | None = None
     replacement: bool | None = None
+    chance_error: float | None = None
 
     def __post_init__(self) -> None:
         _check_pools(self)
@@ -75,13 +77,18 @@ class Run:
                 f"samples_seen is {self.samples_seen}; a finished run has seen at least one sample"
             )
         _check_error(self.error, self.metric)
-        for name in ("flops", "params"):
+        for name in ("flops", "params", "chance_error"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(
                     f"`{name}` is {decimal(value)}; give a positive number, or leave it out where it is "
                     "unknown"
                 )
+        if self.chance_error is not None and self.chance_error > 1 and not is_loss(self.metric):
+            raise InputError(
+                f"`chance_error` is {decimal(self.chance_error)}, above 1; give the error of guessing, "
+                "0.999 for a thousand classes"
+            )
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}; use one of {', '.join(ROLES)}")
 
@@ -235,6 +242,7 @@ _OPTIONAL = {
     "final": flag,
     "params": size,
     "replacement": flag,
+    "chance_error": number,
 }
 
 

@@ -26,7 +26,7 @@ from thresher.errors import InputError, naming
 from thresher.executor.local import NO_LIMIT_S, TaskFailed, WorkerPool
 from thresher.executor.worker import worker_number
 from thresher.models.evaluation.evaluate import evaluate
-from thresher.models.evaluation.sets import load_tasks, smallest_error
+from thresher.models.evaluation.sets import chance_error, load_tasks, smallest_error
 from thresher.models.evaluation.settings import error_of
 from thresher.models.towers import Towers
 from thresher.planning.runs.ledger import append_runs
@@ -230,6 +230,7 @@ def _runs(bench: TrialContext, trial: Trial, measured: Sequence[Measurement]) ->
     unique = num_unique(bench.members, trial.weights, trial.fraction)
     pool = next(iter(trial.weights)) if single else None
     floor = smallest_error(bench.tasks)
+    chance = chance_error(bench.tasks, bench.metric)
     return [
         Run(
             run=trial.name,
@@ -247,6 +248,7 @@ def _runs(bench: TrialContext, trial: Trial, measured: Sequence[Measurement]) ->
             model=bench.recipe.model,
             flops=m.flops,
             final=True,
+            chance_error=chance,
         )
         for m in measured
     ]

@@ -25,6 +25,7 @@ from thresher.planning.runs.importers.records import printable
 from thresher.planning.runs.mixture_table import MixtureTable
 from thresher.planning.runs.record import is_given
 from thresher.planning.runs.table_file import Row, listed, read_csv
+from thresher.tables import decimal
 
 SHARE_PREFIXES = ("train_", "proportion_", "share_", "ratio_", "weight_")
 LOSS_PREFIXES = ("metric/", "loss_")
@@ -185,7 +186,7 @@ def _shares(name: str, rows: Sequence[Row], columns: Sequence[str]) -> tuple[tup
         if not _is_whole(found):
             total = math.fsum(found)
             hint = "write fractions, not per cent" if _is_whole([share / 100 for share in found]) else "mend"
-            raise InputError(f"{name}, row {row}: shares sum to {total:.6g}, not 1; {hint} the row")
+            raise InputError(f"{name}, row {row}: shares sum to {decimal(total)}, not 1; {hint} the row")
         shares.append(found)
     array = np.array(shares)
     return _short(columns, SHARE_PREFIXES, ()), array / array.sum(1, keepdims=True)
@@ -233,7 +234,7 @@ def _loss(name: str, row: int, cells: Mapping[str, Any], column: str) -> float:
         raise InputError(f"{name}, row {row}: {column!r} is empty; drop the row or the column")
     found = _number(name, row, cells, column)
     if found <= 0:
-        raise InputError(f"{name}, row {row}: {column!r} is {found:g}; a loss is above 0")
+        raise InputError(f"{name}, row {row}: {column!r} is {decimal(found)}; a loss is above 0")
     return found
 
 
