@@ -120,6 +120,8 @@ class _MeanFall(NamedTuple):
 
 def _mean_fall(fall: Floats, weights: Floats, b_P: Floats, mixing: Floats) -> _MeanFall:
     """`-(1 / k) ln sum_i w_i e^(-k f_i)` with `k = m / B`, and `sum_i w_i f_i` as k goes to 0."""
+    if weights.shape[-1] == 1:  # each run is on one pool, which is its own mean
+        return _MeanFall(fall[..., 0], weights, np.zeros(()), np.zeros(()))
     fall, weights, b_P = np.broadcast_arrays(fall, weights, b_P)
     drawn = weights > 0
     arithmetic = np.where(drawn, weights * fall, 0.0).sum(-1)
