@@ -199,9 +199,7 @@ def _group(run: Run) -> tuple[str, ...]:
 
 
 def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> LawTrial:
-    of = design_of(longest, problem.pools, sized=problem.num_params is not None)
-    error_H = np.array([run.error for run in longest], float)
-    (predicted_H,), _ = predictions(replace(problem, design=of), solution.coordinates_X[None])
+    predicted_H, error_H = _foretold(problem, solution, longest)
     return LawTrial(
         mae=float(np.abs(predicted_H - error_H).mean()),
         mean_square=_mean_square(predicted_H / error_H, problem, longest),
@@ -213,10 +211,15 @@ def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> LawT
 
 def judge_checks(problem: Problem, solution: Solution, checks: Sequence[Run]) -> float:
     """Mean square of the residuals of runs that the fit has not seen."""
-    of = design_of(checks, problem.pools, sized=problem.num_params is not None)
-    error_H = np.array([run.error for run in checks], float)
-    (predicted_H,), _ = predictions(replace(problem, design=of), solution.coordinates_X[None])
+    predicted_H, error_H = _foretold(problem, solution, checks)
     return _mean_square(predicted_H / error_H, problem, checks)
+
+
+def _foretold(problem: Problem, solution: Solution, runs: Sequence[Run]) -> tuple[Floats, Floats]:
+    """Predicted and measured errors of runs that the fit has not seen, [H] each."""
+    of = design_of(runs, problem.pools, sized=problem.num_params is not None)
+    (predicted_H,), _ = predictions(replace(problem, design=of), solution.coordinates_X[None])
+    return predicted_H, np.array([run.error for run in runs], float)
 
 
 def _mean_square(ratio_H: Floats, problem: Problem, runs: Sequence[Run]) -> float:

@@ -111,8 +111,8 @@ def limits(
     smallest_P: Floats,
     *,
     loss: bool,
-    shown_P: NDArray[np.bool_] | None = None,
-    fresh_P: NDArray[np.bool_] | None = None,
+    shown_P: NDArray[np.bool_],
+    fresh_P: NDArray[np.bool_],
     spread: "Spread",
 ) -> Limits:
     """Limits that follow from the data: curves meet before mid-run, d lies under every error.
@@ -124,7 +124,7 @@ def limits(
         most_passes_P: Passes over each pool in the run that repeats it most.
         smallest_P: Smallest error of each pool, under which its own d lies.
         loss: Whether errors are losses.
-        shown_P: Pools whose half-lives the runs show, over which their mean is taken; all where absent.
+        shown_P: Pools whose half-lives the runs show, over which their mean is taken.
         fresh_P: Pools with runs of two lengths that repeat nothing, whose b may lie above 0.
         spread: How widely pools lie around their mean.
     """
@@ -174,11 +174,10 @@ def limits(
         about_XX[block, layout.place(name)] = -1.0
     lower, upper, start, mean, sd = np.array(rows, float).T
     pools = np.arange(len(layout.pools))
-    if layout.worth == "b" and fresh_P is not None:
-        upper[layout.worths] = np.where(fresh_P, _HIGHEST_B, 0.0)
     if layout.worth == "b":
+        upper[layout.worths] = np.where(fresh_P, _HIGHEST_B, 0.0)
         _around_mean(about_XX, mean, sd, layout.worths.start + pools, _B_SD)
-    shown = pools if shown_P is None else np.flatnonzero(shown_P)
+    shown = np.flatnonzero(shown_P)
     _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, _LOG_HALF_LIFE_SD)
     return Limits(
         lower_X=lower,
