@@ -71,7 +71,9 @@ def test_a_law_is_judged_by_runs_that_it_has_not_seen():
 
 def tried(*, mean_square=0.0):
     """What a law made of four pools' longest runs."""
-    return LawTrial(mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4))
+    return LawTrial(
+        mae=0.0, mean_square=mean_square, noise=0.003, num_groups=4, ratio_H=np.ones(4), solved=None
+    )
 
 
 EVEN = {"power": 0.0, "utility": 0.0}

@@ -102,7 +102,16 @@ def fit(
         name: try_law(registered(name), fit_runs, pools, held[name], own, spread=spread) for name in tried
     }
     solved = {
-        name: solve_runs(registered(name), fit_runs, pools, held[name], own, spread=spread) for name in tried
+        name: solve_runs(
+            registered(name),
+            fit_runs,
+            pools,
+            held[name],
+            own,
+            spread=spread,
+            near=None if trial is None else trial.solved,
+        )
+        for name, trial in trials.items()
     }
     weights = {law: 1.0}
     if law == "auto":

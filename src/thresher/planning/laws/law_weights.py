@@ -34,7 +34,7 @@ from thresher.planning.laws.layout import design_of
 from thresher.planning.laws.limits import USUAL_SPREAD, Spread
 from thresher.planning.laws.problem import Problem, predictions, residuals
 from thresher.planning.laws.registry import LAWS
-from thresher.planning.laws.solve import Solution, solve_runs
+from thresher.planning.laws.solve import Solution, Solved, solve_runs
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
@@ -67,6 +67,7 @@ class LawTrial:
         noise: Standard deviation of a residual of the shorter runs.
         num_groups: Pools and mixes with held-out runs.
         ratio_H: Predicted over measured error of each of them, H runs.
+        solved: The fit of the shorter runs.
     """
 
     mae: float
@@ -74,6 +75,7 @@ class LawTrial:
     noise: float
     num_groups: int
     ratio_H: Floats
+    solved: Solved
 
 
 def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -206,6 +208,7 @@ def _judge(problem: Problem, solution: Solution, longest: Sequence[Run]) -> LawT
         noise=problem.noise,
         num_groups=len({_group(run) for run in longest}),
         ratio_H=predicted_H / error_H,
+        solved=(problem, solution),
     )
 
 

@@ -77,7 +77,7 @@ def signal_of(
     own = solve_runs(law, runs, pools, held, ())
     if len(pools) < 2:
         return Signal(left_chance=left_chance(runs, own[0].noise)), USUAL_SPREAD
-    same = solve_runs(law, runs, pools, held, (), spread=NO_SPREAD)
+    same = solve_runs(law, runs, pools, held, (), spread=NO_SPREAD, near=own)
     freedom, freedom_alike = (
         degrees_of_freedom(problem, solution.coordinates_X) for problem, solution in (own, same)
     )

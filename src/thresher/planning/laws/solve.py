@@ -39,10 +39,11 @@ _LEAST_ABOVE = 1e-3
 _RIDGE = 1e-9
 _REFINED_STARTS = 10
 _COARSE_TOLERANCE = 1e-4
-_TOLERANCE, _MAX_STEPS = 1e-11, 300
+_TOLERANCE, _MAX_STEPS = 1e-9, 300
 _ROUNDS = ((20, 1, _COARSE_TOLERANCE), (10, 2, 1e-6))
 """Without and with priors: steps of all starts, how many of the best go on, and how far."""
-_OWN_ROUNDS, _SAME_NOISE = 8, 0.01
+_NEAR_TOLERANCE = 1e-6
+_NOISE_ROUNDS, _SAME_NOISE = 8, 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +56,7 @@ class Solution:
         huber_scale: Log error beyond which a run counts less.
         cost: Robust cost with the priors.
         converged: Whether a tolerance was reached within the allowed steps.
+        others_SX: Where the steps of all starts led, best first: starts for a fit of nearly the same runs.
     """
 
     coordinates_X: Floats
@@ -62,25 +64,55 @@ class Solution:
     huber_scale: float
     cost: float
     converged: bool
+    others_SX: Floats
 
 
-def solve(problem: Problem) -> tuple[Problem, Solution]:
+Solved = tuple[Problem, Solution]
+"""A problem with the noise that weighs its priors, and its solution."""
+
+
+def solve(problem: Problem, near: Solved | None = None) -> Solved:
     """The best of several starts, and the problem with the noise that weighs its priors.
 
     First the best start to the end without priors, which measures the noise; then every start with them, the
-    best two to the end.
+    best two to the end. Near a problem that was solved, with the same free coordinates, the first of these
+    is not needed.
     """
     if problem.layout.own:
         return _solve_own(problem)
-    trials_SX = _starts(problem)
-    scale = FIRST_HUBER_SCALE
+    if near is not None and np.array_equal(near[0].free_X, problem.free_X):
+        return _solve_near(problem, *near)
+    trials_SX, scale = _starts(problem), FIRST_HUBER_SCALE
     for steps, kept, tolerance in _ROUNDS:
         found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
         trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
         best = _best(problem, trials_SX[:kept], scale, tolerance)
         problem = replace(problem, noise=log_noise(problem, best.coordinates_X))
         scale = _huber_scale(problem, best)
-    return problem, _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
+    end = _best(problem, best.coordinates_X[None], scale, _TOLERANCE)
+    return problem, replace(end, others_SX=trials_SX)
+
+
+def _solve_near(problem: Problem, other: Problem, solution: Solution) -> Solved:
+    """From where the starts of the other problem led, until the noise stays the same."""
+    steps, kept, _ = _ROUNDS[-1]
+    scale = solution.huber_scale
+    problem = replace(problem, noise=other.noise)
+    found = descend(problem, solution.others_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
+    start_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")][:kept]
+    return _until_same_noise(problem, start_SX, scale)
+
+
+def _until_same_noise(problem: Problem, start_SX: Floats, scale: float) -> Solved:
+    """The best of the starts; what it leaves is the noise that weighs the priors the next time."""
+    for _ in range(_NOISE_ROUNDS):
+        solution = _best(problem, start_SX, scale, _NEAR_TOLERANCE)
+        start_SX, scale = solution.coordinates_X[None], _huber_scale(problem, solution)
+        noise, last = log_noise(problem, solution.coordinates_X), problem.noise
+        problem = replace(problem, noise=noise)
+        if abs(noise - last) <= _SAME_NOISE * last:
+            break
+    return problem, _best(problem, start_SX, scale, _TOLERANCE)
 
 
 def solve_runs(
@@ -91,25 +123,19 @@ def solve_runs(
     own: Sequence[str],
     *,
     spread: Spread = USUAL_SPREAD,
-) -> tuple[Problem, Solution]:
+    near: Solved | None = None,
+) -> Solved:
     """A law fitted to runs; `spread` is how widely their pools lie around their mean."""
-    return solve(build_problem(law, runs, pools, held, own, spread=spread))
+    return solve(build_problem(law, runs, pools, held, own, spread=spread), near)
 
 
-def _solve_own(problem: Problem) -> tuple[Problem, Solution]:
+def _solve_own(problem: Problem) -> Solved:
     """What pools have of their own begins at the shared fit, and the noise falls as they part from it."""
     shared, solution = solve(without_own(problem))
-    layout, noise, scale = problem.layout, shared.noise, FIRST_HUBER_SCALE
+    layout = problem.layout
     own = [np.repeat(solution.coordinates_X[layout.place(name)], len(layout.pools)) for name in layout.own]
     start_X = np.concatenate([solution.coordinates_X, *own])
-    for _ in range(_OWN_ROUNDS):
-        problem = replace(problem, noise=noise)
-        solution = _best(problem, start_X[None], scale, _TOLERANCE)
-        start_X, scale = solution.coordinates_X, _huber_scale(problem, solution)
-        noise = log_noise(problem, start_X)
-        if abs(noise - problem.noise) <= _SAME_NOISE * problem.noise:
-            break
-    return problem, _best(problem, start_X[None], scale, _TOLERANCE)
+    return _until_same_noise(replace(problem, noise=shared.noise), start_X[None], FIRST_HUBER_SCALE)
 
 
 def _best(problem: Problem, start_SX: Floats, scale: float, tolerance: float) -> Solution:
@@ -121,6 +147,7 @@ def _best(problem: Problem, start_SX: Floats, scale: float, tolerance: float) ->
         scale,
         float(found.cost_B[best]),
         bool(found.converged_B[best]),
+        start_SX,
     )
 
 
