@@ -125,7 +125,7 @@ def _mean_fall(fall: Floats, weights: Floats, b_P: Floats, mixing: Floats) -> _M
     fall, weights, b_P = np.broadcast_arrays(fall, weights, b_P)
     drawn = weights > 0
     arithmetic = np.where(drawn, weights * fall, 0.0).sum(-1)
-    steepness = np.maximum(-(weights * b_P).sum(-1), _LEAST_STEEPNESS)
+    steepness = np.maximum((weights * np.abs(b_P)).sum(-1), _LEAST_STEEPNESS)
     k = mixing / steepness
     off = np.where(drawn, fall - arithmetic[..., None], 0.0)
     small = k * np.abs(off).max(-1) < _SMALL
@@ -138,5 +138,5 @@ def _mean_fall(fall: Floats, weights: Floats, b_P: Floats, mixing: Floats) -> _M
     value = arithmetic - np.where(small, k * variance / 2, (np.log(total) + most[..., 0]) / safe_k)
     share = np.where(small[..., None], weights * (1 - k[..., None] * off), parts / total[..., None])
     by_k = np.where(small, -variance / 2, ((share * off).sum(-1) - (value - arithmetic)) / safe_k)
-    k_by_b = np.where(steepness > _LEAST_STEEPNESS, k / steepness, 0.0)[..., None] * weights
+    k_by_b = np.where(steepness > _LEAST_STEEPNESS, -k / steepness, 0.0)[..., None] * weights * np.sign(b_P)
     return _MeanFall(value, share, by_k[..., None] * k_by_b, by_k / steepness)
