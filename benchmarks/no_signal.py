@@ -123,7 +123,7 @@ class World:
     test: int = 600
 
 
-def _mixed(count: int = 3000) -> list[Drawn]:
+def _mixed(count: int = 4800) -> list[Drawn]:
     return list(draw_pairs(count, 0, {"clean": 0.4, "vague": 0.3, "wrong": 0.3}))
 
 
@@ -134,7 +134,7 @@ def _shuffled() -> list[Drawn]:
 
 
 def _clean() -> list[Drawn]:
-    return list(draw_pairs(3000, 0, {"clean": 1.0}))
+    return list(draw_pairs(4800, 0, {"clean": 1.0}))
 
 
 def _by_quality(quality: str, lot: float) -> float:
@@ -171,6 +171,11 @@ model = "thresher-tiny-32"
 samples = {samples}
 batch_size = 64
 lr = 2e-3
+[score]
+scorers = ["caption"]
+[cut]
+by = "caption_score"
+edges = [1.0]
 [evaluate]
 metric = "zeroshot_error"
 zeroshot = ["test"]
@@ -194,7 +199,7 @@ def probed(world: World, folder: Path) -> list[str]:
             ["plan", folder / "laws.json", "--pools", folder / "pools", "--out", plan]
             + [word for budget in budgets for word in ("--budget", budget)],
         ):
-            command = [sys.executable, "-P", "-m", "thresher", *map(str, words)]
+            command = [sys.executable, "-P", "-c", "from thresher.cli import main; main()", *map(str, words)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     budgets = json.loads(plan.read_text())["budgets"]
     return [f"{budget['samples_seen']}: {budget['verdict']}: {budget['decision']}" for budget in budgets]
@@ -220,14 +225,19 @@ def main() -> None:
     """Count and print; see the text of this file."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--tables", type=int, default=500, metavar="N", help="tables of noise")
+    parser.add_argument(
+        "--tables",
+        type=int,
+        default=500,
+        metavar="N",
+        help="tables of noise; 0 for none, and none with a gap",
+    )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="seed of the first table")
     parser.add_argument("--worlds", type=Path, metavar="DIR", help="folder of the worlds that are trained")
     arguments = parser.parse_args()
-    print(
-        "\n".join([*noise_tables(arguments.tables, arguments.first), *gap_tables(arguments.first)]),
-        flush=True,
-    )
+    if arguments.tables:
+        lines = [*noise_tables(arguments.tables, arguments.first), *gap_tables(arguments.first)]
+        print("\n".join(lines), flush=True)
     for number, (name, world) in enumerate(WORLDS.items() if arguments.worlds else ()):
         lines = probed(world, arguments.worlds / str(number))
         print("\n".join([name, *(f"   {line}" for line in lines)]), flush=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-KINDS = ("tars", "tables", "sidecars", "pictures", "checkpoints", "lists")
+KINDS = ("tars", "tables", "sidecars", "pictures", "checkpoints", "lists", "runs")
 SEEDS_A_RUN = 10_000_000
 AGAIN = "python -m tests.fuzz --case"
 

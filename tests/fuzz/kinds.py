@@ -6,6 +6,7 @@ from tests.fuzz.case import Case
 from tests.fuzz.checkpoints import checkpoints
 from tests.fuzz.lists import lists
 from tests.fuzz.pictures import pictures
+from tests.fuzz.runs import runs
 from tests.fuzz.sidecars import sidecars
 from tests.fuzz.tables import tables
 from tests.fuzz.tars import tars
@@ -17,4 +18,5 @@ KINDS: dict[str, Callable[[Case], None]] = {
     "pictures": pictures,
     "checkpoints": checkpoints,
     "lists": lists,
+    "runs": runs,
 }

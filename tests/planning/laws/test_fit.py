@@ -179,12 +179,39 @@ def test_a_lower_pool_that_teaches_more_is_named(law):
     truth = parameters(b=(-0.1, -0.2, -0.05), tau=(4.0, 4.0, 4.0))
     runs = planted_runs(truth, noise=0.002)
     worth = "b -0" if law == "utility" else "quality "
-    (sentence,) = [text for text in fit(runs, law=law, num_draws=20).warnings if "order of utility" in text]
+    laws = fit(runs, law=law, num_draws=20, pool_order=["p0", "p1", "p2"])
+    (sentence,) = [text for text in laws.warnings if "order of utility" in text]
     assert f"p1 ({worth}" in sentence
     assert "than p0" in sentence
     in_order = fit(runs, law=law, num_draws=20, pool_order=["p1", "p0", "p2"])
     assert in_order.pool_names == ("p1", "p0", "p2")
     assert not any("order of utility" in text for text in in_order.warnings)
+    unscored = fit(runs, law=law, num_draws=20)
+    assert not any("order of utility" in text for text in unscored.warnings)
+
+
+def test_many_runs_off_the_fit_are_no_slips_of_measuring():
+    runs = planted_runs(FIVE_POOLS)
+    one = [replace(run, error=run.error * 0.8) if number == 3 else run for number, run in enumerate(runs)]
+    many = [
+        replace(run, error=run.error * 0.8) if number % 5 == 3 else run for number, run in enumerate(runs)
+    ]
+    said = [[text for text in fit_utility(these).warnings if "off the fit" in text] for these in (one, many)]
+    assert [len(texts) for texts in said] == [1, 1]
+    assert "measure it again" in said[0][0]
+    assert "too many to be slips of measuring" in said[1][0]
+
+
+def test_models_of_known_sizes_are_one_family():
+    runs = [
+        replace(run, model=f"m{number % 2}", params=(1e7, 4e7)[number % 2])
+        for number, run in enumerate(planted_runs(FIVE_POOLS))
+    ]
+    laws = fit_utility(runs)
+    assert laws.best.num_params is not None
+    assert laws.model is None
+    with pytest.raises(InputError, match=r"mix 2 models .* or give the `params` of every run"):
+        fit_utility([replace(run, params=None) for run in runs])
 
 
 @pytest.mark.parametrize(
@@ -270,7 +297,9 @@ def test_a_joint_fit_looks_at_the_runs_a_few_hundred_times(monkeypatch):
 def test_repetition_shows_in_the_pools_of_a_score(laws_tables):
     table = laws_tables / "datacomp_clip_buckets.csv"
     runs = [run for run in read_runs(table, error_column="imagenet_error") if run.samples_seen > 1e7]
-    utility, power = fit_utility(runs, num_draws=30), fit(runs, law="power", num_draws=0)
+    pools = list(dict.fromkeys(str(run.pool) for run in runs))
+    utility = fit(runs, law="utility", num_draws=30, pool_order=pools)
+    power = fit(runs, law="power", num_draws=0)
     assert utility.noise < 0.004
     assert utility.noise < 0.75 * power.noise
     assert all(2 < tau < 12 for tau in values(utility, "tau"))

@@ -139,7 +139,9 @@ def test_empty_pools_take_no_part() -> None:
 def test_one_pool_is_the_only_candidate() -> None:
     plan = make_plan(drawn_laws((-0.16,), (6.0,), spread=0.05), [10**8])
     (budget,) = plan.budgets
-    assert budget.decision.startswith("p0 is the only candidate at 100M samples seen, predicted error ")
+    said = "Nothing to decide at 100M samples seen: p0 is the only candidate, predicted error "
+    assert budget.verdict == "nothing"
+    assert budget.decision.startswith(said)
     assert (budget.weighting, budget.rival, plan.crossovers) == (None, None, ())
 
 

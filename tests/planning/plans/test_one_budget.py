@@ -71,7 +71,7 @@ def test_another_candidate_can_be_chosen() -> None:
 
 def test_a_single_candidate_has_no_rival() -> None:
     choice = choose(errors([0.5, 0.6]), tolerance=0.001)
-    assert (choice.rival, choice.as_good, choice.verdict) == (None, [], "best")
+    assert (choice.rival, choice.as_good, choice.verdict) == (None, [], "nothing")
 
 
 def test_what_is_called_the_best_is_so_in_nine_of_ten_worlds_that_the_draws_describe() -> None:

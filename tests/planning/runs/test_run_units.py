@@ -14,7 +14,8 @@ def test_samples_seen_in_millions_among_units_are_named():
     place, sentence = unit_slip(runs)
     assert place == 2
     assert sentence == (
-        "`samples_seen` is 32 where other rows have 12800000 and more; if it counts in millions, write 32M"
+        "`samples_seen` is 32 where other rows have 12800000 and more; if it counts in millions, write 32M; "
+        "if in steps, multiply by the batch size"
     )
 
 

@@ -136,7 +136,7 @@ def fit(
     laws = Laws(
         metric=used[0].metric,
         recipe=next((run.recipe for run in used if run.recipe is not None), None),
-        model=next((run.model for run in used if run.model is not None), None),
+        model=next(iter(models)) if len(models := {run.model for run in used}) == 1 else None,
         fits=tuple(one.fit for one in made.values()),
         weights=tuple(weights.values()),
         comparison=tuple(
@@ -147,7 +147,7 @@ def fit(
             *run_warnings(fit_runs),
             *outlier_warnings(best.problem, best.solution, fit_runs),
             *structure_warnings(best.problem, best.solution),
-            *order_warnings(best.problem, best.solution, best.draws_SX),
+            *(order_warnings(best.problem, best.solution, best.draws_SX) if pool_order else ()),
         ),
         longest=float(max(run.samples_seen for run in fit_runs)),
         chance_error=chance_of(fit_runs),
@@ -248,7 +248,10 @@ def check_held(fixed: Mapping[str, float], names: Sequence[str], least_error: fl
 
 
 def comparable(runs: Sequence[Run], **wanted: str | None) -> list[Run]:
-    """Runs of one metric, recipe and model, roles "fit" and "check"; refuses to mix them."""
+    """Runs of one metric, recipe and model, roles "fit" and "check"; refuses to mix them.
+
+    Models of known sizes are one family, whose law has a term for the size.
+    """
     used = [run for run in runs if run.role in ("fit", "check")]
     for name, value in wanted.items():
         found = sorted({str(getattr(run, name)) for run in used if getattr(run, name) is not None})
@@ -258,10 +261,11 @@ def comparable(runs: Sequence[Run], **wanted: str | None) -> list[Run]:
                 raise InputError(
                     f"no run has the {name} {value!r}; the runs have {', '.join(found) or 'none'}"
                 )
-        elif len(found) > 1:
+        elif len(found) > 1 and not (name == "model" and all(run.params for run in used)):
             raise InputError(
                 f"the runs mix {len(found)} {name}s ({', '.join(found)}), which one law cannot describe; "
                 f"choose one with {name}={found[0]!r}"
+                + (", or give the `params` of every run" if name == "model" else "")
             )
     return used
 

@@ -28,7 +28,7 @@ from thresher.planning.laws.solve import Solution, solve_runs
 from thresher.planning.runs.record import Run, mix_pool_samples, mix_unique, mix_weights
 from thresher.tables import percent
 
-ALIKE = 0.01
+ALIKE = 0.02
 """Chance of an F as large among pools that are alike, above which they are not told apart."""
 _ENOUGH_FREEDOM = 3.0
 """Degrees of freedom up to which a usual noise fills up what too few runs measure."""

@@ -170,7 +170,9 @@ def _starts(problem: Problem) -> Floats:
     weight_SR = above_SR / error_R * problem.scale_R * problem.weight_R
     design_SRC = np.stack([column_SR for _, column_SR in columns], -1) * weight_SR[..., None]
     design_SCR = design_SRC.transpose(0, 2, 1)
-    normal_SCC = design_SCR @ design_SRC + _RIDGE * np.eye(len(columns))
+    normal_SCC = design_SCR @ design_SRC
+    ridge_S11 = _RIDGE * (1.0 + normal_SCC.max((1, 2), keepdims=True))
+    normal_SCC = normal_SCC + ridge_S11 * np.eye(len(columns))
     right_SC1 = design_SCR @ ((np.log(above_SR) - base_SR) * weight_SR)[..., None]
     solved_SC = np.linalg.solve(normal_SCC, right_SC1)[..., 0]
     for number, (place, _) in enumerate(columns):

@@ -21,6 +21,8 @@ _AT_BOUND = 1e-4
 _WIDE = 5.0
 """A half-life whose interval spans more than this factor is reported as loosely known: half of what the prior
 alone spans, in logs (`limits.py`)."""
+_MOST_SLIPS = 3
+"""Runs off the fit that may each have been measured wrongly; more of them say something about the law."""
 _SURE = 0.8
 _IDLE_B = -1e-3
 _OUTLIER_NOISES = 4.0
@@ -202,14 +204,24 @@ def outlier_warnings(problem: Problem, solution: Solution, runs: Sequence[Run]) 
     """Sentences about runs far off the fit, which the robust loss counts less."""
     freedom = degrees_of_freedom(problem, solution.coordinates_X)
     limit = _OUTLIER_NOISES * max(robust_deviation(solution.residual_R, freedom), _SMALLEST_NOISE)
-    log_R = solution.residual_R / problem.scale_R
+    off_R = np.abs(np.expm1(-solution.residual_R / problem.scale_R))
+    far = np.flatnonzero(np.abs(solution.residual_R) > limit)
+    if far.size > _MOST_SLIPS:
+        worst = ", ".join(_described(runs[row], row) for row in far[np.argsort(-off_R[far])][:_MOST_SLIPS].tolist())
+        return [
+            f"{far.size} of {len(runs)} runs lie {percent(off_R[far].min(), 1)} to "
+            f"{percent(off_R[far].max(), 1)} off the fit, too many to be slips of measuring: no law here "
+            f"follows them ({worst}), so trust predictions near them less."
+        ]
     return [
-        f"Run {run.run or row + 1} ({run.samples_seen} samples seen, error "
-        f"{error_text(run.error, is_loss(run.metric))}) lies {percent(abs(math.expm1(-log_R[row])), 1)} "
-        "off the fit; measure it again."
-        for row, run in enumerate(runs)
-        if abs(solution.residual_R[row]) > limit
+        f"Run {_described(runs[row], row)} lies {percent(off_R[row], 1)} off the fit; measure it again."
+        for row in far.tolist()
     ]
+
+
+def _described(run: Run, row: int) -> str:
+    error = error_text(run.error, is_loss(run.metric))
+    return f"{run.run or row + 1} ({run.samples_seen} samples seen, error {error})"
 
 
 def structure_warnings(problem: Problem, solution: Solution) -> list[str]:

@@ -73,12 +73,13 @@ def choose(error_SC: Floats, *, tolerance: float, best: int | None = None, nothi
     lost_C = np.maximum(behind_SC, 0.0).mean(0)
     regret_C = beyond_SC.mean(0)
     others = order[1:]
+    verdict = _verdict(float(chance_C[best]), float(regret_C[best]), tolerance)
     return Choice(
         best=best,
         order_C=order,
         chance_C=chance_C,
         regret_C=regret_C,
-        verdict="nothing" if nothing else _verdict(float(chance_C[best]), float(regret_C[best]), tolerance),
+        verdict="nothing" if nothing or not others else verdict,
         rival=max(others, key=lambda place: float(lost_C[place]), default=None),
         as_good=[place for place in others if near_C[place] >= SURE],
     )

@@ -276,7 +276,7 @@ def nothing_sentence(reason: str, best: Candidate, samples_seen: int, *, loss: b
 def only_sentence(best: Candidate, samples_seen: int, *, loss: bool) -> str:
     """That there is nothing to choose from."""
     return (
-        f"{best.name} is the only candidate at {format_count(samples_seen)} samples seen, "
+        f"Nothing to decide at {format_count(samples_seen)} samples seen: {best.name} is the only candidate, "
         f"{_predicted(best, loss)}."
     )
 

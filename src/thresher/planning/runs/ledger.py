@@ -182,6 +182,7 @@ def _slip_in_column(name: str, counts: list[tuple[int, int]]) -> tuple[int, str]
             return place, (
                 f"`{name}` is {count} where other rows have {high} and more; if it counts in "
                 f"{'millions' if suffix == 'M' else 'billions'}, write {count}{suffix}"
+                + ("; if in steps, multiply by the batch size" if name == "samples_seen" else "")
             )
     return None
 
@@ -196,6 +197,7 @@ def _slip_in_run(run: Run) -> str | None:
     return (
         f"`samples_seen` is {seen} and `unique_samples` {unique}, that is {decimal(epochs, 2)} passes; if "
         f"`{name}` counts in millions, write {short}M"
+        + ("; if in steps, multiply by the batch size" if seen < unique else "")
     )
 
 
