@@ -172,6 +172,8 @@ def probe(
     measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
     left_out = one_exclude_list(config, settings, exclude)
 
+    from thresher.planning.laws.fit import BASIC, fit
+    from thresher.planning.laws.signal import nothing_in
     from thresher.planning.runs.record import is_loss, run_to_record
     from thresher.tables import error_text
     from thresher.train.probe.stage import run_probes
@@ -194,7 +196,9 @@ def probe(
     best = min(runs, key=lambda run: run.error)
     lowest = error_text(best.error, is_loss(best.metric))
     text = f"{len(runs)} measurements in {out}; the lowest {best.metric} is {lowest} ({best.run})"
-    answer([run_to_record(run) for run in runs], text, as_json)
+    nothing = nothing_in(fit(runs, law=BASIC, num_draws=0).signal)
+    warnings = [f"nothing to decide yet: {nothing}"] if nothing else []
+    answer([run_to_record(run) for run in runs], text, as_json, warnings=warnings)
 
 
 def _suggest(

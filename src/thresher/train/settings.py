@@ -73,7 +73,11 @@ class Probe(Section):
         examples=[["32M", "64M", "128M"]],
         description="Budgets whose repetition the probes copy; the budgets of [plan] when left out.",
     )
-    scale: Share = Field(default=1 / 16, description="Length of the probes, as a share of every target.")
+    scale: Share = Field(
+        default=1 / 16,
+        description="Length of the probes, as a share of every target; four times that, up to 0.25, as long "
+        "as the first probe does no better than guessing.",
+    )
     fractions: tuple[Share, ...] | None = Field(
         default=None,
         min_length=1,

@@ -5,6 +5,8 @@ import pytest
 
 from tests.planning.laws.planted import POOL_SIZE, parameters, planted_run, planted_runs
 from thresher.planning.laws.doubt import (
+    USUAL_DRIFT,
+    USUAL_POOLS,
     Doubt,
     deviations,
     distances,
@@ -84,7 +86,7 @@ def test_longest_runs_that_were_missed_raise_the_doubt_and_those_foretold_lower_
 
     def scale(ratio):
         found = doubt_of(np.full(len(held), ratio), held, shorter, POOLS, noise=0.001, bound=1.0, d=0.0)
-        assert found.drift == found.pools
+        assert found.drift / found.pools == pytest.approx(USUAL_DRIFT / USUAL_POOLS, rel=1e-4)
         return found.pools
 
     usual = fit(planted_runs(TRUTH, lengths=LENGTHS[:2]), law="utility", num_draws=0).doubt.pools

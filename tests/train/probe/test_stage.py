@@ -162,6 +162,33 @@ def test_probing_fills_the_ledger(source: Path, tmp_path: Path, monkeypatch: pyt
     assert len(said) == 2
 
 
+def test_probes_that_would_only_guess_are_made_longer(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "left_chance", lambda runs, _: runs[-1].samples_seen > 100)
+    said: list[str] = []
+    options = {"samples": None, "targets": (640,), "fractions": (1.0,), "checks": ()}
+    probes = [
+        run_probes(
+            source / "pools",
+            shards(source),
+            tmp_path / "runs.jsonl",
+            probe=PROBE.model_copy(update={**options, "scale": scale}),
+            evaluate=evaluation(source),
+            targets=(),
+            work=tmp_path,
+            device="cpu",
+            progress=said.append,
+        )
+        for scale in (1 / 16, 1 / 16, 1 / 4)
+    ]
+    assert probes[0] == probes[1] == probes[2] == read_runs(tmp_path / "runs.jsonl")
+    assert {run.samples_seen for run in probes[0]} == {160}
+    assert [text for text in said if "guessing" in text] == 2 * [
+        "after 40 samples a probe does no better than guessing: all are made longer, scale is 0.25"
+    ]
+
+
 def test_pairs_that_no_probe_can_use_are_listed_beside_the_trials(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "source")
     shard = Path(shards(tmp_path / "source")[0])

@@ -3,15 +3,15 @@
 Draws hold the doubt about parameters. They are too sure of themselves: all laws that were fitted may be
 wrong, and the more so the further a mix lies from what was measured. So the error of a mix strays by
 
-    s_0 z_0 g + s_p sum_i w_i z_i g_i + s_m z_m e u,        g = sum_i w_i g_i,  z standard normal
+    s_0 z_0 g + s_p sum_i w_i z_i ln(1 + g_i) + s_m z_m e u,   g = sum_i w_i g_i,  z standard normal
 
 `g_i` is the distance of pool i in the mix to the nearest run on it, in factors e: of samples seen, of passes
 (1 + r) and of the size of the model, plus what the run drew from other pools; `e` is how far the mix lies
 from the nearest one that was run, the samples that it takes from elsewhere, and `u` how widely its pools
-alone lie apart. The first term moves all mixes alike and widens the interval of an error; the second makes
-the ranking uncertain; the third is about how pools add up, and is nothing where they are alike. What strays
-is the logit of an error (as a share of that of guessing), and the log of a loss above d, so that no error
-leaves its bounds.
+alone lie apart. The first term moves all mixes alike and widens the interval of an error. The second makes
+the ranking uncertain, each further factor less so, since pools keep some of their order. The third is about
+how pools add up, and is nothing where they are alike. What strays is the logit of an error (as a share of
+that of guessing), and the log of a loss above d, so that no error leaves its bounds.
 
 The scales are set on worlds whose truth is known (`benchmarks/calibration.py`), and are moved by how well the
 shorter runs foretold the longest ones. Axes: S draws, T targets, R runs, P pools.
@@ -28,7 +28,7 @@ from thresher.planning.laws.law import Design, Floats
 from thresher.planning.laws.layout import design_of
 from thresher.planning.runs.record import Run
 
-USUAL_SCALE, USUAL_MIXES = 0.05, 0.3
+USUAL_DRIFT, USUAL_POOLS, USUAL_MIXES = 0.067, 0.045, 0.3
 _WORTH_OF_USUAL = 8.0
 """Held-out groups of runs that the usual scale counts as."""
 _UNKNOWN = 4.0
@@ -42,7 +42,7 @@ class Doubt:
 
     Attributes:
         drift: Of all mixes alike, for each factor e of distance from the runs.
-        pools: Of each pool on its own, likewise.
+        pools: Of each pool on its own, for each unit of ln(1 + that distance).
         mixes: Of a mix all of whose samples come from elsewhere than those of any run, as a share of the
             standard deviation of its pools.
     """
@@ -104,12 +104,13 @@ def doubt_of(
     squares = []
     for group in range(int(group_H.max()) + 1):
         ours = group_H.reshape(-1) == group
-        variance = 2 * (USUAL_SCALE * distance_H[ours].mean()) ** 2
+        distance = distance_H[ours].mean()
+        variance = (USUAL_DRIFT * distance) ** 2 + (USUAL_POOLS * np.log1p(distance)) ** 2
         variance += 2 * (noise * unit_H[ours].mean()) ** 2 / ours.sum()
         squares.append(off_H[ours].mean() ** 2 / variance)
     factor = math.sqrt((_WORTH_OF_USUAL + sum(squares)) / (_WORTH_OF_USUAL + len(squares)))
-    scale = float(f"{USUAL_SCALE * factor:.6g}")
-    return Doubt(drift=scale, pools=scale, mixes=USUAL_MIXES)
+    drift, own = (float(f"{usual * factor:.6g}") for usual in (USUAL_DRIFT, USUAL_POOLS))
+    return Doubt(drift=drift, pools=own, mixes=USUAL_MIXES)
 
 
 def log_passes(of: Design) -> Floats:
@@ -151,9 +152,8 @@ def deviations(doubt: Doubt, of: Design, known: Measured, alone_P: Floats, z_SZ:
     g_P, e = distances(of, known)
     mean = (of.weights * alone_P).sum(-1, keepdims=True)
     e = e * np.sqrt((of.weights * (alone_P - mean) ** 2).sum(-1))
-    weighted_P = of.weights * g_P
-    own = np.tensordot(z_SZ[:, 1:-1], weighted_P, (1, -1))
-    shared = np.multiply.outer(z_SZ[:, 0], weighted_P.sum(-1))
+    own = np.tensordot(z_SZ[:, 1:-1], of.weights * np.log1p(g_P), (1, -1))
+    shared = np.multiply.outer(z_SZ[:, 0], (of.weights * g_P).sum(-1))
     return np.asarray(
         doubt.drift * shared + doubt.pools * own + doubt.mixes * np.multiply.outer(z_SZ[:, -1], e)
     )

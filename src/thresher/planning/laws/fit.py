@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from thresher.errors import InputError
-from thresher.planning.laws.doubt import USUAL_MIXES, USUAL_SCALE, Doubt, doubt_of
+from thresher.planning.laws.doubt import USUAL_DRIFT, USUAL_MIXES, USUAL_POOLS, Doubt, doubt_of
 from thresher.planning.laws.fitted import Made, made_from, score, with_profiles
 from thresher.planning.laws.law import Floats, Law, shared_names
 from thresher.planning.laws.law_weights import (
@@ -176,7 +176,7 @@ def _doubt(
     shorter, longest = hold_out(runs)
     tried = {name: trial for name in weights if (trial := trials[name]) is not None}
     if not tried:
-        return Doubt(drift=USUAL_SCALE, pools=USUAL_SCALE, mixes=USUAL_MIXES)
+        return Doubt(drift=USUAL_DRIFT, pools=USUAL_POOLS, mixes=USUAL_MIXES)
     total = sum(weights[name] for name in tried)
     return doubt_of(
         np.asarray(sum(weights[name] / total * trial.ratio_H for name, trial in tried.items())),

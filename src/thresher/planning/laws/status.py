@@ -207,7 +207,9 @@ def outlier_warnings(problem: Problem, solution: Solution, runs: Sequence[Run]) 
     off_R = np.abs(np.expm1(-solution.residual_R / problem.scale_R))
     far = np.flatnonzero(np.abs(solution.residual_R) > limit)
     if far.size > _MOST_SLIPS:
-        worst = ", ".join(_described(runs[row], row) for row in far[np.argsort(-off_R[far])][:_MOST_SLIPS].tolist())
+        worst = ", ".join(
+            _described(runs[row], row) for row in far[np.argsort(-off_R[far])][:_MOST_SLIPS].tolist()
+        )
         return [
             f"{far.size} of {len(runs)} runs lie {percent(off_R[far].min(), 1)} to "
             f"{percent(off_R[far].max(), 1)} off the fit, too many to be slips of measuring: no law here "

@@ -13,6 +13,8 @@ from thresher.errors import InputError
 from thresher.models.evaluation.sets import prepare_tasks, tasks_digest
 from thresher.models.evaluation.settings import Evaluate
 from thresher.models.towers import load_towers, resolve_device
+from thresher.planning.laws.problem import USUAL_NOISE
+from thresher.planning.laws.signal import left_chance
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import winner
 from thresher.planning.runs.record import Run
@@ -22,6 +24,7 @@ from thresher.train.probe.trials import Members, Trial, TrialContext, default_jo
 from thresher.train.recipe import Recipe
 from thresher.train.settings import Probe, make_recipe
 
+_LONGEST_SCALE, _LONGER = 0.25, 4.0
 _POOLS_TO_MIX = 3
 """With two pools, the one mix that there is serves as a check."""
 
@@ -42,6 +45,9 @@ def run_probes(
 ) -> list[Run]:
     """Train the probes of every pool and of the check mixes, and append them to the ledger.
 
+    Where lengths follow from the targets, one probe is made first. As long as it does no better than
+    guessing, all are made four times as long, up to a quarter of every target.
+
     Args:
         pools: folder that `cut` wrote.
         shards: where the pairs are.
@@ -60,19 +66,38 @@ def run_probes(
         All measurements, those of earlier calls included.
     """
     cut = load_pools(pools)
-    probes = plan_trials(cut.names, probe, targets, cut.sizes)
-    bench = open_bench(
-        cut,
-        shards,
-        recipe=recipe_of(probes, probe),
-        probe=probe,
-        evaluate=evaluate,
-        work=work,
-        device=device,
-        exclude=exclude,
-    )
+
+    def opened(probe: Probe) -> tuple[list[Trial], TrialContext]:
+        probes = plan_trials(cut.names, probe, targets, cut.sizes)
+        bench = open_bench(
+            cut,
+            shards,
+            recipe=recipe_of(probes, probe),
+            probe=probe,
+            evaluate=evaluate,
+            work=work,
+            device=device,
+            exclude=exclude,
+        )
+        return probes, bench
+
+    probes, bench = opened(probe)
+    while probe.samples is None and probe.scale < _LONGEST_SCALE and _at_chance(probes, bench, ledger):
+        probe = probe.model_copy(update={"scale": min(_LONGEST_SCALE, _LONGER * probe.scale)})
+        if progress is not None:
+            progress(
+                f"after {probes[0].points[-1]} samples a probe does no better than guessing: all are made "
+                f"longer, scale is {probe.scale:g}"
+            )
+        probes, bench = opened(probe)
     jobs = jobs_of(probe, bench.device)
     return run_trials(bench, probes if trials is None else trials, ledger, jobs=jobs, progress=progress)
+
+
+def _at_chance(probes: Sequence[Trial], bench: TrialContext, ledger: Path) -> bool:
+    """Whether the best pool's probe does no better than guessing; it is kept with the others."""
+    first = max((trial for trial in probes if trial.role == "fit"), key=lambda trial: trial.fraction)
+    return left_chance(run_trials(bench, [first], ledger, jobs=1, append=False), USUAL_NOISE) is False
 
 
 def recipe_of(trials: Sequence[Trial], probe: Probe) -> Recipe:

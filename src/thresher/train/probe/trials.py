@@ -100,8 +100,11 @@ def run_trials(
     *,
     jobs: int,
     progress: Callable[[str], None] | None = None,
+    append: bool = True,
 ) -> list[Run]:
     """Train the trials that are not finished, and append their measurements in the order of `trials`.
+
+    Without `append` nothing is added to the ledger yet.
 
     A finished trial leaves its result in its own folder first, so a killed run loses at most what lies
     after the last checkpoint of the trials under way. A measurement that the ledger holds is not added.
@@ -131,7 +134,7 @@ def run_trials(
                 progress(f"{name}: {last.metric} {error} after {last.samples_seen} samples")
             while waiting and waiting[0].name in results:
                 done = waiting.pop(0).name
-                if is_first_rank():
+                if append and is_first_rank():
                     append_runs(ledger, results[done])
     return [run for name in names for run in results[name]]
 
