@@ -1,6 +1,6 @@
 """Are the chances and the intervals of a plan what they say? On worlds whose truth is known.
 
-    python benchmarks/calibration.py [--worlds 2000] [--first 0] [--jobs 2] [--ledger FILE]
+    python benchmarks/calibration.py [--worlds 2000] [--first 0] [--jobs 2] [--ledger FILE] [--picture FILE]
 
 Worlds (`calibration_worlds.py`) follow all laws that the tool fits and as many forms that are none of them.
 In each, probes are fitted and a plan is made at 1, 4 and 10 times the longest probe. Reported, by distance
@@ -42,6 +42,8 @@ from thresher.planning.runs.record import mix_weights
 DISTANCES = (1, 4, 10)
 TOLERANCE = 0.001
 SURE, VERY_SURE = 0.9, 0.95
+_ENOUGH_CASES = 20
+"""In a bin of the diagram."""
 
 
 def examine(number: int, _: None) -> dict[str, Any]:
@@ -175,6 +177,40 @@ def diagram(cases: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def picture(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """The reliability diagram as SVG: how often a plan was right by the chance that it stated."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams |= {"svg.hashsalt": "thresher", "font.size": 9}
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(5.2, 5.6), sharex=True, height_ratios=(3, 1), layout="constrained"
+    )
+    above.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="exactly right")
+    for distance, colour, marker in zip(DISTANCES, ("#2b6cb0", "#c05621", "#2f855a"), "os^", strict=True):
+        cases = _cases(records, OWN + FOREIGN, distance)
+        chance = np.array([case["chance"] for case in cases], float)
+        right = np.array([case["right"] for case in cases], float)
+        place = np.minimum((chance * 10).astype(int), 9)
+        bins = [one for one in np.unique(place) if (place == one).sum() >= _ENOUGH_CASES]
+        middle, share, error = np.array(
+            [
+                (ours.mean(), hits.mean(), np.sqrt(hits.mean() * (1 - hits.mean()) / hits.size))
+                for ours, hits in ((chance[place == one], right[place == one]) for one in bins)
+            ]
+        ).T
+        style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1, "capsize": 2}
+        above.errorbar(middle, share, error, label=f"{distance} x the longest probe", **style)
+        below.hist(chance, np.linspace(0, 1, 11), histtype="step", color=colour)
+    above.set(ylabel="share that was right", ylim=(0, 1.02), xlim=(0, 1))
+    below.set(xlabel="stated chance that no other mix is better", ylabel="plans")
+    above.legend(frameon=False, loc="upper left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+
+
 def run_key() -> str:
     """Digest of the planner and the worlds."""
     digest = hashlib.blake2b(digest_size=8)
@@ -192,10 +228,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--ledger", type=Path, default=Path("build", "calibration.jsonl"))
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="the reliability diagram as SVG")
     arguments = parser.parse_args()
     numbers = range(arguments.first, arguments.first + arguments.worlds)
     records = run_worlds(examine, numbers, None, arguments.ledger, run_key(), arguments.jobs)
     print("\n".join(report(records)))
+    if arguments.picture:
+        picture(records, arguments.picture)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
     python benchmarks/same_speed.py [--base COMMIT] [--pairs 10] [--threads 1] [--only NAME ...]
 
 Runs the source of COMMIT and that of this tree in turn, each in processes of its own: importing the command
-line, `score` with the tiny model, `subset` to shards, joint selection, and a fit. Prints for each the median
-of the ratios tree / commit over the pairs of runs, with the 95% interval of that median (order statistics),
-and the median seconds. Whole processes are timed for the first three, the calls alone for the others.
+line, `score` with the tiny model, `subset` to shards, joint selection, a fit and a plan. Prints for each the
+median of the ratios tree / commit over the pairs of runs, with the 95% interval of that median (order
+statistics), and the median seconds. Whole processes are timed for the first three, the calls alone for the
+others.
 """
 
 import argparse
@@ -63,6 +64,16 @@ th.fit(runs, num_draws=200)
 print(time.perf_counter() - started)
 """
 
+PLAN = """
+import sys, time
+import thresher as th
+laws = th.fit(th.read_runs(sys.argv[1]), num_draws=200)
+th.plan(laws, [10**8])
+started = time.perf_counter()
+th.plan(laws, [10**7, 10**8, 10**9], weights="both")
+print(time.perf_counter() - started)
+"""
+
 
 def main() -> int:
     """Time and print; see the text of this file."""
@@ -73,7 +84,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=10, help="pairs of runs of each")
     parser.add_argument("--threads", type=int, default=1, help="threads of every library")
     parser.add_argument(
-        "--only", nargs="*", default=[], metavar="NAME", help="import score subset select fit"
+        "--only", nargs="*", default=[], metavar="NAME", help="import score subset select fit plan"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="same-speed-") as folder:
@@ -156,6 +167,7 @@ def _prepared(scratch: Path, base: Path, threads: int) -> dict[str, Callable[[Pa
         ),
         "select": lambda source, _: float(python(source, "-c", SELECT)[1]),
         "fit": lambda source, _: float(python(source, "-c", FIT, scratch / "in" / "runs.jsonl")[1]),
+        "plan": lambda source, _: float(python(source, "-c", PLAN, scratch / "in" / "runs.jsonl")[1]),
     }
 
 
