@@ -39,7 +39,7 @@ from thresher.cli.options import expand_options, first_of_all, flag
 COMMANDS = (
     *("demo", "init", "run"),
     *("score", "embed", "score-embedded", "filter-network", "import-scores", "import-embeddings", "combine"),
-    *("dedup", "balance", "softcap", "cut", "probe", "import", "fit", "predict", "plan", "subset"),
+    *("dedup", "balance", "softcap", "cut", "probe", "import", "fit", "predict", "plan", "mixture", "subset"),
     *("train", "picks", "evaluate", "report"),
 )
 """The commands in the order of the stages; `import-scores` is the function `import_scores` of its module."""
