@@ -8,11 +8,14 @@ import pytest
 from tests.planning.plans.drawn import POOL_SIZE, both_laws, drawn_laws
 from tests.planning.predicting import mix_error
 from thresher.errors import InputError
+from thresher.planning.laws.fit import fit
 from thresher.planning.laws.predict import predict_draws
 from thresher.planning.plans import prediction
 from thresher.planning.plans.make_plan import make_plan
 from thresher.planning.plans.plan import summary
 from thresher.planning.plans.result import Comparison, winner
+from thresher.planning.runs.record import Run
+from thresher.tables import passes_text
 
 BUDGETS = (32_000_000, 64_000_000, 128_000_000, 640_000_000)
 PUBLISHED = drawn_laws()
@@ -240,3 +243,17 @@ def test_the_subsets_of_more_pools_are_searched_and_the_gap_is_stated() -> None:
     assert max(gaps) < 0.01
     names = {candidate.name for candidate in plan.budgets[0].candidates}
     assert {"p0", "p14", " + ".join(f"p{number}" for number in range(15))} <= names
+
+
+def test_a_decision_says_how_far_it_lies_beyond_the_runs() -> None:
+    runs = [
+        Run(pool=pool, unique_samples=10**6, samples_seen=seen, error=error, final=True)
+        for pool, errors in {"a": (0.8, 0.7, 0.62), "b": (0.9, 0.85, 0.8)}.items()
+        for seen, error in zip((10**6, 2 * 10**6, 4 * 10**6), errors, strict=True)
+    ]
+    within, beyond = make_plan(fit(runs, num_draws=40), [4 * 10**6, 4 * 10**7]).budgets
+    assert "Beyond the runs" not in within.decision
+    passes = passes_text(max(winner(beyond).repeats.values()))
+    assert beyond.decision.endswith(
+        f"Beyond the runs: 10 times the longest run, and {passes} passes over a where at most 4 were run."
+    )

@@ -35,7 +35,7 @@ from thresher.planning.laws.limits import USUAL_SPREAD, Spread
 from thresher.planning.laws.problem import Problem, predictions, residuals
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import Solution, Solved, solve_runs
-from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
+from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights, run_passes
 
 AUTO = ("utility", "harmful", "effective-data", "data-constrained", "saturating", "bounded")
 """The laws that are weighed against each other; the power law joins where some pool was repeated."""
@@ -285,5 +285,4 @@ def _setting(run: Run) -> tuple[object, ...]:
 
 def _passes(run: Run) -> float:
     """Over the pool that the run repeats most."""
-    unique = mix_unique(run)
-    return max(run.samples_seen * weight / unique[pool] for pool, weight in mix_weights(run).items())
+    return max(run_passes(run).values())

@@ -19,11 +19,13 @@ from thresher.planning.plans.result import (
     Tiebreaker,
     Weighting,
     best_sentence,
+    beyond_sentence,
     close_sentence,
     doubt_sentence,
     nothing_sentence,
     only_sentence,
 )
+from thresher.planning.runs.record import run_passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -208,6 +210,22 @@ def _candidates(field: _Field, places: list[int]) -> list[Candidate]:
 
 
 def _decision(setting: PlanInputs, field: _Field, candidates: list[Candidate]) -> str:
+    said = _verdict_sentence(setting, field, candidates)
+    best, points = candidates[0], setting.predictor.laws.points
+    if not points:
+        return said
+    most = {pool: max(run_passes(point.run).get(pool, 0.0) for point in points) for pool in best.repeats}
+    worst = max(best.repeats, key=lambda pool: best.repeats[pool] / max(most[pool], 1.0))
+    beyond = beyond_sentence(
+        field.samples_seen / max(point.run.samples_seen for point in points),
+        pool=worst,
+        passes=best.repeats[worst],
+        most_passes=most[worst],
+    )
+    return f"{said} {beyond}" if beyond else said
+
+
+def _verdict_sentence(setting: PlanInputs, field: _Field, candidates: list[Candidate]) -> str:
     best, choice = candidates[0], field.choice
     nothing = nothing_in(setting.predictor.laws.signal)
     if nothing is not None:

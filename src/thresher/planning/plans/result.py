@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from thresher.budget import format_count
 from thresher.data.files.record_file import named
-from thresher.tables import chance_text, error_text, gap_text
+from thresher.tables import chance_text, error_text, gap_text, passes_text
 
 SURE = 0.9
 """A winner with a smaller chance than this is not called the best."""
@@ -15,6 +15,8 @@ TOLERANCE = 0.001
 LOSS_TOLERANCE = 0.005
 """The same for a loss."""
 _MOST_SEEDS = 20
+_BEYOND = 1.1
+"""Budgets and passes up to this factor above those of the runs count as within them."""
 _MOST_NAMED = 2
 
 
@@ -279,6 +281,17 @@ def only_sentence(best: Candidate, samples_seen: int, *, loss: bool) -> str:
         f"Nothing to decide at {format_count(samples_seen)} samples seen: {best.name} is the only candidate, "
         f"{_predicted(best, loss)}."
     )
+
+
+def beyond_sentence(times_longest: float, *, pool: str, passes: float, most_passes: float) -> str:
+    """How far a budget lies beyond the runs, in length and in passes over a pool; empty where it does not."""
+    beyond = []
+    if times_longest > _BEYOND:
+        beyond.append(f"{passes_text(times_longest)} times the longest run")
+    if passes > _BEYOND * max(most_passes, 1.0):
+        most = "at most one was" if most_passes <= 1.0 else f"at most {passes_text(most_passes)} were"
+        beyond.append(f"{passes_text(passes)} passes over {pool} where {most} run")
+    return f"Beyond the runs: {', and '.join(beyond)}." if beyond else ""
 
 
 def doubt_sentence(contest: Comparison, telling: Tiebreaker) -> str:

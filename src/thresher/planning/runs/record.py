@@ -115,6 +115,12 @@ def mix_unique(run: Run) -> dict[str, float]:
     return _per_pool(run.unique_samples, mix_weights(run))
 
 
+def run_passes(run: Run) -> dict[str, float]:
+    """Passes over what the run drew from each pool in `mix_weights`."""
+    unique = mix_unique(run)
+    return {pool: run.samples_seen * weight / unique[pool] for pool, weight in mix_weights(run).items()}
+
+
 def mix_pool_samples(run: Run) -> dict[str, float]:
     """Size of each whole pool in `mix_weights`; what the run used of it, where the ledger does not say."""
     return mix_unique(run) if run.pool_samples is None else _per_pool(run.pool_samples, mix_weights(run))
