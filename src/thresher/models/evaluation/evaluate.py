@@ -88,7 +88,8 @@ def zero_shot(
 
 def same_text(captions_MT: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
     """A number of each caption's tokens that equal captions share."""
-    return np.unique(captions_MT, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    same_M: npt.NDArray[np.int64] = np.unique(captions_MT, axis=0, return_inverse=True)[1].reshape(-1)
+    return same_M
 
 
 def _has(
