@@ -64,6 +64,8 @@ def test_braces_read_like_those_of_a_shell(pattern, names):
 def test_a_range_without_end_is_refused_before_it_fills_the_memory():
     with pytest.raises(InputError, match="more than"):
         list(expand_braces("{0..99999999999}.tar"))
+    with pytest.raises(InputError, match="neither a range"):
+        list(expand_braces("{0..%s}.tar" % ("9" * 5000)))
 
 
 def test_inputs_that_are_no_shards_get_one_sentence_that_names_them(tmp_path):

@@ -279,6 +279,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'[shards]\npaths = ["caf\xe9.tar"]')
     with pytest.raises(InputError, match="not UTF-8"):
         load_config(tmp_path / "latin.toml")
+    for name, value in (("long", "9" * 5000), ("deep", "[" * 20_000)):
+        (tmp_path / f"{name}.toml").write_text(f"seed = {value}")
+        with pytest.raises(InputError, match=f"{name}.toml is not valid TOML"):
+            load_config(tmp_path / f"{name}.toml")
 
 
 def test_the_commented_config_loads_and_says_the_defaults(load: Load) -> None:

@@ -103,6 +103,16 @@ def test_the_same_pairs_are_near_themselves(tmp_path: Path) -> None:
     assert found == pytest.approx({uid(n): 1.0 for n in range(9)}, abs=1e-6)
 
 
+@pytest.mark.parametrize("scorer", ["normsim:target={}", "normsim:target={},p=2", "s-clip-loss"])
+def test_vectors_that_are_not_finite_are_nothing_to_compare_with(tmp_path: Path, scorer: str) -> None:
+    """One NaN would be in the score of every pair."""
+    pairs = vectors(9)
+    pairs[4] = np.nan
+    folder = write_embeddings(tmp_path / "e", pairs)
+    with pytest.raises(InputError, match="holds vectors that are not finite"):
+        scored(folder, tmp_path / "s", scorer.format(folder))
+
+
 def test_a_run_that_stopped_goes_on_and_leaves_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

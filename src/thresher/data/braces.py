@@ -9,7 +9,7 @@ from thresher.errors import InputError
 MAX_NAMES = 10_000_000
 """Longest range that is taken for meant."""
 
-_NUMBERS = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(\d+))?")
+_NUMBERS = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(\d{1,18}))?")
 _LETTERS = re.compile(r"([A-Za-z])\.\.([A-Za-z])")
 
 

@@ -163,7 +163,7 @@ def _read(path: Path) -> dict[str, object]:
         raise InputError(f"config file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"config file {path} is not UTF-8 text; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # what is no TOML, or too long or nested too deeply
         raise InputError(f"config file {path} is not valid TOML: {error}") from None
 
 

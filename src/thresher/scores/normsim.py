@@ -12,7 +12,7 @@ import numpy.typing as npt
 from thresher.data.digests import hasher
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors, open_embeddings
-from thresher.scores.vectors import TILE_ROWS, VectorScorer, made_by, piece_by_piece, tiles
+from thresher.scores.vectors import TILE_ROWS, VectorScorer, finite, made_by, piece_by_piece, tiles
 from thresher.tables import decimal
 
 TARGET_ROWS = 32_768
@@ -98,4 +98,4 @@ def _norms(
 
 def _vectors(aim: StoredEmbeddings) -> Iterator[Vectors]:
     for start in range(0, aim.count, TARGET_ROWS):
-        yield aim.image(np.arange(start, min(start + TARGET_ROWS, aim.count)))
+        yield finite(aim, aim.image(np.arange(start, min(start + TARGET_ROWS, aim.count))))

@@ -13,7 +13,7 @@ from thresher.data.digests import number_of
 from thresher.data.uids import scrambled
 from thresher.errors import InputError
 from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors
-from thresher.scores.vectors import Scores, Step, VectorScorer, cosines, made_by, tiles
+from thresher.scores.vectors import Scores, Step, VectorScorer, cosines, finite, made_by, tiles
 
 Words = npt.NDArray[np.uint64]
 
@@ -107,7 +107,8 @@ def _draw(embeddings: StoredEmbeddings, words: Words, size: int, seed: int, numb
         different, first = np.unique(hashes[lowest], return_index=True)
         if len(different) >= size or asked >= len(hashes):
             places = lowest[first[:size]]
-            return _Others(different[:size], key, embeddings.image(places), embeddings.text(places))
+            images, texts = (finite(embeddings, read(places)) for read in (embeddings.image, embeddings.text))
+            return _Others(different[:size], key, images, texts)
         asked *= 2
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from thresher.scores.embeddings.stored import Places, StoredEmbeddings
+from thresher.errors import InputError
+from thresher.scores.embeddings.stored import Places, StoredEmbeddings, Vectors
 
 TILE_ROWS = 256
 """Pairs whose vectors are held at once; always cut alike, so that sums do not depend on the run."""
@@ -58,6 +59,20 @@ def piece_by_piece(
         return found
 
     return score
+
+
+def finite(embeddings: StoredEmbeddings, vectors: Vectors) -> Vectors:
+    """The vectors that all pairs are compared with; a single NaN among them would be in every score.
+
+    Raises:
+        InputError: a vector is not finite.
+    """
+    if not np.isfinite(vectors.sum()):
+        raise InputError(
+            f"{embeddings.folder} holds vectors that are not finite, with which no pair can be compared; "
+            "embed the shards again, with --precision fp32"
+        )
+    return vectors
 
 
 def made_by(embeddings: StoredEmbeddings) -> str:

@@ -15,6 +15,7 @@ from thresher.models.evaluation.evaluate import (
     evaluate,
     guessed,
     retrieval,
+    same_text,
     zero_shot,
 )
 from thresher.models.evaluation.settings import error_of
@@ -57,15 +58,19 @@ def test_zero_shot_agrees_with_a_slow_count(seed: int, num_images: int, num_clas
     assert measured["zeroshot_acc5"] == pytest.approx(slow_zero_shot(images, classes, labels, 5))
 
 
-@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=12))
-def test_retrieval_agrees_with_a_slow_count(seed: int, captions_of: list[int]) -> None:
+@given(SEEDS, st.lists(st.integers(1, 4), min_size=1, max_size=12), st.booleans())
+def test_retrieval_agrees_with_a_slow_count(seed: int, captions_of: list[int], some_equal: bool) -> None:
     random = np.random.default_rng(seed)
     image_of = random.permutation(np.repeat(np.arange(len(captions_of)), captions_of))
     images, texts = unit(random, len(captions_of), 3), unit(random, len(image_of), 3)
-    measured = retrieval(images, texts, image_of, scale=1.0)
+    text_of = np.arange(len(image_of)) // (2 if some_equal else 1)
+    texts = texts[text_of]
+    measured = retrieval(images, texts, image_of, scale=1.0, text_of_caption_M=text_of)
     scores = images @ texts.T
-    true = np.arange(len(images))[:, None] == image_of[None, :]
-    to_text, to_image = slow_ranks(scores, true), slow_ranks(scores.T, true.T)
+    once = np.unique(text_of, return_index=True)[1]
+    said = [set(text_of[image_of == image]) for image in range(len(images))]
+    true = np.array([[text in own for text in text_of] for own in said])
+    to_text, to_image = slow_ranks(scores[:, once], true[:, once]), slow_ranks(scores.T, true.T)
     for k in RECALL_AT:
         assert measured[f"image_to_text_R@{k}"] == pytest.approx(np.mean([rank < k for rank in to_text]))
         assert measured[f"text_to_image_R@{k}"] == pytest.approx(np.mean([rank < k for rank in to_image]))
@@ -93,6 +98,16 @@ def test_any_true_caption_finds_its_image_and_each_caption_looks_for_its_own() -
     measured = retrieval(axes[:2], texts, np.array([0, 0, 1]), scale=1.0)
     assert measured["image_to_text_R@1"] == 0.5  # image 1 has a caption of image 0 nearer
     assert measured["text_to_image_R@1"] == pytest.approx(2 / 3)
+
+
+def test_a_caption_that_two_images_have_is_a_miss_for_neither() -> None:
+    """As classes of one name are one class: no model could tell which of the two is meant."""
+    axes = np.eye(3, dtype=np.float32)
+    text_of = same_text(np.array([[5, 6], [5, 6], [7, 8]]))
+    measured = retrieval(axes, axes[[0, 0, 2]], np.arange(3), scale=1.0, text_of_caption_M=text_of)
+    assert measured["image_to_text_R@1"] == pytest.approx(2 / 3), "image 1 is like no caption"
+    assert measured["text_to_image_R@1"] == 1
+    assert retrieval(axes, axes[[0, 0, 2]], np.arange(3), scale=1.0)["image_to_text_R@1"] == 1 / 3
 
 
 @pytest.mark.parametrize("num_classes", [2, 7, 10, 100])
@@ -172,19 +187,23 @@ def test_a_metric_whose_task_was_not_evaluated_is_named() -> None:
         error_of("mrr_error", {"zeroshot_acc1": 0.5})
 
 
-def test_guessing_is_what_random_embeddings_show_on_average() -> None:
+@pytest.mark.parametrize("num_texts", [14, 9])
+def test_guessing_is_what_random_embeddings_show_on_average(num_texts: int) -> None:
     rng = np.random.default_rng(0)
     image_of = np.array([0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 8, 9])
+    text_of = np.arange(14) % num_texts  # with 9, five of them stand twice
     labels = rng.integers(0, 7, 10)
     shown: dict[str, list[float]] = {}
     for _ in range(3000):
         images, texts, classes = (
             rng.standard_normal((count, 32)).astype(np.float32) for count in (10, 14, 7)
         )
-        found = zero_shot(images, classes, labels) | retrieval(images, texts, image_of, scale=0.0)
+        texts = texts[text_of]
+        found = zero_shot(images, classes, labels)
+        found |= retrieval(images, texts, image_of, scale=0.0, text_of_caption_M=text_of)
         for name, value in found.items():
             shown.setdefault(name, []).append(value)
-    expected = guessed(7, image_of)
+    expected = guessed(7, image_of, text_of)
     assert set(expected) == set(shown)
     for name, values in shown.items():
         assert np.mean(values) == pytest.approx(expected[name], abs=0.01), name

@@ -57,7 +57,8 @@ def evaluate(towers: Towers, tasks: list[Task], *, precision: str = "auto") -> d
         else:
             texts = _embedded(lambda part: embed_tokens(towers, part, precision=precision), task.captions)
             scale = float(towers.model.logit_scale.detach().exp())  # type: ignore[operator]
-            metrics |= retrieval(images, texts, task.image_of_caption, scale=scale)
+            same_M = same_text(task.captions.numpy())
+            metrics |= retrieval(images, texts, task.image_of_caption, scale=scale, text_of_caption_M=same_M)
     return metrics
 
 
@@ -85,21 +86,43 @@ def zero_shot(
     return {"zeroshot_acc1": float((better_N < 1).mean()), "zeroshot_acc5": float((better_N < 5).mean())}
 
 
+def same_text(captions_MT: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """A number of each caption's tokens that equal captions share."""
+    same_M: npt.NDArray[np.int64] = np.unique(captions_MT, axis=0, return_inverse=True)[1].reshape(-1)
+    return same_M
+
+
+def _has(
+    image_of_caption_M: npt.NDArray[np.int64], text_of_caption_M: npt.NDArray[np.int64] | None
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Which of the K different texts are captions of which image, [N, K], and the text of each caption."""
+    texts_M = np.arange(len(image_of_caption_M)) if text_of_caption_M is None else text_of_caption_M
+    texts_M = np.unique(texts_M, return_inverse=True)[1].astype(np.int64)
+    has_NK = np.zeros((image_of_caption_M.max() + 1, texts_M.max() + 1), dtype=np.bool_)
+    has_NK[image_of_caption_M, texts_M] = True
+    return has_NK, texts_M
+
+
 def retrieval(
-    images_ND: Embeddings, texts_MD: Embeddings, image_of_caption_M: npt.NDArray[np.int64], *, scale: float
+    images_ND: Embeddings,
+    texts_MD: Embeddings,
+    image_of_caption_M: npt.NDArray[np.int64],
+    *,
+    scale: float,
+    text_of_caption_M: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """Recall in both directions, mean reciprocal rank and contrastive loss.
 
     With several captions an image, any true one among the k nearest counts; a tie with a false one counts as
-    a miss. The loss is the softmax loss in nats over the first caption of each image, at the model's own
-    `scale`.
+    a miss. Captions of the same text (`text_of_caption_M`) are one, which is true for every image that has
+    it. The loss is the softmax loss in nats over the first caption of each image, at the model's own `scale`.
     """
     scores_NM = images_ND @ texts_MD.T
-    true_NM = np.arange(len(images_ND))[:, None] == image_of_caption_M[None, :]
-    best_N = np.where(true_NM, scores_NM, -np.inf).max(axis=1)
-    rank_N = ((scores_NM >= best_N[:, None] - TIE) & ~true_NM).sum(axis=1)
-    own_M = scores_NM[image_of_caption_M, np.arange(len(texts_MD))]
-    rank_M = ((scores_NM >= own_M[None, :] - TIE) & ~true_NM).sum(axis=0)
+    has_NK, texts_M = _has(image_of_caption_M, text_of_caption_M)
+    scores_NK = scores_NM[:, np.unique(texts_M, return_index=True)[1]]
+    true_NK = np.where(has_NK, scores_NK, -np.inf)
+    rank_N = ((scores_NK >= true_NK.max(axis=1)[:, None] - TIE) & ~has_NK).sum(axis=1)
+    rank_M = ((scores_NK >= true_NK.max(axis=0) - TIE) & ~has_NK).sum(axis=0)[texts_M]
     metrics: dict[str, float] = {}
     for k in RECALL_AT:
         metrics[f"image_to_text_R@{k}"] = float((rank_N < k).mean())
@@ -114,7 +137,9 @@ def retrieval(
 
 
 def guessed(
-    num_classes: int | None = None, image_of_caption_M: npt.NDArray[np.int64] | None = None
+    num_classes: int | None = None,
+    image_of_caption_M: npt.NDArray[np.int64] | None = None,
+    text_of_caption_M: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """The metrics of a model that ranks at random, in expectation; every image has a caption."""
     metrics: dict[str, float] = {}
@@ -122,15 +147,17 @@ def guessed(
         metrics |= {f"zeroshot_acc{k}": min(k, num_classes) / num_classes for k in (1, 5)}
     if image_of_caption_M is None:
         return metrics
-    true_N, captions = np.bincount(image_of_caption_M), len(image_of_caption_M)
-    images = len(true_N)
-    beyond_NM = _first_beyond(true_N, captions)
-    for k in RECALL_AT:
-        metrics[f"image_to_text_R@{k}"] = float(1 - beyond_NM[:, min(k, captions)].mean())
-        metrics[f"text_to_image_R@{k}"] = min(k, images) / images
-    of_captions = (-np.diff(beyond_NM) / np.arange(1, captions + 1)).sum(1).mean()
-    of_images = (1 / np.arange(1, images + 1)).mean()
-    metrics["retrieval_mrr"] = float((of_captions + of_images) / 2)
+    has_NK, texts_M = _has(image_of_caption_M, text_of_caption_M)
+    images, texts = has_NK.shape
+    mrr = []
+    for name, true_I, count in (
+        ("image_to_text", has_NK.sum(1), texts),
+        ("text_to_image", has_NK.sum(0)[texts_M], images),
+    ):
+        beyond_IJ = _first_beyond(true_I, count)
+        metrics |= {f"{name}_R@{k}": float(1 - beyond_IJ[:, min(k, count)].mean()) for k in RECALL_AT}
+        mrr.append((-np.diff(beyond_IJ) / np.arange(1, count + 1)).sum(1).mean())
+    metrics["retrieval_mrr"] = float(np.mean(mrr))
     metrics["retrieval_loss"] = float(np.log(images))
     return metrics
 

@@ -23,7 +23,7 @@ from thresher.data.pairs import Pair
 from thresher.data.patterns import expand
 from thresher.data.shards import read_pairs, state_of_shard
 from thresher.errors import InputError
-from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask, guessed
+from thresher.models.evaluation.evaluate import RetrievalTask, Task, ZeroShotTask, guessed, same_text
 from thresher.models.evaluation.settings import Evaluate, error_of
 from thresher.models.towers import Towers
 
@@ -86,8 +86,10 @@ def chance_error(path: Path, metric: str) -> float:
     """What guessing would err by on the tasks that `prepare_tasks` wrote."""
     with _opened(path) as stored:
         classes = len(stored["prompts"]) if "labels" in stored else None
-        image_of = stored["image_of"] if "captions" in stored else None
-        return error_of(metric, guessed(classes, image_of))
+        image_of, texts = None, None
+        if "captions" in stored:
+            image_of, texts = stored["image_of"], same_text(stored["captions"])
+        return error_of(metric, guessed(classes, image_of, texts))
 
 
 def load_tasks(path: Path) -> list[Task]:

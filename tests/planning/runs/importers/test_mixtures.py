@@ -170,6 +170,7 @@ def test_a_log_gives_the_last_step_that_all_runs_have(tmp_path):
         (LOG, 100, "run 'mix_1-0.5-0.5' has no loss of 'code' at step 100"),
         ((*LOG, "runs/mix/200 a.b 1"), None, "name of run 'mix' holds no shares"),
         ((*LOG, "a line of another kind"), None, "row 7: 'a line of another kind' is not of the form"),
+        ((*LOG, f"runs/mix-0.5-0.5/{'9' * 5000} web 1"), None, "row 7: .* is not of the form"),
         ((*LOG, "runs/mix_1-0.5-0.5/200 web.jsonl 9"), None, "row 7: run 'mix_1-0.5-0.5' has two losses"),
         ((LOG[0], LOG[4]), None, "no step is common to all runs"),
         ((), None, "is empty"),

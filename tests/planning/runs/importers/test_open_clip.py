@@ -55,6 +55,12 @@ def test_a_restarted_run_counts_with_what_it_wrote_last(tmp_path):
     assert [run.error for run in runs] == [3.0, 2.5, 2.2, 2.0]
 
 
+def test_the_largest_epoch_counts_whether_it_is_written_as_a_whole_number_or_not(tmp_path):
+    open_clip_run(tmp_path / "run", [validated(4.0, 2.0), validated(3.0, 2.5)])
+    (run,) = imported(tmp_path, metric="clip_val_loss")
+    assert (run.samples_seen, run.error) == (12_800_000, 2.0)
+
+
 def test_an_unfinished_run_is_not_final(tmp_path):
     open_clip_run(tmp_path / "run", [validated(1, 3.0), validated(2, 2.5)])
     (run,) = imported(tmp_path, metric="clip_val_loss")

@@ -42,6 +42,8 @@ def test_the_largest_step_of_a_chart_counts_in_whatever_order_its_rows_stand(tmp
     assert [(run.samples_seen, run.final) for run in runs] == [(1000, False), (3000, True), (2000, True)]
     with pytest.raises(InputError, match=r"row 3: 'x' in the column 'Step' is no number; remove the row"):
         imported(table(tmp_path / "odd.csv", "Step,a - loss", "1,2", "x,3"))
+    with pytest.raises(InputError, match=r"row 3: 'nan' in the column 'Step' is no number; remove the row"):
+        imported(table(tmp_path / "nan.csv", "Step,a - loss", "100,2", "nan,3", "50,4"))
 
 
 def test_all_points_of_a_chart_are_mid_run_but_the_last(tmp_path):

@@ -20,6 +20,8 @@ from thresher.planning.runs.importers.records import printable
 from thresher.planning.runs.mixture_table import Floats, MixtureTable
 from thresher.planning.runs.table_file import MAX_BYTES
 
+_MOST_DIGITS = 18
+
 _Losses = dict[str, dict[int, dict[str, float]]]
 """Run to step to domain to loss."""
 
@@ -91,7 +93,8 @@ def _read(source: Path) -> _Losses:
             loss = float(cells[2]) if len(cells) == 3 else math.nan
         except ValueError:
             loss = math.nan
-        if len(path) < 2 or not path[-1].isdecimal() or not (math.isfinite(loss) and loss > 0):
+        counted = path[-1].isdecimal() and len(path[-1]) <= _MOST_DIGITS
+        if len(path) < 2 or not counted or not (math.isfinite(loss) and loss > 0):
             raise InputError(
                 f"{source.name}, row {row}: {printable(line)[:60]!r} is not of the form RUN/STEP DOMAIN "
                 "LOSS with a loss above 0; mend or remove the line"

@@ -77,9 +77,7 @@ def _read_run(path: Path, place: str, wanted: Wanted) -> Iterator[Found]:
 
 def _epochs(lines: list[Row], settings: Mapping[str, str]) -> tuple[list[int | None], str]:
     """The epoch of each line, None where it cannot be known, and why samples seen may be unknown."""
-    written = [
-        epoch if isinstance(epoch := line.get("epoch"), int) and epoch > 0 else None for _, line in lines
-    ]
+    written = [_epoch(line.get("epoch")) for _, line in lines]
     no_length = "params.txt names no train_num_samples; give the length of an epoch (--samples-per-epoch)"
     if None not in written:
         return written, no_length
@@ -101,6 +99,12 @@ def _epochs(lines: list[Row], settings: Mapping[str, str]) -> tuple[list[int | N
         f"the run was restarted or is not finished; remove the extra lines, or give --samples-seen for its "
         f"last one"
     )
+
+
+def _epoch(value: Any) -> int | None:
+    """The number of an epoch; tools that rewrite the lines make 5.0 of 5."""
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if is_whole and value > 0 else None
 
 
 def _points(epochs: list[int | None], lines: list[Row], wanted: Wanted, reason: str) -> dict[int | None, Row]:

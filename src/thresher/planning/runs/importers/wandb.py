@@ -4,6 +4,7 @@ A chart's first column is its x axis; the others are called "RUN - METRIC", with
 them. The table of runs has the columns "Name" and "State", and one for each setting and summary.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,11 +92,14 @@ def _position(name: str, point: Row, axis: str) -> float:
     """Where on the x axis a row stands."""
     row, cells = point
     try:
-        return float(cells[axis].replace(",", ""))
+        position = float(cells[axis].replace(",", ""))
     except ValueError:
+        position = math.nan
+    if not math.isfinite(position):
         raise InputError(
             f"{name}, row {row}: {cells[axis]!r} in the column {axis!r} is no number; remove the row"
-        ) from None
+        )
+    return position
 
 
 def _metric(name: str, header: Sequence[str], metrics: tuple[Metric, ...]) -> Metric:
