@@ -21,6 +21,7 @@ A law with `harm` c takes the worth `(1 + c) h - c` in place of `h`: it ends bel
 makes the error worse, and its integral is `(1 + c) E - c ln n`.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,6 @@ from thresher.planning.laws.law import (
 
 _LEAST_STEEPNESS = 1e-4
 """Of a mix that hardly learns, for which how its pools add up cannot matter."""
-_LARGEST = 1e300
 _SMALL = 1e-4
 """Below it two terms of the series in k are exact to 1e-9."""
 
@@ -92,12 +92,12 @@ def log_excess_error(law: Law, parameters: Parameters, of: Design) -> LogExcessE
     share = mean.by_fall
     by_tau = share * b_P * by_log_tau
     shared: dict[str, Floats] = {
-        "n0": (share * b_P * by_log_n0).sum(-1),
-        "gamma": (by_tau * log_stretch).sum(-1),
+        "n0": _dot(share, b_P * by_log_n0),
+        "gamma": _dot(by_tau, log_stretch),
         "mixing": mean.by_mixing,
     }
     if "harm" in law.shared:
-        shared["harm"] = (share * harmed).sum(-1)
+        shared["harm"] = _dot(share, harmed)
     if "start" in law.shared:
         start = parameters.shared["start"]
         above = np.maximum(start - parameters.shared["d"], np.finfo(float).tiny)
@@ -124,19 +124,42 @@ def _mean_fall(fall: Floats, weights: Floats, b_P: Floats, mixing: Floats) -> _M
         return _MeanFall(fall[..., 0], weights, np.zeros(()), np.zeros(()))
     fall, weights, b_P = np.broadcast_arrays(fall, weights, b_P)
     drawn = weights > 0
-    arithmetic = np.where(drawn, weights * fall, 0.0).sum(-1)
-    steepness = np.maximum((weights * np.abs(b_P)).sum(-1), _LEAST_STEEPNESS)
+    all_drawn = drawn.all()
+    fall = fall if all_drawn else np.where(drawn, fall, 0.0)
+    arithmetic = _dot(weights, fall)
+    steepness = np.maximum(_dot(weights, np.abs(b_P)), _LEAST_STEEPNESS)
     k = mixing / steepness
-    off = np.where(drawn, fall - arithmetic[..., None], 0.0)
-    small = k * np.abs(off).max(-1) < _SMALL
-    safe_k = np.where(small, 1.0, k)
-    exponent = np.where(drawn & ~small[..., None], -safe_k[..., None] * off, -np.inf)
-    most = np.maximum(exponent.max(-1, keepdims=True), -_LARGEST)
-    parts = weights * np.exp(exponent - most)
-    total = np.where(small, 1.0, parts.sum(-1))
-    variance = (weights * off**2).sum(-1)
-    value = arithmetic - np.where(small, k * variance / 2, (np.log(total) + most[..., 0]) / safe_k)
-    share = np.where(small[..., None], weights * (1 - k[..., None] * off), parts / total[..., None])
-    by_k = np.where(small, -variance / 2, ((share * off).sum(-1) - (value - arithmetic)) / safe_k)
-    k_by_b = np.where(steepness > _LEAST_STEEPNESS, -k / steepness, 0.0)[..., None] * weights * np.sign(b_P)
-    return _MeanFall(value, share, by_k[..., None] * k_by_b, by_k / steepness)
+    off = fall - arithmetic[..., None]
+    exponent = -k[..., None] * off
+    if not all_drawn:
+        off[~drawn] = 0.0
+        exponent[~drawn] = -np.inf
+    most = _largest(exponent)
+    small = np.maximum(most, k * _largest(off)) < _SMALL
+    exponent -= most[..., None]
+    share = weights * np.exp(exponent, out=exponent)
+    total = _sum(share)
+    share /= total[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # where k is 0, which is small
+        value = arithmetic - (np.log(total) + most) / k
+        by_k = (_dot(share, off) - (value - arithmetic)) / k
+    if small.any():
+        variance = _dot(weights, off**2)
+        value = np.where(small, arithmetic - k * variance / 2, value)
+        by_k = np.where(small, -variance / 2, by_k)
+        share = np.where(small[..., None], weights * (1 - k[..., None] * off), share)
+    by_steepness = np.where(steepness > _LEAST_STEEPNESS, -by_k * k / steepness, 0.0)
+    return _MeanFall(value, share, by_steepness[..., None] * weights * np.sign(b_P), by_k / steepness)
+
+
+def _sum(values_P: Floats) -> Floats:
+    """Over the last axis, which is short: numpy's own sums and maxima are slow there."""
+    return np.asarray(np.einsum("...p->...", values_P))
+
+
+def _dot(left_P: Floats, right_P: Floats) -> Floats:
+    return np.asarray(np.einsum("...p,...p->...", left_P, right_P))
+
+
+def _largest(values_P: Floats) -> Floats:
+    return np.asarray(functools.reduce(np.maximum, np.moveaxis(values_P, -1, 0)))
