@@ -1,10 +1,12 @@
 """`thresher fit`: laws from finished runs; it never loads torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from thresher.cli.options import Json, argument, as_tuple, assignments, option
 from thresher.cli.text import answer
+from thresher.errors import InputError
 
 
 def fit(
@@ -26,6 +28,14 @@ def fit(
     ] = None,
     recipe: Annotated[str | None, option("NAME", "Fit the runs of this training recipe; likewise.")] = None,
     model: Annotated[str | None, option("NAME", "Fit the runs of this model; likewise.")] = None,
+    within: Annotated[
+        list[str] | None,
+        option(
+            "PART:WHOLE",
+            "The pool PART lies in the pool WHOLE, as a filter's picks do; runs on WHOLE count as runs on a "
+            "mix of PART and the rest. Repeat it for several.",
+        ),
+    ] = None,
     fix: Annotated[
         list[str] | None, option("NAME=NUMBER", "Hold a shared parameter, such as d; repeat it for several.")
     ] = None,
@@ -68,6 +78,7 @@ def fit(
     Examples:
         thresher fit runs.jsonl --pools pools --out laws.json
         thresher fit runs.csv --error-column imagenet_error --fix d=0.1 --out laws.json
+        thresher fit runs.csv --within top10:top30 --within top30:no_filter --out laws.json
     """
     from thresher.curate.pools.record import load_pools
     from thresher.planning.laws.fit import fit as fit_law
@@ -82,6 +93,7 @@ def fit(
         recipe=recipe,
         model=model,
         pool_order=load_pools(pools).names if pools is not None else None,
+        within=_within(as_tuple(within)),
         fixed=assignments(as_tuple(fix), "--fix"),
         own=as_tuple(own),
         num_draws=bootstrap,
@@ -91,6 +103,17 @@ def fit(
     save_laws(out, fitted)
     record = _without_draws(laws_to_record(fitted))
     answer(record, laws_text(fitted), as_json, warnings=fitted.warnings)
+
+
+def _within(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        part, _, whole = (piece.strip() for piece in text.partition(":"))
+        if not (part and whole) or part in found:
+            said = "names its part a second time" if part in found else "is not of the form PART:WHOLE"
+            raise InputError(f"--within {text!r} {said}; write it once, such as laion_filter:no_filter")
+        found[part] = whole
+    return found
 
 
 def _without_draws(record: dict[str, Any]) -> dict[str, Any]:

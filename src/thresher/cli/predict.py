@@ -79,6 +79,7 @@ def predict(
     from thresher.planning.laws.laws_file import load_laws
     from thresher.planning.laws.predict import predict_as_published
     from thresher.planning.plans.mixes import parse_mix, read_pool_sizes
+    from thresher.planning.runs.nested import whole_sizes
 
     if form not in _FORMS:
         raise InputError(f"there is no form {form!r}; use one of {', '.join(_FORMS)}")
@@ -88,7 +89,7 @@ def predict(
     price = price_of(flops_per_sample, device_flops, mfu)
     predicted = []
     for text in mix:
-        weights = parse_mix(text, sizes)
+        weights = parse_mix(text, whole_sizes(sizes, known.within))
         for samples in budget:
             one = predict_mix(
                 known,

@@ -237,6 +237,7 @@ def _plan(config: Config, pools: Pools, progress: Say) -> tuple[Laws, Plan]:
         metric=config.evaluate.metric,
         recipe=recipe_of(probes, config.probe).label,
         pool_order=pools.names,
+        within=config.plan.within,
         num_draws=config.fit.bootstrap,
         seed=config.fit.seed,
     )

@@ -26,6 +26,7 @@ from thresher.planning.plans.next_run import suggest as suggest_among
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.prediction import Prediction, error_interval
 from thresher.planning.plans.suggestions import Suggestions
+from thresher.planning.runs.nested import part_sizes, split_weights
 from thresher.planning.runs.record import is_loss
 
 Budget = int | str
@@ -99,7 +100,7 @@ def predict(
         InputError: naming a pool without a law or a size, or for weights that sum to zero.
     """
     known = _sizes(laws, sizes)
-    names = laws.pool_names
+    names, weights = laws.pool_names, split_weights(weights, known, laws.within)
     for pool, weight in weights.items():
         if pool not in names:
             raise InputError(f"no law for pool {pool!r}; the fit has {', '.join(names)}")
@@ -174,4 +175,5 @@ def _price(price: Price | None, costs: Costs) -> Price:
 def _sizes(laws: Laws, sizes: Sizes | None) -> dict[str, int]:
     if sizes is None:
         return laws.sizes
-    return dict(sizes) if isinstance(sizes, Mapping) else read_pool_sizes(sizes)
+    known = dict(sizes) if isinstance(sizes, Mapping) else read_pool_sizes(sizes)
+    return known if set(laws.pool_names) <= set(known) else part_sizes(known, laws.within)

@@ -49,6 +49,11 @@ class Plan(Section):
         description="Samples seen by the real run, repeats counted; or its FLOPs (1e18FLOPs) or GPU-hours "
         "(100gpu-h).",
     )
+    within: dict[str, str] = Field(
+        default={},
+        examples=[{"laion_filter": "no_filter"}],
+        description="Pools that lie in another one, to that one; laws and plan are of the disjoint parts.",
+    )
     weights: Annotated[str, OneOf(WEIGHTS)] = Field(
         default="subsets",
         description="subsets chooses whole pools, drawn uniformly over their pairs; continuous chooses free "

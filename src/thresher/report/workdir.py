@@ -19,6 +19,7 @@ from thresher.planning.laws.laws_file import load_laws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.plan import Plan, load_plan
 from thresher.planning.runs.ledger import read_runs
+from thresher.planning.runs.nested import disjoint
 from thresher.planning.runs.record import Run
 from thresher.sharded.parts import list_quarantines
 from thresher.tables import decimal
@@ -271,7 +272,8 @@ def comparable(runs: Iterable[Run], laws: Laws | None) -> list[Run]:
         return list(runs)
     named = {name: getattr(laws, name) for name in ("metric", "recipe", "model")}
     wanted = [(name, (None, own)) for name, own in named.items() if own is not None]
-    return [run for run in runs if all(getattr(run, name) in known for name, known in wanted)]
+    alike = [run for run in runs if all(getattr(run, name) in known for name, known in wanted)]
+    return disjoint(alike, laws.within)
 
 
 def open_table(path: Path) -> Any:

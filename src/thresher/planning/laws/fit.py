@@ -42,6 +42,7 @@ from thresher.planning.laws.status import (
     run_warnings,
     structure_warnings,
 )
+from thresher.planning.runs.nested import disjoint, nested_warnings
 from thresher.planning.runs.record import Run, is_loss, mix_weights
 
 BASELINE = "power"
@@ -58,6 +59,7 @@ def fit(
     recipe: str | None = None,
     model: str | None = None,
     pool_order: Sequence[str] | None = None,
+    within: Mapping[str, str] | None = None,
     fixed: Mapping[str, float] | None = None,
     own: Sequence[str] = (),
     num_draws: int = 200,
@@ -73,6 +75,7 @@ def fit(
         recipe: Which training recipe's runs to use.
         model: Which model's runs to use.
         pool_order: Pools by score, best first; the order of first appearance where absent.
+        within: Pools that lie in another one, to that one: the fit is of the disjoint parts.
         fixed: Values at which to hold shared parameters, such as d.
         own: "d", "A" or both: every pool has its own, near a shared one. Laws without A share their start.
         num_draws: Bootstrap refits, shared out among the laws by weight; 0 for none.
@@ -82,13 +85,13 @@ def fit(
 
     Raises:
         InputError: where the runs cannot be fitted: none with role "fit", several metrics, recipes or
-            models, fewer runs than parameters.
+            models, fewer runs than parameters; or where pools cannot lie `within` one another so.
     """
     if intervals not in INTERVALS:
         raise InputError(f"there are no {intervals!r} intervals; choose {' or '.join(INTERVALS)}")
     fixed = {} if fixed is None else fixed
     names = AUTO if law == "auto" else (registered(law).name,)
-    used = comparable(runs, metric=metric, recipe=recipe, model=model)
+    used = disjoint(comparable(runs, metric=metric, recipe=recipe, model=model), within or {})
     fit_runs = [run for run in used if run.role == "fit"]
     if not fit_runs:
         raise InputError("no run has the role `fit`; probe the pools, or set the role of the runs to fit")
@@ -145,6 +148,7 @@ def fit(
         ),
         warnings=(
             *run_warnings(fit_runs),
+            *nested_warnings(fit_runs),
             *outlier_warnings(best.problem, best.solution, fit_runs),
             *structure_warnings(best.problem, best.solution),
             *(order_warnings(best.problem, best.solution, best.draws_SX) if pool_order else ()),
@@ -153,6 +157,7 @@ def fit(
         chance_error=chance_of(fit_runs),
         doubt=_doubt(trials, weights, fit_runs, pools, best),
         signal=signal,
+        within=dict(within or {}),
         replacement=all(run.replacement is True for run in fit_runs),
         params=max((run.params for run in fit_runs if run.params is not None), default=None),
     )

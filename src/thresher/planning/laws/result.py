@@ -96,6 +96,7 @@ class Laws:
         doubt: How far mixes may stray from all laws, the more the further they lie from the runs.
         signal: What the runs tell beyond their noise.
         chance_error: The error of guessing; None where it is not known.
+        within: Pools of the runs that lie in another one, to that one; the laws are of the disjoint parts.
         points: The runs of the fit beside their predictions.
         check: Runs that no fit saw.
     """
@@ -109,6 +110,7 @@ class Laws:
     chance_error: float | None = None
     doubt: Doubt = field(default_factory=Doubt)
     signal: Signal = field(default_factory=Signal)
+    within: Mapping[str, str] = field(default_factory=dict)
     status: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fits: tuple[Fit, ...]

@@ -36,6 +36,7 @@ from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.prediction import Predictor, mean_errors, with_few_draws
 from thresher.planning.plans.result import LOSS_TOLERANCE, TOLERANCE, BudgetPlan, Tiebreaker
 from thresher.planning.plans.search import best_weights, candidate_mixes, starts
+from thresher.planning.runs.nested import part_sizes, wholes_in
 from thresher.planning.runs.record import is_loss
 from thresher.tables import gap_text
 
@@ -120,6 +121,7 @@ def make_plan(
         weights=weights,
         looked_at=(float(grid[0]), float(grid[-1])),
         frontier=frontier,
+        wholes=wholes_in([laws.pool_names[place] for place in filled], laws.within),
         policies=policies_of(predictor, setting.mixes, policies, frontier),
         payback=None if spent is None else payback(predictor, seen, everything_P, ordered, spent),
     )
@@ -141,6 +143,8 @@ def _pool_sizes(laws: Laws, sizes: Mapping[str, int] | Path | str | None) -> tup
         sizes = laws.sizes
     elif not isinstance(sizes, Mapping):
         sizes = read_pool_sizes(sizes)
+    if not set(names) <= set(sizes) and laws.within:
+        sizes = part_sizes(sizes, laws.within)
     for name in names:
         if name not in sizes:
             raise InputError(

@@ -6,7 +6,7 @@ Files of older releases lack the fields after "pools", which then have their def
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Plan:
         frontier: The best mix over a grid of budgets, in rising order.
         policies: Fixed mixes over the same grid, lowest mean regret first.
         payback: What scoring and probing cost; None where that is not known.
+        wholes: Mixes that are one of the pools of the runs, to its name, where pools lie in one another.
         status: Sentences about pools that take no part and about what was not searched in full.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     frontier: tuple[FrontierPoint, ...] = ()
     policies: tuple[Policy, ...] = ()
     payback: Payback | None = None
+    wholes: Mapping[str, str] = field(default_factory=dict)
     status: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -140,6 +142,7 @@ def plan_blocks(plan: Plan) -> list[Block]:
 
 def _blocks(plan: Plan) -> Iterator[Block]:
     yield table(_HEADER, summary(plan))
+    yield sentences(*(f"{mix} is the whole of {whole}." for mix, whole in plan.wholes.items()))
     yield sentences(*(budget.decision for budget in plan.budgets))
     yield _weightings(plan)
     yield sentences(*_crossovers(plan))
