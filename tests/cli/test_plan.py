@@ -50,6 +50,24 @@ def test_a_budget_in_flops_without_a_price_names_the_option(call: Call, laws: Pa
     assert "--flops-per-sample" in done.stderr
 
 
+def test_pools_in_pools_are_declared_by_an_option(call: Call, tmp_path: Path) -> None:
+    runs = ["pool,unique_samples,samples_seen,error,final"]
+    for pool, size, slope in (("top10", 10, 0.3), ("top40", 40, 0.25)):
+        runs += [f"{pool},{size}M,{n}M,{n**-slope:.4f},true" for n in (4, 8, 16)]
+    (tmp_path / "runs.csv").write_text("\n".join(runs))
+    command = ("fit", tmp_path / "runs.csv", "--bootstrap", "8", "--out", tmp_path / "laws.json")
+    assert "--within 'top10:top40'" in call(*command).stderr
+    done = call(*command, "--within", "top10:top40")
+    assert "could lie" not in done.stderr
+    call("plan", tmp_path / "laws.json", "--budget", "64M", "--out", tmp_path / "p.json")
+    assert load_plan(tmp_path / "p.json").wholes == {"top10 + top40 - top10": "top40"}
+    done = call("predict", tmp_path / "laws.json", "--mix", "top40", "--budget", "16M")
+    assert done.exit_code == 0, done.stderr
+    for wrong, said in (("top10", "not of the form PART:WHOLE"), ("top10:top50", "no pool 'top50'")):
+        done = call(*command, "--within", wrong)
+        assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
 def test_continuous_weights_are_planned_and_written(
     call: Call, stages: SimpleNamespace, tmp_path: Path
 ) -> None:

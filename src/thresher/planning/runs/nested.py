@@ -50,8 +50,8 @@ def part_sizes(sizes: Mapping[str, int], within: Within) -> dict[str, int]:
         rest = size - sum(sizes[part] for part in inside)
         if rest < 0:
             raise InputError(
-                f"within: {' and '.join(inside)} hold {size - rest:,} samples, more than the {size:,} of "
-                f"{pool} in which they are to lie; correct the sizes, or leave one out"
+                f"within: the pools in {pool} ({', '.join(inside)}) hold {size - rest:,} samples, more than "
+                f"its {size:,}; correct the sizes, or leave one out"
             )
         if rest or not inside:
             found[parts_of(pool, within)[-1]] = rest
