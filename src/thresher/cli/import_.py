@@ -83,6 +83,10 @@ def import_(
     number_seeds: Annotated[
         bool, flag("--number-seeds", "Runs alike in all but the error are repeats; number their seeds.")
     ] = False,
+    sizes_apart: Annotated[
+        bool,
+        flag("--sizes-apart", "Keep pools apart whose names differ in a size alone (LAION-80M, LAION-2B)."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import finished runs of other tools into a ledger.
@@ -121,6 +125,7 @@ def import_(
         "final": final,
         "replacement": replacement,
     }
+    remarks: list[str] = []
     runs = import_runs(
         sources,
         format=format,
@@ -135,10 +140,12 @@ def import_(
         samples_per_step=parse_count(samples_per_step) if samples_per_step else None,
         samples_per_epoch=parse_count(samples_per_epoch) if samples_per_epoch else None,
         number_seeds=number_seeds,
+        sizes_apart=sizes_apart,
+        remark=remarks.append,
     )
     num_new = append_runs(out, runs)
     text = f"{runs_text(runs)}\n\n{len(runs):,} runs, {num_new:,} of them new in {out}"
-    answer([run_to_record(run) for run in runs], text, as_json)
+    answer([run_to_record(run) for run in runs], text, as_json, warnings=remarks)
 
 
 def _by_name(texts: Sequence[str] | None, option: str) -> str | dict[str, str] | None:

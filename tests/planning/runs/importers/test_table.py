@@ -35,8 +35,8 @@ def imported(source, **arguments):
 def test_rows_are_chosen_columns_mapped_and_sizes_looked_up(tmp_path):
     runs = imported(table(tmp_path / "t.csv", *TASKS), where=["task=cars", "arch=B32"])
     assert [(run.run, run.pool, run.model, run.unique_samples, run.error) for run in runs] == [
-        ("r1", "LAION-80M", "B32", 80_000_000, 0.5),
-        ("r2", "LAION-400M", "B32", 407_000_000, 0.4),
+        ("r1", "LAION", "B32", 80_000_000, 0.5),
+        ("r2", "LAION", "B32", 407_000_000, 0.4),
     ]
     assert {(run.metric, run.samples_seen, run.role) for run in runs} == {
         ("acc1_error", 3_000_000_000, "fit")
@@ -240,6 +240,8 @@ def test_a_scaling_study_comes_in_by_task_and_as_an_average(laws_tables):
     imagenet = imported(path, where=[*where, "downstream_dataset=imagenet1k"], **arguments)
     assert len(imagenet) == 18
     assert {run.model for run in imagenet} == {"ViT-B-32", "ViT-B-16"}
+    sizes = {80_000_000, 407_000_000, 2_000_000_000}
+    assert ({run.pool for run in imagenet}, {run.unique_samples for run in imagenet}) == ({"LAION"}, sizes)
     assert [run.error for run in imagenet] == pytest.approx(
         [1 - float(cells["acc1"]) for _, cells in rows if cells["downstream_dataset"] == "imagenet1k"]
     )

@@ -9,6 +9,7 @@ from thresher.errors import InputError
 from thresher.planning.runs.importers import datacomp, open_clip, table, wandb
 from thresher.planning.runs.importers.overrides import Supplied, complete, read_facts, with_seeds
 from thresher.planning.runs.importers.records import Found, Metric, Wanted, parse_metric
+from thresher.planning.runs.importers.sized_names import one_recipe
 from thresher.planning.runs.ledger import check_runs
 from thresher.planning.runs.record import Run
 
@@ -68,6 +69,8 @@ def import_runs(
     samples_per_step: int | None = None,
     samples_per_epoch: int | None = None,
     number_seeds: bool = False,
+    sizes_apart: bool = False,
+    remark: Callable[[str], None] | None = None,
 ) -> list[Run]:
     """Runs that another tool finished, in the order of the sources.
 
@@ -92,6 +95,9 @@ def import_runs(
         samples_per_epoch: Samples seen in one epoch, likewise.
         number_seeds: Runs that differ in nothing but the error are repeats with other seeds; number them,
             from 0 in the order of the source. Otherwise they are refused.
+        sizes_apart: Pools whose names differ in a size alone (LAION-80M, LAION-2B) stay pools of their own.
+            Otherwise they are one pool, of which runs have more or fewer unique samples.
+        remark: Told in a sentence which pools became one.
 
     Raises:
         InputError: naming file, row and remedy: something is missing, is no number, is out of range, stands
@@ -130,6 +136,11 @@ def import_runs(
     if not found:
         raise InputError("no source was named; name a file or folder with finished runs")
     placed = complete(found, supplied)
+    if not sizes_apart:
+        placed, joined = one_recipe(placed)
+        if remark is not None:
+            for sentence in joined:
+                remark(sentence)
     if number_seeds:
         placed = with_seeds(placed)
     check_runs(placed)
