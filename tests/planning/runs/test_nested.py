@@ -112,9 +112,11 @@ def test_what_cannot_be_is_one_sentence(within, said):
     ],
 )
 def test_pools_that_could_lie_in_one_another_are_named_with_the_option(sizes, options):
-    said = nested_warnings([run(pool, size) for pool, size in sizes.items()])
+    runs = [run(pool, size) for pool, size in sizes.items()]
+    said = nested_warnings(runs, {})
     assert len(said) == bool(options)
     assert all(f"--within '{option}'" in said[0] for option in options)
+    assert not nested_warnings(runs, dict(option.split(":") for option in options))
 
 
 def test_a_plan_of_nested_pools_has_possible_mixes_and_the_right_crossover():

@@ -91,7 +91,8 @@ def fit(
         raise InputError(f"there are no {intervals!r} intervals; choose {' or '.join(INTERVALS)}")
     fixed = {} if fixed is None else fixed
     names = AUTO if law == "auto" else (registered(law).name,)
-    used = disjoint(comparable(runs, metric=metric, recipe=recipe, model=model), within or {})
+    given, within = comparable(runs, metric=metric, recipe=recipe, model=model), dict(within or {})
+    used = disjoint(given, within)
     fit_runs = [run for run in used if run.role == "fit"]
     if not fit_runs:
         raise InputError("no run has the role `fit`; probe the pools, or set the role of the runs to fit")
@@ -148,7 +149,7 @@ def fit(
         ),
         warnings=(
             *run_warnings(fit_runs),
-            *nested_warnings(fit_runs),
+            *nested_warnings(given, within),
             *outlier_warnings(best.problem, best.solution, fit_runs),
             *structure_warnings(best.problem, best.solution),
             *(order_warnings(best.problem, best.solution, best.draws_SX) if pool_order else ()),
@@ -157,7 +158,7 @@ def fit(
         chance_error=chance_of(fit_runs),
         doubt=_doubt(trials, weights, fit_runs, pools, best),
         signal=signal,
-        within=dict(within or {}),
+        within=within,
         replacement=all(run.replacement is True for run in fit_runs),
         params=max((run.params for run in fit_runs if run.params is not None), default=None),
     )

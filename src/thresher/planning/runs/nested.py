@@ -7,6 +7,7 @@ holds beside it is a pool that no run draws from alone, `no_filter - laion_filte
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from thresher.errors import InputError, nearest
 from thresher.planning.runs.record import Run, mix_pool_samples, mix_weights
@@ -92,19 +93,15 @@ def disjoint(runs: Sequence[Run], within: Within) -> list[Run]:
     """
     if not within:
         return list(runs)
-    largest: dict[str, float] = {}
-    for run in runs:
-        for pool, size in mix_pool_samples(run).items():
-            largest[pool] = max(size, largest.get(pool, 0.0))
-    sizes = part_sizes({pool: round(size) for pool, size in largest.items()}, within)
+    sizes = part_sizes({pool: round(size) for pool, size in _largest(runs).items()}, within)
     wholes = set(within.values())
     return [_split(run, sizes, within) if wholes & set(mix_weights(run)) else run for run in runs]
 
 
 def _split(run: Run, sizes: Mapping[str, int], within: Within) -> Run:
-    def split(counts: int | Mapping[str, int] | None) -> int | dict[str, int] | None:
+    def split(counts: Any) -> Any:
         if counts is None or (run.pool is None and not isinstance(counts, Mapping)):
-            return None if counts is None else int(counts)  # of the union, which is shared out by weight
+            return counts  # of the union, which is shared out by weight
         found: dict[str, int] = {}
         for pool in mix_weights(run):
             count = counts[pool] if isinstance(counts, Mapping) else counts
@@ -112,31 +109,31 @@ def _split(run: Run, sizes: Mapping[str, int], within: Within) -> Run:
                 found[part] = max(1, round(number), found.get(part, 1))
         return found
 
-    unique = split(run.unique_samples)
-    assert unique is not None
-    return replace(
-        run,
-        pool=None,
-        weights=split_weights(mix_weights(run), sizes, within),
-        unique_samples=unique,
-        pool_samples=split(run.pool_samples),
-    )
+    changed = {name: split(getattr(run, name)) for name in ("unique_samples", "pool_samples")}
+    return replace(run, pool=None, weights=split_weights(mix_weights(run), sizes, within), **changed)
 
 
-def nested_warnings(runs: Sequence[Run]) -> list[str]:
-    """A sentence where one pool could lie in another, by their names and sizes."""
+def _largest(runs: Sequence[Run]) -> dict[str, float]:
+    """The size of each pool, the largest that a run says."""
     sizes: dict[str, float] = {}
     for run in runs:
-        sizes |= mix_pool_samples(run)
-    found = {}
-    for part in sizes:
+        for pool, size in mix_pool_samples(run).items():
+            sizes[pool] = max(size, sizes.get(pool, 0.0))
+    return sizes
+
+
+def nested_warnings(runs: Sequence[Run], within: Within) -> list[str]:
+    """A sentence where one pool could lie in another, by names and sizes, and `within` does not say so."""
+    sizes, found = _largest(runs), {}
+    for part in (pool for pool in sizes if pool not in within):
         around = [whole for whole in sizes if sizes[part] < sizes[whole] and _seems_within(part, whole)]
         if around:
             found[part] = min(around, key=sizes.__getitem__)
     if not found:
         return []
-    said = ", ".join(f"{part} in {whole}" for part, whole in found.items())
-    options = " ".join(f"--within '{part}:{whole}'" for part, whole in found.items())
+    pairs = sorted(found.items(), key=lambda pair: sizes[pair[0]])
+    said = ", ".join(f"{part} in {whole}" for part, whole in pairs)
+    options = " ".join(f"--within '{part}:{whole}'" for part, whole in pairs)
     return [
         f"By names and sizes pools could lie in one another ({said}). They were taken for disjoint, so that "
         f"a mix may hold pairs twice; where they do, fit again with {options} (or `within` in [plan])."
