@@ -42,6 +42,7 @@ from thresher.planning.laws.status import (
     run_warnings,
     structure_warnings,
 )
+from thresher.planning.laws.surface import is_dense, places, tune_surface
 from thresher.planning.runs.record import Run, is_loss, mix_weights
 
 BASELINE = "power"
@@ -152,7 +153,7 @@ def fit(
     nothing = nothing_in(signal)
     if nothing is not None:
         status.append(f"Nothing to decide: {nothing}")
-    laws = replace(laws, status=tuple(status))
+    laws = _on_surface(replace(laws, status=tuple(status)), fit_runs)
     return _with_points(laws, fit_runs, [run for run in used if run.role == "check"])
 
 
@@ -191,6 +192,19 @@ def predict_runs(laws: Laws, runs: Sequence[Run]) -> Floats:
             laws, lambda one: design_of(runs, laws.pool_names, sized=one.num_params is not None)
         ).mean(0)
     )
+
+
+def _on_surface(laws: Laws, runs: Sequence[Run]) -> Laws:
+    """The laws with a surface of what they leave over, and its noise, where the runs are dense."""
+    if not is_dense(runs):
+        return laws
+    points = _points(laws, runs)
+    error_R = np.array([run.error for run in runs])
+    residual_R = np.log(error_R) - np.log([point.predicted for point in points])
+    surface = tune_surface(places(design_of(runs, laws.pool_names, sized=True)), residual_R)
+    noise = float(surface.noise * np.exp(np.log(error_R).mean()))
+    fits = tuple(replace(fit, noise=noise) for fit in laws.fits)
+    return replace(laws, fits=fits, surface=surface, points=points)
 
 
 def _with_points(laws: Laws, fit_runs: Sequence[Run], check_runs: Sequence[Run]) -> Laws:
