@@ -32,6 +32,10 @@ PARAMETERS = {
     "harm": "Harm of a worn sample, as a share of what it taught fresh",
     "size": "Error of the model's size, at the largest model",
     "alpha": "α, how fast that error falls with size",
+    "room": "Parameters that a unique sample has room for",
+    "excess": "Exponent of the harm in parameters beyond that",
+    "onset": "Passes after which that harm sets in",
+    "sharpness": "How suddenly it does",
 }
 MEANINGS = {
     ("bounded", "n0"): "n₀, samples before learning shows",

@@ -117,7 +117,9 @@ def fit(
         for name, (problem, solution) in fitted.items() if known else ():
             checks[name] = judge_checks(problem, solution, known)
         noise = min(problem.noise for problem, _ in fitted.values())
-        weights = stacked_weights(fitted_trials, fit_runs) or weights_of(trials, evidence, checks, noise)
+        # with a surface above them laws agree, and what tells them apart on runs held out is not wear
+        stacked = None if is_dense(fit_runs) else stacked_weights(fitted_trials, fit_runs)
+        weights = stacked or weights_of(trials, evidence, checks, noise)
     ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
     made = {}
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):

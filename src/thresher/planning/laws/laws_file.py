@@ -105,7 +105,8 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
     own, freedom = tuple(record.get("own", ())), record.get("noise_freedom")
     check_own(own, (), (law,), len(record["pools"]))
     kinds = (law.worth, "tau", *own) if law.has_half_life else (law.worth, *own)
-    names = shared_names(law, sized=record["num_params"] is not None)
+    sized, crowded = record["num_params"] is not None, "room" in record["shared"]
+    names = shared_names(law, sized=sized, crowded=crowded)
     changed = {
         "shared": {name: record["shared"][name] for name in names},
         "pools": [{**pool, "values": {name: pool[name] for name in kinds}} for pool in record["pools"]],

@@ -15,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
+from thresher.planning.laws.crowding import (
+    CROWDED_GAMMA_SD,
+    CROWDED_HALF_LIFE,
+    CROWDING_REACH,
+    LOG_CROWDED_HALF_LIFE_SD,
+    crowding_priors,
+)
 from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law
 from thresher.planning.laws.layout import Layout
 from thresher.tables import decimal
@@ -114,6 +121,7 @@ def limits(
     shown_P: NDArray[np.bool_],
     fresh_P: NDArray[np.bool_],
     spread: "Spread",
+    params_per_sample_R: Floats | None = None,
 ) -> Limits:
     """Limits that follow from the data: curves meet before mid-run, d lies under every error.
 
@@ -127,6 +135,8 @@ def limits(
         shown_P: Pools whose half-lives the runs show, over which their mean is taken.
         fresh_P: Pools with runs of two lengths that repeat nothing, whose b may lie above 0.
         spread: How widely pools lie around their mean.
+        params_per_sample_R: Parameters for each unique sample of the runs that repeat, where laws have a term
+            for crowding.
     """
     least, most = math.log(samples_R.min()), math.log(samples_R.max())
     worst, smallest = float(error_R.max()), float(error_R.min())
@@ -157,7 +167,13 @@ def limits(
         "b": _around(_LOWEST_B, 0.0, _B, spread.b),
         "quality": _around(*_logs(*_QUALITY_RANGE), 0.0, spread.log_quality),
     }[layout.worth]
-    log_half_life = math.log(ASSUMED_HALF_LIFE)
+    log_half_life, half_life_sd = math.log(ASSUMED_HALF_LIFE), _LOG_HALF_LIFE_SD
+    if params_per_sample_R is not None:
+        for name, (centre, sd) in crowding_priors(params_per_sample_R).items():
+            log, reach = math.log(centre), CROWDING_REACH * sd
+            known[name] = _around(log - reach, log + reach, log, sd)
+        known["gamma"] = _around(0.0, _LARGEST_GAMMA, 0.0, CROWDED_GAMMA_SD)
+        log_half_life, half_life_sd = math.log(CROWDED_HALF_LIFE), LOG_CROWDED_HALF_LIFE_SD
     half_lives = [
         _around(math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, spread.log_half_life)
         for longest in _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
@@ -178,7 +194,7 @@ def limits(
         upper[layout.worths] = np.where(fresh_P, _HIGHEST_B, 0.0)
         _around_mean(about_XX, mean, sd, layout.worths.start + pools, _B_SD)
     shown = np.flatnonzero(shown_P)
-    _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, _LOG_HALF_LIFE_SD)
+    _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, half_life_sd)
     return Limits(
         lower_X=lower,
         upper_X=upper,

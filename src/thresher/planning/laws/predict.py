@@ -51,7 +51,8 @@ def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
 def _layout(fit: Fit) -> Layout:
     """The layout of the columns of `draws_SX`."""
     names = [pool.name for pool in fit.pools]
-    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
+    sized, crowded = fit.num_params is not None, "room" in fit.shared
+    return layout_of(LAWS[fit.law], names, sized=sized, crowded=crowded, own=fit.own)
 
 
 def _fitted_values(fit: Fit) -> Floats:
