@@ -6,15 +6,29 @@ Axes: R runs, Q runs that are wanted, M outputs; settings are logs of parameters
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.planning.laws.crowding import CROWDING, crowding_term
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 LARGE, SMALL, ENOUGH = 2e9, 4e8, 4
 """Parameters of models that are left out, of those whose most repeated runs are; runs of a model."""
 _SEVENTH, _FIFTH = 1 / 7, 1 / 5
-_SCALES = (1.5, 1.5, 1.5)
-"""Lengths of a design over the logs of parameters, tokens and unique tokens."""
-_SLOPES, _NOISE = 0.3, 0.02
-"""Doubt about the slopes before any run, and the noise of one, in standard deviations of what curves."""
+_PRIORS = {
+    "E": (np.log(1.8), 0.4),
+    "A": (-0.3, 1.0),
+    "alpha": (np.log(0.35), 0.4),
+    "B": (0.0, 1.0),
+    "beta": (np.log(0.35), 0.4),
+    "R": (np.log(140.0), 0.7),
+    "room": (np.log(4.0), 0.7),
+    "excess": (np.log(1.2), 0.2),
+    "onset": (np.log(80.0), 0.3),
+    "sharpness": (np.log(2.0), 0.2),
+}
+"""Centres and standard deviations of logs of what a design takes for unknown."""
+_SURFACE, _LENGTH, _NOISE = 0.05, 1.5, 0.01
+"""Height of what the law leaves over and its length over each log, and the noise of a run; of a log loss."""
+_STEP = 1e-4
 _CENTRES = (np.log(1.7), 0.0, np.log(0.35), 0.0, np.log(0.35), np.log(15.0), np.log(5.0))
 _WIDTHS = (0.5, 1.5, 0.5, 1.5, 0.5, 1.0, 1.0)
 """Of the priors on ln E, A, ln alpha, B, ln beta, ln R_D and ln R_N."""
@@ -52,28 +66,46 @@ def left_out(settings: Floats) -> dict[str, list[Rows]]:
 
 
 def designed(candidates: Floats, targets: Floats, cost: Floats, left: float) -> Rows:
-    """Places of runs that together lower the doubt about the targets most for their cost.
+    """Places of runs that together lower the doubt about the losses of targets most for their cost.
 
-    Greedy V-optimal design (arXiv 2604.22753) under a Gaussian process with a plane and a smooth surface over
-    the logs of settings, of which nothing is known before.
+    Greedy V-optimal design (arXiv 2604.22753) under the laws of the package with weak priors on their
+    parameters and a smooth surface above them. It asks for no loss, so all runs are chosen at once.
     """
     every = np.vstack([candidates, targets])
-    every = every - every.mean(0)
-    gaps = ((every[:, None] - every) / _SCALES) ** 2
-    doubt = 1 + _SLOPES**2 * every @ every.T + np.exp(-gaps.sum(-1) / 2)
+    loss, slopes = _crowded_loss(every)
+    apart = np.sqrt(3 * (((every[:, None] - every) / _LENGTH) ** 2).sum(-1))
+    surface = _SURFACE**2 * (1 + apart) * np.exp(-apart)
+    doubt = slopes @ slopes.T + np.outer(loss, loss) * surface
     chosen: list[int] = []
-    open_to = np.ones(len(candidates), bool)
+    number = len(candidates)
+    noise, open_to = (_NOISE * loss[:number]) ** 2, np.ones(number, bool)
     while True:
         open_to &= cost <= left
         if not open_to.any():
             return np.array(chosen, dtype=np.intp)
-        own = np.diag(doubt)[: len(candidates)] + _NOISE**2
-        fall = (doubt[: len(candidates), len(candidates) :] ** 2).sum(1) / own / cost
+        own = np.diag(doubt)[:number] + noise
+        fall = (doubt[:number, number:] ** 2).sum(1) / own / cost
         best = int(np.argmax(np.where(open_to, fall, -np.inf)))
         doubt = doubt - np.outer(doubt[best], doubt[best]) / own[best]
         chosen.append(best)
         open_to[best] = False
         left -= cost[best]
+
+
+def _crowded_loss(settings: Floats) -> tuple[Floats, Floats]:
+    """The loss [R] at the centres of the priors and its slopes, a standard deviation each [R, T]."""
+    params, seen, unique = np.exp(settings).T
+
+    def law(theta: dict[str, float]) -> Floats:
+        E, A, alpha, B, beta, R = (np.exp(theta[name]) for name in tuple(_PRIORS)[:6])
+        shared = {name: np.exp(theta[name]) for name in CROWDING}
+        harm, _ = crowding_term(shared, params, seen, np.ones((len(params), 1)), unique[:, None])
+        return E + A * (params / 1e8) ** -alpha + B * (_worth(seen, unique, R) / 1e9) ** -beta + harm
+
+    centres = {name: centre for name, (centre, _) in _PRIORS.items()}
+    middle = law(centres)
+    moved = [law(centres | {name: centre + _STEP}) - middle for name, centre in centres.items()]
+    return middle, np.column_stack(moved) / _STEP * [sd for _, sd in _PRIORS.values()]
 
 
 def straight_line(settings: Floats, losses: Floats, wanted: Floats) -> Floats:

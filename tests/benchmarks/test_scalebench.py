@@ -26,9 +26,10 @@ def test_rules_leave_out_the_largest_and_the_most_repeated():
 
 
 def test_a_design_buys_what_tells_about_the_targets_and_can_be_paid():
-    candidates, targets = np.array([[0.0, 0, 0], [0.1, 0, 0], [5, 5, 5]]), np.array([[0.2, 0.0, 0.0]])
-    assert designed(candidates, targets, np.array([1.0, 1.0, 1.0]), 1.0).tolist() == [1]
-    assert designed(candidates, targets, np.array([1.0, 3.0, 1.0]), 2.0).tolist() == [0, 2]
+    target = np.log([[1e8, 2e9, 1e9]])
+    candidates = np.log([[9e7, 2e9, 1e9], [9e6, 2e10, 1e8], [5e8, 3e8, 3e8]])
+    assert designed(candidates, target, np.array([1.0, 1.0, 1.0]), 1.0).tolist() == [0]
+    assert 0 not in designed(candidates, target, np.array([3.0, 1.0, 1.0]), 2.0)
 
 
 def test_r_squared_is_one_for_what_was_measured_and_at_least_minus_one():

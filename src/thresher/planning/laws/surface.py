@@ -1,12 +1,12 @@
 """What laws leave over where runs are dense in size, data and repetition: a surface of residuals above them.
 
 The log of measured over predicted error is taken for a Gaussian process over the logs of the model's
-parameters, of samples seen and of unique samples,
+parameters, of samples seen and of unique samples, of Matérn's kind,
 
-    k(x, x') = height^2 exp(-sum_k ((x_k - x'_k) / length_k)^2 / 2)        (+ noise^2 of a run)
+    k(x, x') = height^2 (1 + r) e^(-r),    r^2 = 3 sum_k ((x_k - x'_k) / length_k)^2    (+ noise^2 of a run)
 
 whose lengths, height and noise are the most probable under weak priors (Rasmussen and Williams, "Gaussian
-Processes for Machine Learning", equations 2.25, 2.26 and 5.9). Between runs it follows them, and a few
+Processes for Machine Learning", equations 2.25, 2.26, 4.17 and 5.9). Between runs it follows them, and a few
 lengths away it is zero again: there the laws stand alone, in doubt by `height`. Every draw of a law has
 residuals of its own, so that draws agree near the runs and part from each other as the laws do elsewhere.
 
@@ -84,14 +84,15 @@ def tune_surface(at_RK: Floats, residual_R: Floats) -> Surface:
     squares_KRR = (at_RK.T[:, :, None] - at_RK.T[:, None, :]) ** 2
 
     def objective(theta: Floats) -> tuple[float, Floats]:
-        scaled_KRR = squares_KRR / np.exp(2 * theta[:3, None, None])
-        alike_RR = np.exp(2 * theta[3] - scaled_KRR.sum(0) / 2)
+        scaled_KRR = 3 * squares_KRR / np.exp(2 * theta[:3, None, None])
+        apart_RR = np.sqrt(scaled_KRR.sum(0))
+        near_RR = np.exp(2 * theta[3] - apart_RR)
+        alike_RR = (1 + apart_RR) * near_RR
         lower_RR = factor(_with_noise(alike_RR, float(np.exp(theta[4]))))
         inverse_RR = solve_both(lower_RR, np.eye(len(residual_R)))
         solved_R = inverse_RR @ residual_R
         weight_RR = (inverse_RR - np.outer(solved_R, solved_R)) / 2
-        of_alike = weight_RR * alike_RR
-        slopes = [*(of_alike * scaled_KRR).sum((1, 2)), 2 * of_alike.sum()]
+        slopes = [*(weight_RR * near_RR * scaled_KRR).sum((1, 2)), 2 * (weight_RR * alike_RR).sum()]
         slopes.append(2 * np.exp(2 * theta[4]) * np.trace(weight_RR))
         away = (theta - _CENTRES) / _WIDTHS
         value = residual_R @ solved_R / 2 + np.log(np.diag(lower_RR)).sum() + away @ away / 2
@@ -137,8 +138,8 @@ def through(surface: Surface, at_RK: Floats, residual_SR: Floats) -> Residuals:
 
 
 def _alike(surface: Surface, left_QK: Floats, right_RK: Floats) -> Floats:
-    squares_QR = ((left_QK[:, None] - right_RK) ** 2 / np.square(surface.lengths)).sum(-1)
-    return np.asarray(surface.height**2 * np.exp(-squares_QR / 2))
+    apart_QR = np.sqrt(3 * ((left_QK[:, None] - right_RK) ** 2 / np.square(surface.lengths)).sum(-1))
+    return np.asarray(surface.height**2 * (1 + apart_QR) * np.exp(-apart_QR))
 
 
 def _with_noise(alike_RR: Floats, noise: float) -> Floats:
