@@ -24,13 +24,14 @@ CROWDING = ("room", "excess", "onset", "sharpness")
 """Shared parameters of the term, all positive; their coordinates are natural logs."""
 CROWDED_HALF_LIFE, LOG_CROWDED_HALF_LIFE_SD, CROWDED_GAMMA_SD = 140.0, 0.25, 0.1
 """Beside this harm little wears: small models gain for a hundred passes and more, of any pool."""
-CROWDING_REACH = 30.0
+CROWDING_REACH = 15.0
 """Standard deviations between the centre of a prior and the bounds."""
 _ROOM, _LOG_ROOM_SD, _ROOM_REACH = 4.0, 0.2, 4.0
 _OTHERS = {"excess": (1.2, 0.1), "onset": (80.0, 0.15), "sharpness": (2.0, 0.1)}
 """Centres and standard deviations of logs. All, and the half-life, lie near what language models in the
 train half of ScaleBench (arXiv 2604.22753) show, where a sample is a token."""
-_NO_PASSES = 1e-12
+_NO_PASSES, _MOST = 1e-12, 100.0
+"""Passes beyond the first that stand for none; a log beyond which nothing gets larger."""
 
 
 def crowding_priors(params_per_sample_R: Floats) -> dict[str, tuple[float, float]]:
@@ -62,9 +63,9 @@ def crowding_term(
     log_ratio = np.log(params)[..., None] - np.log(np.where(weights > 0, interval, 1.0)) - room
     log_again = np.log(again) - onset
     power, steepness = np.exp(excess), np.exp(sharpness)
-    odds = np.exp(steepness * log_again)
-    whole = weights * np.exp(power * log_ratio) * odds / (1.0 + odds)
-    left = steepness / (1.0 + odds)
+    learned = 1.0 / (1.0 + np.exp(-np.clip(steepness * log_again, -_MOST, _MOST)))
+    whole = weights * np.exp(np.minimum(power * log_ratio, _MOST)) * learned
+    left = steepness * (1.0 - learned)
     slopes = {
         "room": -power * whole,
         "excess": power * log_ratio * whole,
