@@ -29,6 +29,7 @@ PARAMETERS = {
     "d": "d, irreducible error",
     "b": "b, utility of all pools",
     "gamma": "γ, how the half-life grows with the pool's size",
+    "tail": "Tail of the wear (0 exponential, 1 logarithm)",
     "harm": "Harm of a worn sample, as a share of what it taught fresh",
     "size": "Error of the model's size, at the largest model",
     "alpha": "α, how fast that error falls with size",

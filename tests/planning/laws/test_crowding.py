@@ -47,6 +47,7 @@ def test_the_slopes_agree_with_finite_differences(name):
         "d": 2.0,
         "gamma": 0.1,
         "harm": 0.01,
+        "tail": 0.3,
         "mixing": 0.5,
         "b": -0.3,
     }

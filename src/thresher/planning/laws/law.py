@@ -126,24 +126,26 @@ class Parameters:
 
 
 class Exposure(NamedTuple):
-    """`E` and its slopes; the three share a shape.
+    """`E` and its slopes, of one shape.
 
     Attributes:
         value: `E`, which is `ln n` while no sample was repeated.
         by_log_tau: Slope in the log of the half-life.
         by_log_samples: Slope in `ln n`: what a sample is worth now, 1 when fresh.
+        by_tail: Slope in the tail of the wear, for laws that have one.
     """
 
     value: Floats
     by_log_tau: Floats
     by_log_samples: Floats
+    by_tail: Floats = np.zeros(())
 
 
 _SAME_FOR_RUNS = ((), (1,))
 """Shape of the axis of runs of parameters that do not differ between runs."""
 
-LogExposure = Callable[[Floats, Floats, Floats], Exposure]
-"""(samples seen n, return interval M, half-life tau in passes), broadcast together."""
+LogExposure = Callable[..., Exposure]
+"""(samples seen n, return interval M, half-life tau in passes, and the tail of a law with one), broadcast."""
 
 
 class ExposureDifference(NamedTuple):
@@ -152,6 +154,7 @@ class ExposureDifference(NamedTuple):
     value: Floats
     by_log_tau: Floats
     by_log_n0: Floats
+    by_tail: Floats = np.zeros(())
 
 
 class LogExcessError(NamedTuple):
@@ -164,8 +167,8 @@ class LogExcessError(NamedTuple):
 
 
 FallOf = Callable[["Law", Parameters, Design], LogExcessError]
-SpanOf = Callable[[Floats, Floats, Floats, Floats, NDArray[np.bool_] | None], ExposureDifference]
-"""(n, n0, M, tau, replacement)."""
+SpanOf = Callable[..., ExposureDifference]
+"""(n, n0, M, tau, replacement, and the tail if the law has one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

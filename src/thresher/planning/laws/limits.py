@@ -42,6 +42,8 @@ _B, _B_SD = -0.2, 0.2
 _LOG_A_SD, _LOG_N0_SD = 1.0, 3.0
 _LOG_SIZE_SD = 2.0
 _LARGEST_GAMMA = 2.0
+_TAIL, _TAIL_SD, _LARGEST_TAIL = 0.5, 0.4, 2.0
+"""Between the exponential and the logarithm; finished runs of open_clip want about 1."""
 _HARM_SD, _LARGEST_HARM = 0.1, 2.0
 """A tenth: a sample that has worn out undoes a tenth of what it taught when it was fresh."""
 MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.4, (0.0, 1.0)
@@ -66,6 +68,7 @@ _RANGES = {
     "gamma": (0.0, _LARGEST_GAMMA),
     "b": (_LOWEST_B, 0.0),
     "harm": (0.0, _LARGEST_HARM),
+    "tail": (0.0, _LARGEST_TAIL),
     "mixing": (0.0, 1.0),
 }
 """Values at which a parameter can be held."""
@@ -158,6 +161,7 @@ def limits(
         "d": _around(0.0, largest_d(smallest), share * smallest, share_sd * smallest),
         "gamma": _around(0.0, _LARGEST_GAMMA, 1.0, _GAMMA_SD),
         "harm": _around(0.0, _LARGEST_HARM, 0.0, _HARM_SD),
+        "tail": _Limit(0.0, _LARGEST_TAIL, 0.0, _TAIL, _TAIL_SD),
         "size": _around(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1), _LOG_SIZE_SD),
         "alpha": _around(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), _LOG_ALPHA_SD),
         "b": _around(_LOWEST_B, 0.0, _B, _B_SD),

@@ -149,6 +149,15 @@ def build_problem(
         repeated = [run for run, passes_P in zip(runs, passes_RP, strict=True) if passes_P.max() > 1.0]
         # a plateau in the middle of a schedule looks like harm
         free_X[layout.place("harm")] = shown_P.any() and all(run.final for run in repeated)
+    if (
+        "tail" in layout.shared
+        and of.replacement is not None
+        and (passes_RP.max(1) > 1.0)[of.replacement].any()
+    ):
+        free_X[layout.place("tail")], start_X[layout.place("tail")] = (
+            False,
+            0.0,
+        )  # no tail in what they expect
     assumed_X = np.zeros(layout.size, bool)
     assumed_X[layout.half_lives] = law.has_half_life & ~shown_P
     if "mixing" in layout.shared:
