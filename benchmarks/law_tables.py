@@ -334,9 +334,15 @@ def text(table: Path) -> None:
     from repeated_text import repeated_text  # stands beside this file, not in the package of the tests
 
     off = repeated_text(table)
-    verdict(
-        "text", "relative error in loss, 10 to 40 epochs", f"{100 * off:.2f}%", "at most 1.5%", off <= 0.015
-    )
+    for what, value, goal in (("mean", float(off.mean()), 0.015), ("median", float(np.median(off)), 0.025)):
+        figure = f"{100 * value:.2f}%"
+        verdict(
+            "text",
+            f"{what} relative error in loss, 10 to 40 epochs",
+            figure,
+            f"at most {goal:.1%}",
+            value <= goal,
+        )
 
 
 # DataComp's buckets

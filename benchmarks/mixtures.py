@@ -1,130 +1,31 @@
-"""Losses of mixes that no run has seen, from mixture tables: ours, parametric laws and LightGBM.
+"""Losses of mixes that no run has seen, from made tables in RegMix's layout: ours and LightGBM.
 
-    python benchmarks/mixtures.py --data FILE [--test FILE]   # ScaleBench's domain task, train and test half
-    python benchmarks/mixtures.py                             # made tables in RegMix's layout
+    python benchmarks/mixtures.py
 
-Without the test file of ScaleBench, mixes of the train file are left out by tenths. R² is per loss, at least
--1, averaged over losses, as ScaleBench (arXiv 2604.22753) takes it. LightGBM has RegMix's settings
-(arXiv 2407.01492); it is left out where it is not installed.
+LightGBM has RegMix's settings (arXiv 2407.01492); it is left out where it is not installed. Mixes of a real
+table are in `scalebench.py`.
 """
 
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mixture_laws import LAWS, log_linear
+from mixture_laws import log_linear
 from mixture_worlds import SIZES, Floats, measured, mixes, spearman, world
-from thresher.planning.runs.importers.mixtures import read_mixtures
-from thresher.planning.runs.mixture_table import MixtureTable
-from thresher.planning.shares.design import choose_runs
-from thresher.planning.shares.inputs import Inputs
 from thresher.planning.shares.model import fit_shares
 
-Rows = NDArray[np.intp]
-BUDGETS = (0.2, 0.35, 0.5)
-PUBLISHED = "published: law .671, best agent .971; theirs .64/.89/.95 at 20/35/50% and .81 with all runs"
 NOISE = {"1M": 0.006, "60M": 0.0045, "1B": 0.0035}
 """Relative noise of a loss in made tables, at which LightGBM's Spearman is about .95."""
 TRAIN, UNSEEN = 512, 256
 
 
 def main() -> None:
-    """Prints the table of the file that is named, or those of the made tables."""
+    """Prints the made tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, help="ScaleBench's domain_mixture_scaling_law_train.csv")
-    parser.add_argument("--test", type=Path, help="its test half, with the same columns")
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    if options.data is None:
-        made_tables(options.seeds)
-    else:
-        test = None if options.test is None else read_mixtures([options.test])
-        scalebench(read_mixtures([options.data]), test, options.seeds)
-
-
-def scalebench(table: MixtureTable, test: MixtureTable | None, seeds: int) -> None:
-    """Prints R² on unseen mixes, by share of the runs that were bought and by how they were chosen."""
-    print(PUBLISHED)
-    how = "the test file" if test is not None else "tenths of the mixes, left out in turn"
-    print(f"R² on {how}; {len(table.runs)} runs; bought runs are a share of all of them; {seeds} seeds")
-    print(f"  {'':24}{'all':>8}" + "".join(f"{budget:>8.0%}" for budget in BUDGETS))
-    for name in ("ours, designed", "ours, random", *(f"{law}, random" for law in LAWS)):
-        scores: dict[float, list[Floats]] = {}
-        for seed in range(seeds):
-            for budget in (1.0, *BUDGETS):
-                scores.setdefault(budget, []).append(score(name, table, test, budget, seed))
-        cells = "".join(f"{np.mean(found):>8.4f}" for found in scores.values())
-        least = "".join(f"{np.mean(found, 1).min():>8.4f}" for found in scores.values())
-        print(f"  {name:24}{cells}   worst seed{least}", flush=True)
-    if test is None:
-        print("  mixes left out by what is new in them (ours, all other runs):")
-        for domain, name in enumerate(table.domains):
-            for what, held in (
-                ("none", table.shares[:, domain] == 0),
-                ("most", table.shares[:, domain] == table.shares[:, domain].max()),
-            ):
-                if held.sum() > 4 and (~held).sum() > 4:
-                    found = ours(table, np.flatnonzero(~held), table, np.flatnonzero(held))
-                    print(f"    {what} of {name:10} {r_squared(table.losses[held], found).mean():.3f}")
-
-
-def score(name: str, table: MixtureTable, test: MixtureTable | None, budget: float, seed: int) -> Floats:
-    """R² of each loss [M]."""
-    method, _, choice = name.partition(", ")
-    predict = ours if method == "ours" else lawful(method)
-    number = round(budget * len(table.runs))
-    if test is not None:
-        everything = np.arange(len(test.runs))
-        bought = buy(choice, table, np.arange(len(table.runs)), test, everything, number, seed)
-        return r_squared(test.losses, predict(table, bought, test, everything))
-    of_mix = np.unique(table.shares, axis=0, return_inverse=True)[1].ravel()
-    order = np.random.default_rng(seed).permutation(of_mix.max() + 1)
-    found = np.empty_like(table.losses)
-    for fold in range(10):
-        held = np.flatnonzero(np.isin(of_mix, order[fold::10]))
-        pool = np.setdiff1d(np.arange(len(of_mix)), held)
-        bought = buy(choice, table, pool, table, held, min(number, len(pool)), seed)
-        found[held] = predict(table, bought, table, held)
-    return r_squared(table.losses, found)
-
-
-def buy(
-    choice: str, table: MixtureTable, pool: Rows, targets: MixtureTable, wanted: Rows, number: int, seed: int
-) -> Rows:
-    """Runs of the pool, by design for the runs that are wanted or at random."""
-    if choice == "random" or number == len(pool):
-        return np.random.default_rng(seed).permutation(pool)[:number]
-    sizes = np.log(table.sizes)
-    at = [(np.log(one) - sizes.mean()) / sizes.std() for one in (table.sizes[pool], targets.sizes[wanted])]
-    candidates = Inputs(table.shares[pool], at[0][:, None])
-    return pool[choose_runs(candidates, Inputs(targets.shares[wanted], at[1][:, None]), number)]
-
-
-def ours(table: MixtureTable, bought: Rows, targets: MixtureTable, wanted: Rows) -> Floats:
-    """Losses of the runs that are wanted."""
-    known, new = np.log(table.sizes[bought])[:, None], np.log(targets.sizes[wanted])[:, None]
-    fitted = fit_shares(table.shares[bought], table.losses[bought], covariates=known)
-    return fitted.predict(targets.shares[wanted], new)[0]
-
-
-def lawful(name: str) -> Callable[[MixtureTable, Rows, MixtureTable, Rows], Floats]:
-    """As `ours`, by a parametric law."""
-
-    def predict(table: MixtureTable, bought: Rows, targets: MixtureTable, wanted: Rows) -> Floats:
-        known, new = np.log(table.sizes[bought]), np.log(targets.sizes[wanted])
-        return LAWS[name](table.shares[bought], known, table.losses[bought], targets.shares[wanted], new)
-
-    return predict
-
-
-def r_squared(measured_losses: Floats, predicted: Floats) -> Floats:
-    """Of each loss, at least -1 [M]."""
-    left = ((measured_losses - predicted) ** 2).sum(0)
-    return np.maximum(-1, 1 - left / ((measured_losses - measured_losses.mean(0)) ** 2).sum(0))
+    made_tables(parser.parse_args().seeds)
 
 
 def made_tables(seeds: int) -> None:

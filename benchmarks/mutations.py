@@ -88,7 +88,7 @@ FAILED, BROKEN, EMPTY = 1, 3, 5
 
 PROMISES = (
     ("planning.laws.law_weights", "if len(tried) == len(evidence):", "if False:"),
-    ("planning.laws.predict", "if known is None or of is None:", "if True:"),
+    ("planning.laws.predict", "if known is None:", "if True:"),
     ("planning.laws.doubt", "doubt.pools * own", "0.0 * own"),
     ("planning.plans.costs", "chance=float((saved_SG[:, place] >= samples).mean()),", "chance=1.0,"),
     ("planning.plans.one_budget", "if near_C[place] >= SURE]", "if near_C[place] >= 0.5]"),

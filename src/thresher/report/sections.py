@@ -29,9 +29,14 @@ PARAMETERS = {
     "d": "d, irreducible error",
     "b": "b, utility of all pools",
     "gamma": "γ, how the half-life grows with the pool's size",
+    "tail": "Tail of the wear (0 exponential, 1 logarithm)",
     "harm": "Harm of a worn sample, as a share of what it taught fresh",
     "size": "Error of the model's size, at the largest model",
     "alpha": "α, how fast that error falls with size",
+    "room": "Parameters that a unique sample has room for",
+    "excess": "Exponent of the harm in parameters beyond that",
+    "onset": "Passes after which that harm sets in",
+    "sharpness": "How suddenly it does",
 }
 MEANINGS = {
     ("bounded", "n0"): "n₀, samples before learning shows",

@@ -13,7 +13,7 @@ from thresher.planning.runs.record import Run
 POOL_SIZE = 12_800_000
 LENGTHS = (8_000_000, 32_000_000, 64_000_000, 128_000_000, 256_000_000)
 REFERENCE_PARAMS = 1e8
-_SHARED = {"A": 0.85, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "harm": 0.1, "b": -0.2}
+_SHARED = {"A": 0.85, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "tail": 0.0, "harm": 0.1, "b": -0.2}
 _SIZE = {"size": 0.1, "alpha": 0.35}
 
 

@@ -71,6 +71,25 @@ def test_constrained_data_saturate(n, size, tau):
     assert fast == pytest.approx(math.log(constrained_samples(n, size, tau)), abs=1e-9)
 
 
+@pytest.mark.parametrize("tail", [0.0, 1e-9, 1e-3, 0.3, 1.0, 1.7])
+def test_a_tail_leaves_the_half_life_and_teaches_what_its_worth_sums_to(tail):
+    passes, step = np.linspace(1.0, 41.0, 40_001), 1e-3
+    R = 4.0 * (tail / (2**tail - 1) if tail else 1 / math.log(2))
+    worth = (1 + tail * (passes - 1) / R) ** (-1 / tail) if tail else np.exp(-(passes - 1) / R)
+    np.testing.assert_allclose(np.interp(5.0, passes, worth), 0.5, rtol=1e-6)
+    summed = 1 + np.concatenate([[0.0], np.cumsum((worth[1:] + worth[:-1]) / 2 * step)])
+    found = baselines.constrained_exposure(passes * 1000, np.array(1000.0), np.array(4.0), np.array(tail))
+    np.testing.assert_allclose(np.exp(found.value) / 1000, summed, rtol=1e-6)
+
+
+@pytest.mark.parametrize("tail", [1e-4, 0.3, 1.0 - 1e-7, 1.6])
+def test_the_slope_in_the_tail_agrees_with_differences(tail):
+    n, size, tau, step = np.array([500.0, 1500.0, 9e3, 4e5]), np.array(1000.0), np.array(4.0), 1e-5
+    up, down = (baselines.constrained_exposure(n, size, tau, tail + off).value for off in (step, -step))
+    slope = baselines.constrained_exposure(n, size, tau, tail).by_tail
+    np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-5, atol=1e-8)
+
+
 def test_a_constrained_repetition_is_worth_half_after_a_half_life():
     n, step = 1000.0 * np.array([1, 5]), 1e-3  # tau = 4 passes after the first
     worth = [

@@ -259,7 +259,7 @@ def test_fewer_runs_than_parameters_give_wide_intervals_and_no_refusal(law):
     assert len(few.points) == 10  # of five pools, which have a b or a quality and a half-life each
     low, high = few.best.intervals["d"]
     assert high - low > np.ptp(many.best.intervals["d"])
-    assert all(abs(point.residual) < 0.02 for point in few.points)
+    assert all(abs(point.residual) < 0.025 for point in few.points)
 
 
 def test_a_pool_of_one_length_and_a_single_run_have_a_law():

@@ -52,6 +52,15 @@ def test_planted_parameters_come_back(name, seed):
     assert laws.weights == (1.0,)
 
 
+@pytest.mark.parametrize("name", ["data-constrained", "saturating"])
+def test_a_planted_tail_comes_back_and_is_none_where_samples_are_drawn_with_replacement(name):
+    truth = drawn_truth(name, 4, tail=0.8)
+    laws = fit(planted_runs(truth, law=name, lengths=LENGTHS), law=name, num_draws=0)
+    assert_recovered(laws.best, truth)
+    drawn = planted_runs(truth, law=name, lengths=LENGTHS, replacement=True)
+    assert fit(drawn, law=name, num_draws=0).best.shared["tail"] == 0.0
+
+
 @pytest.mark.parametrize("name", sorted(LAWS))
 def test_planted_parameters_come_back_from_samples_drawn_with_replacement(name):
     truth = drawn_truth(name, 3)

@@ -82,7 +82,7 @@ def test_the_worth_of_a_hardly_drawn_pool_is_that_of_its_samples():
     for exposure in (utility_exposure, effective_exposure, constrained_exposure):
         n, M = np.meshgrid([1.0, 1e3, 1e6], [1e9, 1e14, 1e20])
         for tau in (0.01, 6.0, 1e6, 1e14):
-            value, by_log_tau, by_log_samples = exposure(n, M, np.asarray(tau))
+            value, by_log_tau, by_log_samples, _ = exposure(n, M, np.asarray(tau))
             np.testing.assert_allclose(value, np.log(n), atol=2e-3)
             assert np.abs(by_log_tau).max() < 2e-3
             np.testing.assert_allclose(by_log_samples, 1.0, atol=2e-3)

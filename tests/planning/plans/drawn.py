@@ -14,7 +14,7 @@ from thresher.planning.plans.prediction import Predictor
 POOL_SIZE = 12_800_000
 B = (-0.16, -0.125, -0.10, -0.085)
 TAU = (6.727272727, 8.545454545, 5.272727273, 2.272727273)
-_SHARED = {"A": 1.0, "start": 1.0, "n0": 4e6, "d": 0.1, "gamma": 1.0, "harm": 0.2, "b": -0.2}
+_SHARED = {"A": 1.0, "start": 1.0, "n0": 4e6, "d": 0.1, "tail": 0.0, "gamma": 1.0, "harm": 0.2, "b": -0.2}
 
 
 def drawn_laws(

@@ -42,6 +42,7 @@ from thresher.planning.laws.status import (
     run_warnings,
     structure_warnings,
 )
+from thresher.planning.laws.surface import is_dense, places, tune_surface
 from thresher.planning.runs.nested import disjoint, nested_warnings
 from thresher.planning.runs.record import Run, is_loss, mix_weights
 
@@ -129,7 +130,9 @@ def fit(
         for name, (problem, solution) in fitted.items() if known else ():
             checks[name] = judge_checks(problem, solution, known)
         noise = min(problem.noise for problem, _ in fitted.values())
-        weights = stacked_weights(fitted_trials, fit_runs) or weights_of(trials, evidence, checks, noise)
+        # with a surface above them laws agree, and what tells them apart on runs held out is not wear
+        stacked = None if is_dense(fit_runs) else stacked_weights(fitted_trials, fit_runs)
+        weights = stacked or weights_of(trials, evidence, checks, noise)
     ends = np.rint(np.cumsum([0.0, *weights.values()]) * num_draws).astype(int)
     made = {}
     for name, count in zip(weights, np.diff(ends).tolist(), strict=True):
@@ -167,7 +170,7 @@ def fit(
     nothing = nothing_in(signal)
     if nothing is not None:
         status.append(f"Nothing to decide: {nothing}")
-    laws = replace(laws, status=tuple(status))
+    laws = _on_surface(replace(laws, status=tuple(status)), fit_runs)
     return _with_points(laws, fit_runs, [run for run in used if run.role == "check"])
 
 
@@ -206,6 +209,19 @@ def predict_runs(laws: Laws, runs: Sequence[Run]) -> Floats:
             laws, lambda one: design_of(runs, laws.pool_names, sized=one.num_params is not None)
         ).mean(0)
     )
+
+
+def _on_surface(laws: Laws, runs: Sequence[Run]) -> Laws:
+    """The laws with a surface of what they leave over, and its noise, where the runs are dense."""
+    if not is_dense(runs):
+        return laws
+    points = _points(laws, runs)
+    error_R = np.array([run.error for run in runs])
+    residual_R = np.log(error_R) - np.log([point.predicted for point in points])
+    surface = tune_surface(places(design_of(runs, laws.pool_names, sized=True)), residual_R)
+    noise = float(surface.noise * np.exp(np.log(error_R).mean()))
+    fits = tuple(replace(fit, noise=noise) for fit in laws.fits)
+    return replace(laws, fits=fits, surface=surface, points=points)
 
 
 def _with_points(laws: Laws, fit_runs: Sequence[Run], check_runs: Sequence[Run]) -> Laws:

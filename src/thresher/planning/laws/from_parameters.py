@@ -5,10 +5,10 @@
      "pools": [{"name": "top 10%", "b": -0.16, "tau": 6.73, "num_unique": 12800000}]}
 
 The parameters have the names of the law. `num_unique` is the pool size at which `tau` holds, and the size of
-the pool where `pool_samples` does not say another. `gamma` is 1, `harm` 0 and `mixing` as published (0, but 1
-in the saturating law) where they are left out. A law with a term for the size of the model has `size` and
-`alpha`, and `num_params` at which `size` holds beside `shared`. There are no draws, so predictions have no
-intervals.
+the pool where `pool_samples` does not say another. `gamma` is 1, `harm` and `tail` 0, and
+`mixing` as published (0, but 1 in the saturating law) where they are left out. A law with a term for the size
+of the model has `size` and `alpha`, and `num_params` at which `size` holds beside `shared`. There are no
+draws, so predictions have no intervals.
 """
 
 import math
@@ -26,7 +26,7 @@ from thresher.planning.laws.result import Laws
 from thresher.planning.runs.record import is_loss
 from thresher.tables import decimal
 
-_WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0, "mixing": 0.0}
+_WHERE_LEFT_OUT = {"gamma": 1.0, "harm": 0.0, "tail": 0.0, "mixing": 0.0}
 _STATUS = "The parameters were given, not fitted: predictions have no intervals."
 
 

@@ -1,6 +1,6 @@
 """The interface of a law: how far samples seen of some pools bring the error down from the meeting point.
 
-Every law reads `y = d + A * exp(fall) [+ size]`. In most of them the fall is a sum over pools,
+Every law reads `y = d + A * exp(fall) [+ size] [+ crowding]`. In most of them the fall is a sum over pools,
 `sum_i w_i b_i (E_i(n) - E_i(n0))`, and they differ in `E_i(n)`, the log of the worth of `n` samples seen of a
 mix in which pool i comes back every `M_i` samples. Pools share the meeting point `(n0, A + d)`.
 
@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thresher.errors import InputError
+from thresher.planning.laws.crowding import CROWDING, crowding_term
 
 Floats = NDArray[np.float64]
 
 SIZE = ("size", "alpha")
 """Shared parameters of the model-size term, which a law has where the runs are of models of several sizes."""
-LOGARITHMIC = frozenset({"A", "start", "n0", "quality", "tau", "size", "alpha"})
+LOGARITHMIC = frozenset({"A", "start", "n0", "quality", "tau", *SIZE, *CROWDING})
 """Parameters whose coordinate is their natural log."""
 OWN = ("A", "d")
 """Shared parameters that each pool may have of its own instead."""
@@ -108,7 +109,7 @@ class Parameters:
     """Values of a law for P pools, in natural units; leading axes hold draws.
 
     Attributes:
-        shared: Name of `Law.shared` (and of `SIZE`) to its value, [...].
+        shared: Name of `Law.shared` (and of `SIZE` and `CROWDING`) to its value, [...].
         worth_P: What `Law.worth` names: the initial utility `b` (at most 0) or the `quality`, [..., P].
         tau_P: Half-life of each pool in passes, [..., P], at `num_unique_P` samples.
         num_unique_P: Pool size at which `tau_P` holds, [P].
@@ -125,24 +126,26 @@ class Parameters:
 
 
 class Exposure(NamedTuple):
-    """`E` and its slopes; the three share a shape.
+    """`E` and its slopes, of one shape.
 
     Attributes:
         value: `E`, which is `ln n` while no sample was repeated.
         by_log_tau: Slope in the log of the half-life.
         by_log_samples: Slope in `ln n`: what a sample is worth now, 1 when fresh.
+        by_tail: Slope in the tail of the wear, for laws that have one.
     """
 
     value: Floats
     by_log_tau: Floats
     by_log_samples: Floats
+    by_tail: Floats = np.zeros(())
 
 
 _SAME_FOR_RUNS = ((), (1,))
 """Shape of the axis of runs of parameters that do not differ between runs."""
 
-LogExposure = Callable[[Floats, Floats, Floats], Exposure]
-"""(samples seen n, return interval M, half-life tau in passes), broadcast together."""
+LogExposure = Callable[..., Exposure]
+"""(samples seen n, return interval M, half-life tau in passes, and the tail of a law with one), broadcast."""
 
 
 class ExposureDifference(NamedTuple):
@@ -151,6 +154,7 @@ class ExposureDifference(NamedTuple):
     value: Floats
     by_log_tau: Floats
     by_log_n0: Floats
+    by_tail: Floats = np.zeros(())
 
 
 class LogExcessError(NamedTuple):
@@ -163,8 +167,8 @@ class LogExcessError(NamedTuple):
 
 
 FallOf = Callable[["Law", Parameters, Design], LogExcessError]
-SpanOf = Callable[[Floats, Floats, Floats, Floats, NDArray[np.bool_] | None], ExposureDifference]
-"""(n, n0, M, tau, replacement)."""
+SpanOf = Callable[..., ExposureDifference]
+"""(n, n0, M, tau, replacement, and the tail if the law has one)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +193,9 @@ class Law:
     about: str
 
 
-def shared_names(law: Law, *, sized: bool) -> tuple[str, ...]:
-    """Names of the shared parameters, those of the size term last."""
-    return (*law.shared, *(SIZE if sized else ()))
+def shared_names(law: Law, *, sized: bool, crowded: bool = False) -> tuple[str, ...]:
+    """Names of the shared parameters, those of the size and the crowding term last."""
+    return (*law.shared, *(SIZE if sized else ()), *(CROWDING if crowded else ()))
 
 
 def in_mix(parameters: Parameters, weights: Floats) -> Parameters:
@@ -213,7 +217,7 @@ def error(law: Law, parameters: Parameters, of: Design) -> Floats:
     """Predicted error, [...]; leading axes of parameters and design broadcast."""
     parameters = in_mix(parameters, of.weights)
     fall, _ = _log_excess_error(law, parameters, of)
-    return np.asarray(np.exp(fall.value) + parameters.shared["d"] + _size_term(parameters, of)[0])
+    return np.asarray(np.exp(fall.value) + parameters.shared["d"] + _added(parameters, of)[0])
 
 
 def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[Floats, Floats]:
@@ -225,14 +229,15 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
     parameters = in_mix(parameters, of.weights)
     fall, compact = _log_excess_error(law, parameters, of)
     above = np.exp(fall.value)
-    size, by_size, by_alpha = _size_term(parameters, of)
-    shared, pools = shared_names(law, sized=parameters.num_params is not None), of.weights.shape[-1]
+    added, by_added = _added(parameters, of)
+    shared = shared_names(law, sized=parameters.num_params is not None, crowded="room" in parameters.shared)
+    pools = of.weights.shape[-1]
     worths, half_lives = len(shared), len(shared) + pools
     slopes = np.zeros((*above.shape, half_lives + (1 + len(parameters.own)) * pools))
     for place, name in enumerate(shared):
         slope = slopes[..., place]
-        if name in SIZE:
-            slope[...] = by_size if name == "size" else by_alpha
+        if name in by_added:
+            slope[...] = by_added[name]
         elif name in fall.shared:
             np.multiply(above, fall.shared[name], out=slope)
         if name == "d":
@@ -247,7 +252,7 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
             np.multiply(above[..., None], by_pool, out=of_pools)
         else:
             of_pools[..., compact.rows, compact.pools] = above[..., None] * by_pool
-    return above + parameters.shared["d"] + size, slopes
+    return above + parameters.shared["d"] + added, slopes
 
 
 def log_excess_error_of(law: Law, parameters: Parameters, of: Design) -> LogExcessError:
@@ -282,17 +287,20 @@ def _columns(values_P: Floats, compact: Compact) -> Floats:
     return values_P[compact.pools] if values_P.ndim == 1 else values_P[..., 0, :].take(compact.pools, -1)
 
 
-def _size_term(parameters: Parameters, of: Design) -> tuple[Floats, Floats, Floats]:
-    """`size * (params / reference)^-alpha` and its slopes in `ln size` and `ln alpha`."""
+def _added(parameters: Parameters, of: Design) -> tuple[Floats, dict[str, Floats]]:
+    """`size * (params / reference)^-alpha` and the harm of crowding, with slopes in their coordinates."""
     if parameters.num_params is None:
-        nothing = np.zeros(())
-        return nothing, nothing, nothing
+        return np.zeros(()), {}
     if of.num_params is None:
         raise InputError("this law has a term for the size of the model; name the number of its parameters")
     ratio = np.log(of.num_params / parameters.num_params)
     alpha = parameters.shared["alpha"]
     size = parameters.shared["size"] * np.exp(-alpha * ratio)
-    return size, size, -size * alpha * ratio
+    slopes = {"size": size, "alpha": -size * alpha * ratio}
+    if "room" not in parameters.shared:
+        return size, slopes
+    harm, by_harm = crowding_term(parameters.shared, of.num_params, of.samples_seen, of.weights, of.interval)
+    return size + harm, slopes | by_harm
 
 
 def stretched(parameters: Parameters, of: Design, interval: Floats) -> tuple[Floats, Floats]:

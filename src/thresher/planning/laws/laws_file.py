@@ -46,6 +46,8 @@ def laws_to_record(laws: Laws) -> dict[str, object]:
     """The laws as a JSON object."""
     record = to_record(laws, {Fit: _fit_to_record, Point: _point_to_record})
     weights = record.pop("weights")
+    if laws.surface is None:
+        del record["surface"]
     record["fits"] = [{"weight": weight, **fit} for weight, fit in zip(weights, record["fits"], strict=True)]
     return {"schema": SCHEMA, "version": VERSION, "law": laws.best.law, **record}
 
@@ -73,7 +75,10 @@ def _point_to_record(point: Point) -> dict[str, Any]:
 def _from_record(record: Mapping[str, Any]) -> Laws:
     if "fits" not in record and "shared" in record:
         return laws_from_parameters(record)
-    whole = {field.name: record[field.name] for field in fields(Laws) if field.name != "weights"}
+    optional = {"surface"} - set(record)
+    whole = {
+        field.name: record[field.name] for field in fields(Laws) if field.name not in {"weights", *optional}
+    }
     weights = [fit["weight"] for fit in record["fits"]]
     forms = {Fit: _fit_from_record, Point: _point_from_record}
     laws: Laws = from_record(Laws, {**whole, "weights": weights}, forms)
@@ -100,7 +105,8 @@ def _fit_from_record(record: Mapping[str, Any]) -> Fit:
     own, freedom = tuple(record.get("own", ())), record.get("noise_freedom")
     check_own(own, (), (law,), len(record["pools"]))
     kinds = (law.worth, "tau", *own) if law.has_half_life else (law.worth, *own)
-    names = shared_names(law, sized=record["num_params"] is not None)
+    sized, crowded = record["num_params"] is not None, "room" in record["shared"]
+    names = shared_names(law, sized=sized, crowded=crowded)
     changed = {
         "shared": {name: record["shared"][name] for name in names},
         "pools": [{**pool, "values": {name: pool[name] for name in kinds}} for pool in record["pools"]],

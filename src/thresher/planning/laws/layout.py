@@ -82,10 +82,12 @@ class Layout:
         return self.shared.index(name)
 
 
-def layout_of(law: Law, pools: Sequence[str], *, sized: bool, own: Sequence[str] = ()) -> Layout:
+def layout_of(
+    law: Law, pools: Sequence[str], *, sized: bool, crowded: bool = False, own: Sequence[str] = ()
+) -> Layout:
     """The layout of a law for these pools, which have their own of what `own` names and the law has."""
     return Layout(
-        shared=shared_names(law, sized=sized),
+        shared=shared_names(law, sized=sized, crowded=crowded),
         worth=law.worth,
         pools=tuple(pools),
         own=tuple(name for name in OWN if name in own and name in law.shared),

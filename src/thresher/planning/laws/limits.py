@@ -15,6 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import InputError
+from thresher.planning.laws.crowding import (
+    CROWDED_GAMMA_SD,
+    CROWDED_HALF_LIFE,
+    CROWDING_REACH,
+    LOG_CROWDED_HALF_LIFE_SD,
+    crowding_priors,
+)
 from thresher.planning.laws.law import LOGARITHMIC, OWN, Floats, Law
 from thresher.planning.laws.layout import Layout
 from thresher.tables import decimal
@@ -35,6 +42,8 @@ _B, _B_SD = -0.2, 0.2
 _LOG_A_SD, _LOG_N0_SD = 1.0, 3.0
 _LOG_SIZE_SD = 2.0
 _LARGEST_GAMMA = 2.0
+_TAIL, _TAIL_SD, _LARGEST_TAIL = 0.5, 0.4, 2.0
+"""Between the exponential and the logarithm; finished runs of open_clip want about 1."""
 _HARM_SD, _LARGEST_HARM = 0.1, 2.0
 """A tenth: a sample that has worn out undoes a tenth of what it taught when it was fresh."""
 MIXING, _MIXING_SD, MIXING_RANGE = 0.5, 0.4, (0.0, 1.0)
@@ -59,6 +68,7 @@ _RANGES = {
     "gamma": (0.0, _LARGEST_GAMMA),
     "b": (_LOWEST_B, 0.0),
     "harm": (0.0, _LARGEST_HARM),
+    "tail": (0.0, _LARGEST_TAIL),
     "mixing": (0.0, 1.0),
 }
 """Values at which a parameter can be held."""
@@ -114,6 +124,7 @@ def limits(
     shown_P: NDArray[np.bool_],
     fresh_P: NDArray[np.bool_],
     spread: "Spread",
+    params_per_sample_R: Floats | None = None,
 ) -> Limits:
     """Limits that follow from the data: curves meet before mid-run, d lies under every error.
 
@@ -127,6 +138,8 @@ def limits(
         shown_P: Pools whose half-lives the runs show, over which their mean is taken.
         fresh_P: Pools with runs of two lengths that repeat nothing, whose b may lie above 0.
         spread: How widely pools lie around their mean.
+        params_per_sample_R: Parameters for each unique sample of the runs that repeat, where laws have a term
+            for crowding.
     """
     least, most = math.log(samples_R.min()), math.log(samples_R.max())
     worst, smallest = float(error_R.max()), float(error_R.min())
@@ -148,6 +161,7 @@ def limits(
         "d": _around(0.0, largest_d(smallest), share * smallest, share_sd * smallest),
         "gamma": _around(0.0, _LARGEST_GAMMA, 1.0, _GAMMA_SD),
         "harm": _around(0.0, _LARGEST_HARM, 0.0, _HARM_SD),
+        "tail": _Limit(0.0, _LARGEST_TAIL, 0.0, _TAIL, _TAIL_SD),
         "size": _around(math.log(worst * 1e-4), math.log(worst * 4), math.log(worst * 0.1), _LOG_SIZE_SD),
         "alpha": _around(*_logs(*_ALPHA_RANGE), math.log(_ALPHA), _LOG_ALPHA_SD),
         "b": _around(_LOWEST_B, 0.0, _B, _B_SD),
@@ -157,7 +171,13 @@ def limits(
         "b": _around(_LOWEST_B, 0.0, _B, spread.b),
         "quality": _around(*_logs(*_QUALITY_RANGE), 0.0, spread.log_quality),
     }[layout.worth]
-    log_half_life = math.log(ASSUMED_HALF_LIFE)
+    log_half_life, half_life_sd = math.log(ASSUMED_HALF_LIFE), _LOG_HALF_LIFE_SD
+    if params_per_sample_R is not None:
+        for name, (centre, sd) in crowding_priors(params_per_sample_R).items():
+            log, reach = math.log(centre), CROWDING_REACH * sd
+            known[name] = _around(log - reach, log + reach, log, sd)
+        known["gamma"] = _around(0.0, _LARGEST_GAMMA, 0.0, CROWDED_GAMMA_SD)
+        log_half_life, half_life_sd = math.log(CROWDED_HALF_LIFE), LOG_CROWDED_HALF_LIFE_SD
     half_lives = [
         _around(math.log(_SHORTEST_HALF_LIFE), math.log(longest), log_half_life, spread.log_half_life)
         for longest in _HALF_LIVES_PER_PASS * np.maximum(most_passes_P, 1.0)
@@ -178,7 +198,7 @@ def limits(
         upper[layout.worths] = np.where(fresh_P, _HIGHEST_B, 0.0)
         _around_mean(about_XX, mean, sd, layout.worths.start + pools, _B_SD)
     shown = np.flatnonzero(shown_P)
-    _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, _LOG_HALF_LIFE_SD)
+    _around_mean(about_XX, mean, sd, layout.half_lives.start + shown, half_life_sd)
     return Limits(
         lower_X=lower,
         upper_X=upper,

@@ -48,13 +48,18 @@ def exposure_differences(exact: LogExposure, expected: LogExposure) -> SpanOf:
     """`E(n) - E(n0)` from `E` for exact passes and from its expectation under Poisson exposures."""
 
     def span(
-        samples: Floats, n0: Floats, interval: Floats, half_life: Floats, replacement: np.ndarray | None
+        samples: Floats,
+        n0: Floats,
+        interval: Floats,
+        half_life: Floats,
+        replacement: np.ndarray | None,
+        *tail: Floats,
     ) -> ExposureDifference:
         if (n0 <= interval.min()).all():  # then E(n0) = ln n0 whatever tau, and draws are spared a second sum
-            now = exact(samples, interval, half_life)
-            whole = ExposureDifference(now.value - np.log(n0), now.by_log_tau, np.asarray(-1.0))
+            now = exact(samples, interval, half_life, *tail)
+            whole = ExposureDifference(now.value - np.log(n0), now.by_log_tau, np.asarray(-1.0), now.by_tail)
         else:
-            whole = _difference(exact, samples, n0, interval, half_life)
+            whole = _difference(exact, samples, n0, interval, half_life, *tail)
         if replacement is None:
             return whole
         poisson = _difference(expected, samples, n0, interval, half_life)
@@ -64,12 +69,13 @@ def exposure_differences(exact: LogExposure, expected: LogExposure) -> SpanOf:
     return span
 
 
-def _difference(
-    exposure: LogExposure, samples: Floats, n0: Floats, interval: Floats, half_life: Floats
-) -> ExposureDifference:
-    now, start = exposure(samples, interval, half_life), exposure(n0, interval, half_life)
+def _difference(exposure: LogExposure, samples: Floats, n0: Floats, *wear: Floats) -> ExposureDifference:
+    now, start = exposure(samples, *wear), exposure(n0, *wear)
     return ExposureDifference(
-        now.value - start.value, now.by_log_tau - start.by_log_tau, -np.asarray(start.by_log_samples)
+        now.value - start.value,
+        now.by_log_tau - start.by_log_tau,
+        -np.asarray(start.by_log_samples),
+        now.by_tail - start.by_tail,
     )
 
 
@@ -79,9 +85,9 @@ def log_excess_error(law: Law, parameters: Parameters, of: Design) -> LogExcessE
     interval = of.interval
     half_life, log_stretch = stretched(parameters, of, interval)
     samples, n0 = of.samples_seen[..., None], parameters.shared["n0"][..., None]
-    span = law.span(samples, n0, interval, half_life, of.replacement)
+    tail = [parameters.shared["tail"][..., None]] if "tail" in law.shared else []
     b_P = parameters.worth_P
-    value, by_log_tau, by_log_n0 = span
+    value, by_log_tau, by_log_n0, by_tail = law.span(samples, n0, interval, half_life, of.replacement, *tail)
     harmed = np.zeros(())
     if "harm" in law.shared:
         harm = parameters.shared["harm"][..., None]
@@ -98,6 +104,8 @@ def log_excess_error(law: Law, parameters: Parameters, of: Design) -> LogExcessE
     }
     if "harm" in law.shared:
         shared["harm"] = _dot(share, harmed)
+    if "tail" in law.shared:
+        shared["tail"] = _dot(share, b_P * by_tail)
     if "start" in law.shared:
         start = parameters.shared["start"]
         above = np.maximum(start - parameters.shared["d"], np.finfo(float).tiny)

@@ -1,6 +1,6 @@
 """What fitted laws predict: curves, draws of their parameters, and errors at designs.
 
-Axes: S draws, P pools.
+Axes: S draws, P pools, R runs.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,9 +22,10 @@ from thresher.planning.laws.doubt import (
 )
 from thresher.planning.laws.fits import Fit
 from thresher.planning.laws.law import Design, Floats, Parameters, design, error, in_mix
-from thresher.planning.laws.layout import Layout, layout_of, to_parameters
+from thresher.planning.laws.layout import Layout, design_of, layout_of, to_parameters
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.result import Laws
+from thresher.planning.laws.surface import Residuals, places, through
 from thresher.tables import decimal
 
 _ROWS = 100
@@ -50,7 +51,8 @@ def draw_parameters(fit: Fit, *, more_axes: int = 0) -> Parameters:
 def _layout(fit: Fit) -> Layout:
     """The layout of the columns of `draws_SX`."""
     names = [pool.name for pool in fit.pools]
-    return layout_of(LAWS[fit.law], names, sized=fit.num_params is not None, own=fit.own)
+    sized, crowded = fit.num_params is not None, "room" in fit.shared
+    return layout_of(LAWS[fit.law], names, sized=sized, crowded=crowded, own=fit.own)
 
 
 def _fitted_values(fit: Fit) -> Floats:
@@ -97,8 +99,25 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
     A law so light that it has no draws is left out; laws fitted without any stand in proportion to their
     weights.
     """
+    error_S, d_S, of = _by_laws(laws, design_of_fit)
     has_draws = any(len(fit.draws_SX) for fit in laws.fits)
-    predicted, floors, of = [], [], None
+    residuals = _residuals(laws)
+    if residuals is not None:
+        mean_S, doubt = residuals.at(of)
+        z_S = normal_draws(len(error_S), 0)[:, 0] if has_draws else np.zeros(len(error_S))
+        error_S = error_S * np.exp(mean_S + np.multiply.outer(z_S, doubt))
+    known = _measured(laws) if has_draws else None
+    if known is None:
+        return error_S if laws.bound is None else np.minimum(error_S, laws.bound)
+    z_SZ = normal_draws(len(error_S), len(laws.pool_names))
+    deviation_S = deviations(laws.doubt, of, known, _alone(laws, design_of_fit(laws.best)), z_SZ)
+    return strayed(error_S, deviation_S, bound=laws.bound, d=d_S.reshape(-1, *(1,) * (error_S.ndim - 1)))
+
+
+def _by_laws(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> tuple[Floats, Floats, Design]:
+    """Errors of every draw [S, ...] by the laws alone, their d [S], and the design of one of them."""
+    has_draws = any(len(fit.draws_SX) for fit in laws.fits)
+    predicted, floors = [], []
     for fit, weight in zip(laws.fits, laws.weights, strict=True):
         if has_draws and not len(fit.draws_SX):
             continue
@@ -108,14 +127,7 @@ def predict_designs(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> Float
         rows = 1 if has_draws else max(1, round(weight * _ROWS))
         predicted.append(np.repeat(error_S, rows, axis=0))
         floors.append(np.repeat(draw_parameters(fit).shared["d"], rows))
-    error_S = np.concatenate(predicted)
-    known = _measured(laws) if has_draws else None
-    if known is None or of is None:
-        return error_S if laws.bound is None else np.minimum(error_S, laws.bound)
-    z_SZ = normal_draws(len(error_S), len(laws.pool_names))
-    d_S = np.concatenate(floors).reshape(-1, *(1,) * (error_S.ndim - 1))
-    deviation_S = deviations(laws.doubt, of, known, _alone(laws, design_of_fit(laws.best)), z_SZ)
-    return strayed(error_S, deviation_S, bound=laws.bound, d=d_S)
+    return np.concatenate(predicted), np.concatenate(floors), of
 
 
 def _alone(laws: Laws, of: Design) -> Floats:
@@ -134,6 +146,19 @@ def _alone(laws: Laws, of: Design) -> Floats:
 
 
 _KNOWN: WeakKeyDictionary[Laws, Measured] = WeakKeyDictionary()
+_RESIDUALS: WeakKeyDictionary[Laws, Residuals] = WeakKeyDictionary()
+
+
+def _residuals(laws: Laws) -> Residuals | None:
+    """The surface through what every draw leaves over at the runs of the fit; None where there is none."""
+    if laws not in _RESIDUALS and laws.surface is not None:
+        runs = [point.run for point in laws.points]
+        of = design_of(runs, laws.pool_names, sized=True)
+        log_error_R = np.log([run.error for run in runs])
+        _RESIDUALS[laws] = through(
+            laws.surface, places(of), log_error_R - np.log(_by_laws(laws, lambda _: of)[0])
+        )
+    return _RESIDUALS.get(laws)
 
 
 def _measured(laws: Laws) -> Measured | None:

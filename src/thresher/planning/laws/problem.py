@@ -28,6 +28,7 @@ from thresher.planning.laws.limits import (
     largest_d,
     limits,
 )
+from thresher.planning.laws.surface import is_dense
 from thresher.planning.runs.record import Run, is_loss
 
 _CLIPPED_NOISES = 4.0
@@ -124,7 +125,8 @@ def build_problem(
     of = design_of(runs, pools, sized=num_params is not None)
     interval_RP = of.interval
     passes_RP = samples_R[:, None] / interval_RP
-    layout = layout_of(law, pools, sized=num_params is not None, own=own)
+    crowded = is_dense(runs)
+    layout = layout_of(law, pools, sized=num_params is not None, crowded=crowded, own=own)
     smallest_P = np.where(of.weights == of.weights.max(0), error_R[:, None], np.inf).min(0)  # purest runs
     shown_P = law.has_half_life & half_life_shows(passes_RP, samples_R)
     known = limits(
@@ -137,6 +139,7 @@ def build_problem(
         shown_P=shown_P,
         fresh_P=fresh_shows(passes_RP, samples_R),
         spread=spread,
+        params_per_sample_R=_params_per_sample(of, passes_RP) if crowded else None,
     )
     start_X, free_X = known.start_X.copy(), np.ones(layout.size, bool)
     shows = law.has_half_life and gamma_shows(interval_RP, passes_RP)
@@ -146,6 +149,15 @@ def build_problem(
         repeated = [run for run, passes_P in zip(runs, passes_RP, strict=True) if passes_P.max() > 1.0]
         # a plateau in the middle of a schedule looks like harm
         free_X[layout.place("harm")] = shown_P.any() and all(run.final for run in repeated)
+    if (
+        "tail" in layout.shared
+        and of.replacement is not None
+        and (passes_RP.max(1) > 1.0)[of.replacement].any()
+    ):
+        free_X[layout.place("tail")], start_X[layout.place("tail")] = (
+            False,
+            0.0,
+        )  # no tail in what they expect
     assumed_X = np.zeros(layout.size, bool)
     assumed_X[layout.half_lives] = law.has_half_life & ~shown_P
     if "mixing" in layout.shared:
@@ -191,6 +203,14 @@ def without_own(problem: Problem) -> Problem:
         free_X=problem.free_X[kept],
         assumed_X=problem.assumed_X[kept],
     )
+
+
+def _params_per_sample(of: Design, passes_RP: Floats) -> Floats:
+    """Parameters for each unique sample, of the runs that repeat some, [R']."""
+    assert of.num_params is not None
+    repeats_R = passes_RP.max(1) > 1.0
+    found: Floats = of.num_params[repeats_R] / of.interval.min(1)[repeats_R]
+    return found
 
 
 def _reference_params(runs: Sequence[Run]) -> float | None:

@@ -8,7 +8,8 @@ a parameter that the runs do not tell has an interval that ends at a bound.
 
 Draws are parameters that other runs of the same kind could have given. Where every pool has enough runs they
 are resampled within each pool; with few runs that would throw away whole stretches of a curve, so new errors
-are drawn around the fit instead, with the noise of its own residuals.
+are drawn around the fit instead, with the noise of its own residuals. So they are in dense tables, where a
+surface (`surface.py`) takes what a law misses.
 
 Axes: E ends (two a free coordinate), S draws, R runs, X coordinates.
 """
@@ -149,7 +150,8 @@ def bootstrap(problem: Problem, solution: Solution, *, num_draws: int, seed: int
     if num_draws == 0:
         return np.empty((0, problem.layout.size))
     rng = np.random.default_rng(seed)
-    resample = all(rows.size >= _ENOUGH_RUNS for rows in _groups(problem))
+    dense = "room" in problem.layout.shared
+    resample = not dense and all(rows.size >= _ENOUGH_RUNS for rows in _groups(problem))
     data = _resampled(problem, num_draws, rng) if resample else _simulated(problem, solution, num_draws, rng)
     start_SX = np.repeat(solution.coordinates_X[None], num_draws, axis=0)
     draws_SX = descend(

@@ -13,6 +13,7 @@ from thresher.budget import format_count
 from thresher.planning.laws.doubt import Doubt
 from thresher.planning.laws.fits import Fit, Interval, PoolLaw
 from thresher.planning.laws.signal import Signal
+from thresher.planning.laws.surface import Surface
 from thresher.planning.runs.record import Run, is_loss, mix_unique, mix_weights
 from thresher.tables import (
     Block,
@@ -95,6 +96,7 @@ class Laws:
         longest: Samples seen of the longest run of the fit.
         doubt: How far mixes may stray from all laws, the more the further they lie from the runs.
         signal: What the runs tell beyond their noise.
+        surface: What the laws leave over, where the runs are dense; None elsewhere.
         chance_error: The error of guessing; None where it is not known.
         within: Pools of the runs that lie in another one, to that one; the laws are of the disjoint parts.
         points: The runs of the fit beside their predictions.
@@ -111,6 +113,7 @@ class Laws:
     doubt: Doubt = field(default_factory=Doubt)
     signal: Signal = field(default_factory=Signal)
     within: Mapping[str, str] = field(default_factory=dict)
+    surface: Surface | None = None
     status: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fits: tuple[Fit, ...]

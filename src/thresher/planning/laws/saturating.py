@@ -36,13 +36,17 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     interval = of.interval
     half_life, log_stretch = stretched(parameters, of, interval)
     samples = of.samples_seen[..., None]
-    worn = constrained_exposure(samples, interval, half_life)
-    log_worth, by_log_tau = worn.value, worn.by_log_tau
+    worn = constrained_exposure(samples, interval, half_life, parameters.shared["tail"][..., None])
+    log_worth, by_log_tau, by_tail = worn.value, worn.by_log_tau, worn.by_tail
     if of.replacement is not None:
         poisson = expected_constrained_exposure(samples, interval, half_life)
-        log_worth, by_log_tau = (
+        log_worth, by_log_tau, by_tail = (
             np.where(of.replacement[..., None], *pair)
-            for pair in ((poisson.value, log_worth), (poisson.by_log_tau, by_log_tau))
+            for pair in (
+                (poisson.value, log_worth),
+                (poisson.by_log_tau, by_log_tau),
+                (poisson.by_tail, by_tail),
+            )
         )
     active_P = of.weights > 0
     wasted = np.where(active_P, np.log(samples) - log_worth, 0.0)
@@ -61,7 +65,8 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
     b, harm = parameters.shared["b"], parameters.shared["harm"]
     log_ratio = np.log1p(data / n0)
     waste = (of.weights * wasted).sum(-1)
-    by_tau = (b[..., None] * share - harm[..., None] * of.weights) * by_log_tau
+    by_worth = b[..., None] * share - harm[..., None] * of.weights
+    by_tau = by_worth * by_log_tau
     above = np.maximum(start - d, np.finfo(float).tiny)
     shared: dict[str, Floats] = {
         "start": start / above,
@@ -69,6 +74,7 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
         "n0": -b * rises,
         "b": log_ratio,
         "gamma": (by_tau * log_stretch).sum(-1),
+        "tail": (by_worth * by_tail).sum(-1),
         "harm": waste,
         "mixing": b * by_mixing,
     }
@@ -77,7 +83,7 @@ def fall(_: Law, parameters: Parameters, of: Design) -> LogExcessError:
 
 LAW = Law(
     name="saturating",
-    shared=("start", "n0", "d", "gamma", "b", "harm", "mixing"),
+    shared=("start", "n0", "d", "gamma", "tail", "b", "harm", "mixing"),
     worth="quality",
     fall=fall,
     about="Pools add up as data of different quality, and the worth of repeats saturates.",

@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 
+from thresher.planning.laws.crowding import crowding_term
 from thresher.planning.laws.descent import descend, huber_cost
 from thresher.planning.laws.law import Floats, Law, Parameters, error, log_excess_error_of
 from thresher.planning.laws.layout import to_natural, to_parameters
@@ -32,6 +33,7 @@ _SMALLEST_HUBER_SCALE = 1e-4
 _D_SHARES = (0.0, 0.3, 0.6, 0.85, 0.97)
 _N0_PLACES = (0.05, 0.35, 0.6, 0.8, 0.95)
 _HALF_LIVES = (2.0, 6.0, 20.0)
+_CROWDED_HALF_LIVES = (20.0, 100.0)
 _SIZE_SHARES = (0.05, 0.2)
 _GAMMAS = (0.2, 1.0)
 _LEAST_B = -1e-3
@@ -238,7 +240,14 @@ def _size_terms(problem: Problem, natural_SX: Floats) -> Floats:
     if problem.num_params is None or problem.design.num_params is None:
         return np.zeros((1, 1))
     size_S1, alpha_S1 = (natural_SX[:, [problem.layout.place(name)]] for name in ("size", "alpha"))
-    return np.asarray(size_S1 * (problem.design.num_params / problem.num_params) ** -alpha_S1)
+    size_SR = size_S1 * (problem.design.num_params / problem.num_params) ** -alpha_S1
+    if "room" not in problem.layout.shared:
+        return np.asarray(size_SR)
+    of, shared = problem.design, _parameters(problem, natural_SX).shared
+    return (
+        size_SR
+        + crowding_term(shared, problem.design.num_params, of.samples_seen, of.weights, of.interval)[0]
+    )
 
 
 def _grid(problem: Problem) -> Floats:
@@ -257,7 +266,8 @@ def _grid(problem: Problem) -> Floats:
         axes["size"] = tuple(np.log(np.array(_SIZE_SHARES) * np.exp(problem.log_error_R.min())))
     lives = problem.free_X[layout.half_lives]
     rows = []
-    for values in product(*axes.values(), np.log(_HALF_LIVES) if lives.any() else (0.0,)):
+    half_lives = np.log(_CROWDED_HALF_LIVES if "room" in free else _HALF_LIVES)
+    for values in product(*axes.values(), half_lives if lives.any() else (0.0,)):
         start_X = problem.start_X.copy()
         for name, value in zip(axes, values, strict=False):
             start_X[layout.place(name)] = value
