@@ -64,7 +64,9 @@ def main() -> None:
     """Prints the tables of both tasks."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of *_train.csv, or of laws/")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of *_train.csv, or of laws/"
+    )
     parser.add_argument("--test", type=Path, metavar="DIR", help="folder of *_test.csv")
     parser.add_argument("--tasks", nargs="*", default=["constrained", "domain"])
     parser.add_argument("--seeds", type=int, default=5)
