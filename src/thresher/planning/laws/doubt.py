@@ -17,6 +17,7 @@ The scales are set on worlds whose truth is known (`benchmarks/calibration.py`),
 shorter runs foretold the longest ones. Axes: S draws, T targets, R runs, P pools.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,10 +134,13 @@ def distances(of: Design, known: Measured) -> tuple[Floats, Floats]:
     return np.where(np.isfinite(nearest_P), nearest_P, _UNKNOWN), elsewhere
 
 
+@functools.lru_cache(maxsize=8)
 def normal_draws(num_draws: int, num_pools: int) -> Floats:
     """The `z` of each draw: of all mixes, of each pool, of mixes; [S, P + 2], mean 0 and variance 1."""
     z = np.random.default_rng(0).standard_normal((num_draws, num_pools + 2))
-    return np.asarray((z - z.mean(0)) / np.maximum(z.std(0), _LEAST_ERROR))
+    z = (z - z.mean(0)) / np.maximum(z.std(0), _LEAST_ERROR)
+    z.flags.writeable = False
+    return np.asarray(z)
 
 
 def deviations(doubt: Doubt, of: Design, known: Measured, alone_P: Floats, z_SZ: Floats) -> Floats:

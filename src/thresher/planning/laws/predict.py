@@ -123,10 +123,11 @@ def _by_laws(laws: Laws, design_of_fit: Callable[[Fit], Design]) -> tuple[Floats
             continue
         of = design_of_fit(fit)
         axes = max(of.samples_seen.ndim, of.weights.ndim - 1, of.num_unique.ndim - 1)
-        error_S = np.asarray(error(LAWS[fit.law], draw_parameters(fit, more_axes=axes), of))
+        drawn = draw_parameters(fit, more_axes=axes)
+        error_S = np.asarray(error(LAWS[fit.law], drawn, of))
         rows = 1 if has_draws else max(1, round(weight * _ROWS))
         predicted.append(np.repeat(error_S, rows, axis=0))
-        floors.append(np.repeat(draw_parameters(fit).shared["d"], rows))
+        floors.append(np.repeat(drawn.shared["d"].ravel(), rows))
     return np.concatenate(predicted), np.concatenate(floors), of
 
 
