@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import NUM_PAIRS, Call
 from tests.planning.plans.drawn import drawn_laws
+from thresher.curate.pools.record import load_pools
 from thresher.planning.laws.laws_file import save_laws
 from thresher.planning.plans.costs import Costs
 from thresher.planning.plans.make_plan import make_plan
@@ -82,9 +83,11 @@ def test_continuous_weights_are_planned_and_written(
     written = call("subset", plan, *budget, "--out", tmp_path / "subset", "--json")
     assert written.exit_code == 0, written.stderr
     uids = np.load(tmp_path / "subset" / "subset.npy")
-    shares = np.unique(uids["f1"] >= 20, return_counts=True)[1]
     assert len(uids) == json.loads(written.stdout)["num_rows"]
-    assert sorted(shares / len(uids)) == pytest.approx(sorted(best.weights.values()), abs=0.05)
+    pools = load_pools(stages.pools)
+    for pool, weight in best.weights.items():
+        members = [int(uid, 16) for uid in pools.uids(pool).to_pylist()]
+        assert np.isin(uids["f1"], members).mean() == pytest.approx(weight, abs=0.05)
 
 
 def test_probing_and_scoring_are_charged(call: Call, stages: SimpleNamespace, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from thresher.planning.laws.signal import left_chance
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.result import winner
 from thresher.planning.runs.record import Run
+from thresher.tables import decimal
 from thresher.train.dataset import describe_dataset, open_dataset
 from thresher.train.distributed import is_first_rank
 from thresher.train.probe.trials import Members, Trial, TrialContext, default_jobs, run_trials
@@ -87,7 +88,7 @@ def run_probes(
         if progress is not None:
             progress(
                 f"after {probes[0].points[-1]} samples a probe does no better than guessing: all are made "
-                f"longer, scale is {probe.scale:g}"
+                f"longer, scale is {decimal(probe.scale)}"
             )
         probes, bench = opened(probe)
     jobs = jobs_of(probe, bench.device)
