@@ -1,6 +1,6 @@
 """Integrals that laws need: `E1(x)`, which neither cancels nor overflows, and many passes summed at once.
 
-A tiny pool may be repeated a billion times. Of its passes those beyond the first thousands are a sum
+A tiny pool may be repeated a billion times. Of its passes those beyond the first hundreds are a sum
 
     S = sum_{k=a}^{K-1} r^k ln(1 + 1 / (k + o)),  r = e^(-l)
 
@@ -19,7 +19,7 @@ _SMALL = 1e-3
 _LARGE = 500.0
 """Above it, where E1 nears the smallest double, four terms of the asymptotic series are exact to 1e-9."""
 
-FIRST_LATER = 2048
+FIRST_LATER = 256
 """Passes before this one are worth a sum, term by term."""
 _LEAST_DECAY = 1e-300
 

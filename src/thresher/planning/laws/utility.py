@@ -41,7 +41,7 @@ _LOGS = np.log1p(1.0 / np.maximum(_PASSES, 1.0))[:, None] * np.column_stack([np.
 def log_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
     """`E(n)` of the module's docstring and slopes; arguments broadcast, an infinite interval never repeats.
 
-    Costs one to two exponentials a pass and element for the first two thousand; passes beyond some 58
+    Costs one to two exponentials a pass and element for the first few hundred; passes beyond some 58
     half-lives are skipped.
     """
     seen = samples_seen / interval

@@ -31,6 +31,7 @@ _HALVINGS = 12
 
 _SEARCH_ROUNDS = 40
 _POLISH_ROUNDS = 12
+_POLISH_DRAWS = 72
 _NEGLIGIBLE_WEIGHT = 0.005
 _NEGLIGIBLE_ERROR = 2e-5
 
@@ -121,7 +122,7 @@ def best_weights(
 ) -> Floats:
     """The weights that minimise the mean error at each budget, in whole thousandths, [B, P].
 
-    Found from several starts by a few draws and then improved by all of them. Weights that can be left out at
+    Found from several starts by a few draws and then improved by more of them. Weights that can be left out at
     no cost are 0.
     """
     seen_B = np.asarray(budgets, float)
@@ -138,7 +139,7 @@ def best_weights(
     )
     best_B = error_N.reshape(-1, count).argmin(1)
     start_BQ = found_NQ.reshape(-1, count, len(filled))[np.arange(seen_B.size), best_B]
-    polished_BQ, _ = lowest(predictor, seen_B, start_BQ, _POLISH_ROUNDS)
+    polished_BQ, _ = lowest(with_few_draws(predictor, _POLISH_DRAWS), seen_B, start_BQ, _POLISH_ROUNDS)
     polished_BP = _spread(polished_BQ, filled, predictor.size_P.size)
     return np.array([_tidy(predictor, seen, row) for seen, row in zip(seen_B, polished_BP, strict=True)])
 
