@@ -9,6 +9,7 @@ from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.laws.law_weights import (
     AUTO,
     LawTrial,
+    candidates,
     hold_out,
     log_evidence,
     most_repeated,
@@ -187,3 +188,11 @@ def test_a_named_law_stands_alone_beside_the_baseline():
     assert laws.weights == (1.0,)
     assert [score.law for score in laws.comparison] == ["bounded", "power"]
     assert laws.status == ()
+
+
+def test_the_harmful_law_takes_part_where_finished_runs_can_show_harm():
+    runs = planted_runs(TWO_POOLS)
+    unfinished = [replace(run, final=False) for run in runs]
+    assert candidates(runs, {}) == AUTO
+    assert "harmful" not in candidates(unfinished, {})
+    assert candidates(unfinished, {"harm": 0.1}) == AUTO

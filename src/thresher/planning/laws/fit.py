@@ -17,8 +17,8 @@ from thresher.planning.laws.doubt import USUAL_DRIFT, USUAL_MIXES, USUAL_POOLS, 
 from thresher.planning.laws.fitted import Made, made_from, score, with_profiles
 from thresher.planning.laws.law import Floats, Law, shared_names
 from thresher.planning.laws.law_weights import (
-    AUTO,
     LawTrial,
+    candidates,
     hold_out,
     judge_checks,
     log_evidence,
@@ -91,12 +91,12 @@ def fit(
     if intervals not in INTERVALS:
         raise InputError(f"there are no {intervals!r} intervals; choose {' or '.join(INTERVALS)}")
     fixed = {} if fixed is None else fixed
-    names = AUTO if law == "auto" else (registered(law).name,)
     given, within = comparable(runs, metric=metric, recipe=recipe, model=model), dict(within or {})
     used = disjoint(given, within)
     fit_runs = [run for run in used if run.role == "fit"]
     if not fit_runs:
         raise InputError("no run has the role `fit`; probe the pools, or set the role of the runs to fit")
+    names = candidates(fit_runs, fixed) if law == "auto" else (registered(law).name,)
     check_held(fixed, names, min(run.error for run in fit_runs))
     pools = ordered_pools(fit_runs, pool_order)
     check_own(own, fixed, [registered(name) for name in names], len(pools))

@@ -78,6 +78,13 @@ class LawTrial:
     solved: Solved
 
 
+def candidates(runs: Sequence[Run], fixed: Mapping[str, float]) -> tuple[str, ...]:
+    """`AUTO`, without the harmful law where no run can show harm: it would be utility once more."""
+    repeated = [run for run in runs if _passes(run) > 1.0]
+    shows = "harm" in fixed or (bool(repeated) and all(run.final for run in repeated))
+    return tuple(name for name in AUTO if shows or name != "harmful")
+
+
 def hold_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """Runs to fit and runs to judge by: the longest of every pool or mix that has runs of three lengths.
 

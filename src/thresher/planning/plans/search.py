@@ -122,8 +122,8 @@ def best_weights(
 ) -> Floats:
     """The weights that minimise the mean error at each budget, in whole thousandths, [B, P].
 
-    Found from several starts by a few draws and then improved by more of them. Weights that can be left out at
-    no cost are 0.
+    Found from several starts by a few draws and then improved by more of them. Weights that can be left out
+    at no cost are 0.
     """
     seen_B = np.asarray(budgets, float)
     few, count = with_few_draws(predictor), starts_BTP.shape[1]
