@@ -298,9 +298,8 @@ def log_noise(problem: Problem, coordinates_X: Floats) -> float:
     Outliers count as four standard deviations. Where fewer than three runs are left to measure it, a usual
     noise fills them up.
     """
-    found = residuals(problem, coordinates_X[None])
+    residual_R = residuals(problem, coordinates_X[None]).runs[0]
     freedom = degrees_of_freedom(problem, coordinates_X)
-    residual_R = found.runs[0]
     limit = _CLIPPED_NOISES * robust_deviation(residual_R, freedom)
     squares = float((np.minimum(np.abs(residual_R), limit) ** 2).sum())
     assumed = max(0.0, _ENOUGH_FREEDOM * (1 - _ROUNDING) - freedom)
@@ -319,8 +318,7 @@ def degrees_of_freedom(problem: Problem, coordinates_X: Floats) -> float:
         return float(problem.log_error_R.size)
     found = residuals(problem, coordinates_X[None])
     information_FF = found.by_free[0].T @ found.by_free[0]
-    settled = np.trace(posterior(found) @ information_FF)
-    return float(problem.log_error_R.size - settled)
+    return float(problem.log_error_R.size - np.trace(posterior(found) @ information_FF))
 
 
 def posterior(found: Residuals) -> Floats:
