@@ -19,6 +19,7 @@ from thresher.planning.laws.law_weights import (
 from thresher.planning.laws.problem import build_problem
 from thresher.planning.laws.registry import LAWS
 from thresher.planning.laws.solve import solve
+from thresher.planning.runs.record import Run
 
 TWO_POOLS = parameters(b=(-0.2, -0.1), tau=(5.0, 3.0))
 POOLS = ("p0", "p1")
@@ -196,3 +197,12 @@ def test_the_harmful_law_takes_part_where_finished_runs_can_show_harm():
     assert candidates(runs, {}) == AUTO
     assert "harmful" not in candidates(unfinished, {})
     assert candidates(unfinished, {"harm": 0.1}) == AUTO
+
+
+def test_errors_at_the_edge_of_a_double_leave_weights_that_sum_to_one():
+    far = (("p1", 157_346, 1e-12), ("p0", 30_705_690, 0.5043857850640368))
+    runs = [
+        Run(pool=pool, unique_samples=unique, samples_seen=340_753_396, error=error)
+        for pool, unique, error in far
+    ]
+    assert sum(fit(runs, num_draws=0).weights) == pytest.approx(1.0)

@@ -48,6 +48,7 @@ _WIDE_SD = 1.0
 _RUNS_PER_POOL = 4.0
 _MOST_EVIDENCE = 4.0
 """Nats by which evidence can speak for a law: a factor of 55, which runs held out can overrule."""
+_NO_EVIDENCE = -1e300
 _CHECK_GROUPS = 2.0
 _PRIOR_RUNS, _PRIOR_NOISE = 2.0, 0.003
 _HELD_SHARE = 0.25
@@ -191,6 +192,8 @@ def log_evidence(problem: Problem, solution: Solution) -> float:
     log_volume = np.linalg.slogdet(precision_FF)[1] - np.linalg.slogdet(prior_FF)[1]
     likelihood = -(count + _PRIOR_RUNS) / 2 * math.log(squares)
     evidence = float(likelihood - (off_F**2).sum() / 2 - log_volume / 2)
+    if not math.isfinite(evidence):  # a flat direction beyond the reach of a double
+        return _NO_EVIDENCE
     return evidence * min(1.0, _RUNS_PER_POOL * len(problem.pools) / count)
 
 
