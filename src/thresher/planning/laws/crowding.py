@@ -29,7 +29,7 @@ CROWDING_REACH = 15.0
 _ROOM, _LOG_ROOM_SD, _ROOM_REACH = 4.0, 0.2, 4.0
 _OTHERS = {"excess": (1.2, 0.1), "onset": (80.0, 0.15), "sharpness": (2.0, 0.1)}
 """Centres and standard deviations of logs. All, and the half-life, lie near what language models in the
-train half of ScaleBench (arXiv 2604.22753) show, where a sample is a token."""
+train half of ScaleBench (arXiv 2604.22753) and the C4 runs of arXiv 2305.16264 show; a sample is a token."""
 _NO_PASSES, _MOST = 1e-12, 100.0
 """Passes beyond the first that stand for none; a log beyond which nothing gets larger."""
 
