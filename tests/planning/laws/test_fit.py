@@ -329,3 +329,10 @@ def test_a_value_that_cannot_be_held_is_named(law, fixed, message):
     runs = planted_runs(TWO_POOLS)
     with pytest.raises(InputError, match=message):
         fit(runs, law=law, fixed=fixed, num_draws=0)
+
+
+def test_runs_of_one_model_name_it_though_some_do_not_tell_theirs():
+    runs = [
+        replace(run, model="m" if number % 2 else None) for number, run in enumerate(planted_runs(FIVE_POOLS))
+    ]
+    assert fit_utility(runs).model == "m"

@@ -143,7 +143,7 @@ def fit(
     laws = Laws(
         metric=used[0].metric,
         recipe=next((run.recipe for run in used if run.recipe is not None), None),
-        model=next(iter(models)) if len(models := {run.model for run in used}) == 1 else None,
+        model=models.pop() if len(models := {run.model for run in used} - {None}) == 1 else None,
         fits=tuple(one.fit for one in made.values()),
         weights=tuple(weights.values()),
         comparison=tuple(
