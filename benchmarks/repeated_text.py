@@ -27,7 +27,7 @@ AUTHORS = {
 
 def repeated_text(table: Path) -> NDArray[np.float64]:
     """Prints every law on more epochs than it was fitted to; the relative errors of all together."""
-    from scalebench_constrained import nearest, straight_line  # beside this file, not in the tests' package
+    from rivals import nearest, straight_line  # beside this file, not in the tests' package
 
     runs = import_runs(
         [table],

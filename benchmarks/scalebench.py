@@ -33,15 +33,14 @@ from pathlib import Path
 import numpy as np
 
 from mixture_laws import LAWS
+from rivals import nearest, straight_line
 from scalebench_constrained import (
     Floats,
     Rows,
     data_constrained,
     designed,
     left_out,
-    nearest,
     r_squared,
-    straight_line,
 )
 from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.runs.importers.formats import import_runs

@@ -108,21 +108,6 @@ def _crowded_loss(settings: Floats) -> tuple[Floats, Floats]:
     return middle, np.column_stack(moved) / _STEP * [sd for _, sd in _PRIORS.values()]
 
 
-def straight_line(settings: Floats, losses: Floats, wanted: Floats) -> Floats:
-    """Log-log regression [Q]; few runs are held by a slight ridge."""
-    middle = settings.mean(0)
-    known = np.column_stack([np.ones(len(settings)), settings - middle])
-    ridge = 1e-6 * np.eye(known.shape[1])
-    slopes = np.linalg.solve(known.T @ known + ridge, known.T @ np.log(losses))
-    return np.exp(np.column_stack([np.ones(len(wanted)), wanted - middle]) @ slopes)
-
-
-def nearest(settings: Floats, losses: Floats, wanted: Floats) -> Floats:
-    """The loss of the run with the nearest settings [Q]."""
-    gaps = ((wanted[:, None] - settings) ** 2).sum(-1)
-    return losses[gaps.argmin(1)]
-
-
 def data_constrained(settings: Floats, losses: Floats, wanted: Floats) -> Floats:
     """The law of arXiv 2305.16264, at its most probable parameters under weak priors and Huber's loss [Q].
 

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from law_tables import ARCHITECTURES, scaling_runs, tasks_of
+from rivals import nearest, straight_line
 from thresher.planning.laws.fit import fit, predict_runs
 from thresher.planning.laws.layout import design_of
 from thresher.planning.laws.predict import draw_noise, predict_designs
@@ -162,8 +163,8 @@ def examine(runs: Sequence[Run], share: float) -> Missed:
     predicted = {
         "laws": drawn_SH.mean(0),
         "power law": predict_runs(fit(short, law="power", num_draws=0), long),
-        "straight line": straight_line(short, long),
-        "nearest run": nearest_run(short, long),
+        "straight line": by_pool(straight_line, short, long),
+        "nearest run": by_pool(nearest, short, long),
         "single scale": single_scale(short, long),
     }
     return Missed(
@@ -187,28 +188,17 @@ def _places(runs: Sequence[Run]) -> Floats:
     )
 
 
-def straight_line(short: Sequence[Run], long: Sequence[Run]) -> Floats:
-    """A line in the logs for each pool; what does not vary has no slope."""
+def by_pool(
+    rival: Callable[[Floats, Floats, Floats], Floats], short: Sequence[Run], long: Sequence[Run]
+) -> Floats:
+    """What a rival predicts for each run from the runs of the same pool, [H]."""
     predicted = np.empty(len(long))
     for pool in {run.pool for run in long}:
         ours = [run for run in short if run.pool == pool]
-        place, target = _places(ours), np.log([run.error for run in ours])
-        middle = place.mean(0)
-        slope, *_ = np.linalg.lstsq(np.column_stack([np.ones(len(ours)), place - middle]), target, rcond=1e-6)
         rows = [number for number, run in enumerate(long) if run.pool == pool]
-        new = _places([long[row] for row in rows]) - middle
-        predicted[rows] = np.exp(slope[0] + new @ slope[1:])
+        errors = np.array([run.error for run in ours])
+        predicted[rows] = rival(_places(ours), errors, _places([long[row] for row in rows]))
     return predicted
-
-
-def nearest_run(short: Sequence[Run], long: Sequence[Run]) -> Floats:
-    """The error of the nearest run of the same pool."""
-    found = []
-    for run in long:
-        ours = [one for one in short if one.pool == run.pool]
-        away = ((_places(ours) - _places([run])) ** 2).sum(1)
-        found.append(ours[int(away.argmin())].error)
-    return np.array(found)
 
 
 def single_scale(short: Sequence[Run], long: Sequence[Run]) -> Floats:

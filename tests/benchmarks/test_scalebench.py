@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
+from benchmarks.rivals import nearest, straight_line
 from benchmarks.scalebench_constrained import (
     data_constrained,
     designed,
     left_out,
-    nearest,
     r_squared,
-    straight_line,
 )
 
 

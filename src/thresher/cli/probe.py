@@ -172,8 +172,9 @@ def probe(
     measure = evaluation(settings, zeroshot, retrieval, label_key, template, metric)
     left_out = one_exclude_list(config, settings, exclude)
 
-    from thresher.planning.laws.fit import BASIC, fit
-    from thresher.planning.laws.signal import nothing_in
+    from thresher.planning.laws.fit import BASIC, ordered_pools
+    from thresher.planning.laws.registry import LAWS
+    from thresher.planning.laws.signal import nothing_in, signal_of
     from thresher.planning.runs.record import is_loss, run_to_record
     from thresher.tables import error_text
     from thresher.train.probe.stage import run_probes
@@ -196,7 +197,8 @@ def probe(
     best = min(runs, key=lambda run: run.error)
     lowest = error_text(best.error, is_loss(best.metric))
     text = f"{len(runs)} measurements in {out}; the lowest {best.metric} is {lowest} ({best.run})"
-    nothing = nothing_in(fit(runs, law=BASIC, num_draws=0).signal)
+    fit_runs = [run for run in runs if run.role == "fit"]
+    nothing = nothing_in(signal_of(LAWS[BASIC], fit_runs, ordered_pools(fit_runs, None), {})[0])
     warnings = [f"nothing to decide yet: {nothing}"] if nothing else []
     answer([run_to_record(run) for run in runs], text, as_json, warnings=warnings)
 

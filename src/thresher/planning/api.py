@@ -19,14 +19,13 @@ from thresher.errors import InputError
 from thresher.planning.laws.predict import draw_noise, predict_draws
 from thresher.planning.laws.result import Laws
 from thresher.planning.plans.costs import Costs, costs_of_runs
-from thresher.planning.plans.make_plan import make_plan
-from thresher.planning.plans.mixes import read_pool_sizes
+from thresher.planning.plans.make_plan import known_sizes, make_plan
 from thresher.planning.plans.next_run import CandidateRun, candidate_runs
 from thresher.planning.plans.next_run import suggest as suggest_among
 from thresher.planning.plans.plan import Plan
 from thresher.planning.plans.prediction import Prediction, error_interval
 from thresher.planning.plans.suggestions import Suggestions
-from thresher.planning.runs.nested import part_sizes, split_weights
+from thresher.planning.runs.nested import split_weights
 from thresher.planning.runs.record import is_loss
 
 Budget = int | str
@@ -99,7 +98,7 @@ def predict(
     Raises:
         InputError: naming a pool without a law or a size, or for weights that sum to zero.
     """
-    known = _sizes(laws, sizes)
+    known = known_sizes(laws, sizes)
     names, weights = laws.pool_names, split_weights(weights, known, laws.within)
     for pool, weight in weights.items():
         if pool not in names:
@@ -153,7 +152,7 @@ def suggest(
     """
     full = _price(price, costs_of_runs(laws.runs))
     seen = [parse_budget(budget, full) for budget in _listed(budgets)]
-    known, rate = _sizes(laws, sizes), full.flops_per_sample or 1.0
+    known, rate = known_sizes(laws, sizes), full.flops_per_sample or 1.0
     if candidates is None:
         candidates = candidate_runs(laws, seen, sizes=known, flops_per_sample=rate)
     found = suggest_among(laws, candidates, seen, sizes=known, flops_per_sample=rate)
@@ -170,10 +169,3 @@ def _price(price: Price | None, costs: Costs) -> Price:
     if price.flops_per_sample is None:
         price = replace(price, flops_per_sample=costs.flops_per_sample or None)
     return price
-
-
-def _sizes(laws: Laws, sizes: Sizes | None) -> dict[str, int]:
-    if sizes is None:
-        return laws.sizes
-    known = dict(sizes) if isinstance(sizes, Mapping) else read_pool_sizes(sizes)
-    return known if set(laws.pool_names) <= set(known) else part_sizes(known, laws.within)

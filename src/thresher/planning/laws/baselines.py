@@ -138,9 +138,7 @@ def _taught(wear: Floats, rate: Floats) -> tuple[Floats, Floats, Floats]:
     return taught, left, by_rate
 
 
-def expected_constrained_exposure(
-    samples_seen: Floats, interval: Floats, half_life: Floats, tail: Floats | float = 0.0
-) -> Exposure:
+def expected_constrained_exposure(samples_seen: Floats, interval: Floats, half_life: Floats) -> Exposure:
     """The same for samples drawn with replacement, of which the tail has no closed form: as without one."""
     active = np.isfinite(interval)
     finite = np.where(active, interval, 1.0)
@@ -148,10 +146,7 @@ def expected_constrained_exposure(
     worth, by_log_R, by_seen = _expected_worth(seen, np.maximum(half_life / _LN2, _SMALLEST_R))
     value = np.where(active, np.log(finite * worth), np.log(samples_seen))
     return Exposure(
-        value,
-        np.where(active, by_log_R / worth, 0.0),
-        np.where(active, seen * by_seen / worth, 1.0),
-        np.zeros_like(value * tail),
+        value, np.where(active, by_log_R / worth, 0.0), np.where(active, seen * by_seen / worth, 1.0)
     )
 
 

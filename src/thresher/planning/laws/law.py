@@ -217,7 +217,7 @@ def error(law: Law, parameters: Parameters, of: Design) -> Floats:
     """Predicted error, [...]; leading axes of parameters and design broadcast."""
     parameters = in_mix(parameters, of.weights)
     fall, _ = _log_excess_error(law, parameters, of)
-    return np.asarray(np.exp(fall.value) + parameters.shared["d"] + _added(parameters, of)[0])
+    return np.asarray(np.exp(fall.value) + parameters.shared["d"] + added_terms(parameters, of)[0])
 
 
 def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[Floats, Floats]:
@@ -229,7 +229,7 @@ def error_with_jacobian(law: Law, parameters: Parameters, of: Design) -> tuple[F
     parameters = in_mix(parameters, of.weights)
     fall, compact = _log_excess_error(law, parameters, of)
     above = np.exp(fall.value)
-    added, by_added = _added(parameters, of)
+    added, by_added = added_terms(parameters, of)
     shared = shared_names(law, sized=parameters.num_params is not None, crowded="room" in parameters.shared)
     pools = of.weights.shape[-1]
     worths, half_lives = len(shared), len(shared) + pools
@@ -287,7 +287,7 @@ def _columns(values_P: Floats, compact: Compact) -> Floats:
     return values_P[compact.pools] if values_P.ndim == 1 else values_P[..., 0, :].take(compact.pools, -1)
 
 
-def _added(parameters: Parameters, of: Design) -> tuple[Floats, dict[str, Floats]]:
+def added_terms(parameters: Parameters, of: Design) -> tuple[Floats, dict[str, Floats]]:
     """`size * (params / reference)^-alpha` and the harm of crowding, with slopes in their coordinates."""
     if parameters.num_params is None:
         return np.zeros(()), {}

@@ -154,10 +154,7 @@ def build_problem(
         and of.replacement is not None
         and (passes_RP.max(1) > 1.0)[of.replacement].any()
     ):
-        free_X[layout.place("tail")], start_X[layout.place("tail")] = (
-            False,
-            0.0,
-        )  # no tail in what they expect
+        free_X[layout.place("tail")] = False  # what they expect has no tail
     assumed_X = np.zeros(layout.size, bool)
     assumed_X[layout.half_lives] = law.has_half_life & ~shown_P
     if "mixing" in layout.shared:

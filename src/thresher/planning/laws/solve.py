@@ -11,9 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from thresher.planning.laws.crowding import crowding_term
 from thresher.planning.laws.descent import descend, huber_cost
-from thresher.planning.laws.law import Floats, Law, Parameters, error, log_excess_error_of
+from thresher.planning.laws.law import Floats, Law, Parameters, added_terms, error, log_excess_error_of
 from thresher.planning.laws.layout import to_natural, to_parameters
 from thresher.planning.laws.limits import USUAL_SPREAD, Spread
 from thresher.planning.laws.problem import (
@@ -58,7 +57,7 @@ class Solution:
         huber_scale: Log error beyond which a run counts less.
         cost: Robust cost with the priors.
         converged: Whether a tolerance was reached within the allowed steps.
-        others_SX: Where the steps of all starts led, best first: starts for a fit of nearly the same runs.
+        others_SX: Starts for a fit of nearly the same runs: where a few steps of every start led, best first.
     """
 
     coordinates_X: Floats
@@ -86,8 +85,7 @@ def solve(problem: Problem, near: Solved | None = None) -> Solved:
         return _solve_near(problem, *near)
     trials_SX, scale = _starts(problem), FIRST_HUBER_SCALE
     for steps, kept, tolerance in _ROUNDS:
-        found = descend(problem, trials_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
-        trials_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
+        trials_SX = _coarsely(problem, trials_SX, scale, steps)
         best = _best(problem, trials_SX[:kept], scale, tolerance)
         problem = replace(problem, noise=log_noise(problem, best.coordinates_X))
         scale = _huber_scale(problem, best)
@@ -97,12 +95,16 @@ def solve(problem: Problem, near: Solved | None = None) -> Solved:
 
 def _solve_near(problem: Problem, other: Problem, solution: Solution) -> Solved:
     """From where the starts of the other problem led, until the noise stays the same."""
-    steps, kept, _ = _ROUNDS[-1]
-    scale = solution.huber_scale
+    (steps, kept, _), scale = _ROUNDS[-1], solution.huber_scale
     problem = replace(problem, noise=other.noise)
-    found = descend(problem, solution.others_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
-    start_SX = found.coordinates_BX[np.argsort(found.cost_B, kind="stable")][:kept]
-    return _until_same_noise(problem, start_SX, scale)
+    start_SX = _coarsely(problem, solution.others_SX, scale, steps)
+    return _until_same_noise(problem, start_SX[:kept], scale)
+
+
+def _coarsely(problem: Problem, start_SX: Floats, scale: float, steps: int) -> Floats:
+    """Where a few steps of every start lead, best first."""
+    found = descend(problem, start_SX, scale, tolerance=_COARSE_TOLERANCE, max_steps=steps)
+    return found.coordinates_BX[np.argsort(found.cost_B, kind="stable")]
 
 
 def _until_same_noise(problem: Problem, start_SX: Floats, scale: float) -> Solved:
@@ -167,7 +169,8 @@ def _starts(problem: Problem) -> Floats:
     natural_SX = to_natural(layout, grid_SX)
     d_S1 = natural_SX[:, [layout.place("d")]]
     error_R = np.exp(problem.log_error_R)
-    above_SR = np.maximum(error_R - d_S1 - _size_terms(problem, natural_SX), _LEAST_ABOVE * error_R)
+    added_SR, _ = added_terms(_parameters(problem, natural_SX), problem.design)
+    above_SR = np.maximum(error_R - d_S1 - added_SR, _LEAST_ABOVE * error_R)
     base_SR, columns = _linear_part(problem, natural_SX)
     weight_SR = above_SR / error_R * problem.scale_R * problem.weight_R
     design_SRC = np.stack([column_SR for _, column_SR in columns], -1) * weight_SR[..., None]
@@ -234,20 +237,6 @@ def _linear_part(problem: Problem, natural_SX: Floats) -> tuple[Floats, list[tup
 
 def _parameters(problem: Problem, natural_SX: Floats) -> Parameters:
     return to_parameters(problem.layout, natural_SX[:, None, :], problem.reference_P, problem.num_params)
-
-
-def _size_terms(problem: Problem, natural_SX: Floats) -> Floats:
-    if problem.num_params is None or problem.design.num_params is None:
-        return np.zeros((1, 1))
-    size_S1, alpha_S1 = (natural_SX[:, [problem.layout.place(name)]] for name in ("size", "alpha"))
-    size_SR = size_S1 * (problem.design.num_params / problem.num_params) ** -alpha_S1
-    if "room" not in problem.layout.shared:
-        return np.asarray(size_SR)
-    of, shared = problem.design, _parameters(problem, natural_SX).shared
-    return (
-        size_SR
-        + crowding_term(shared, problem.design.num_params, of.samples_seen, of.weights, of.interval)[0]
-    )
 
 
 def _grid(problem: Problem) -> Floats:

@@ -136,15 +136,17 @@ def _rising(budgets: Sequence[int]) -> list[int]:
     return sorted({int(budget) for budget in budgets})
 
 
+def known_sizes(laws: Laws, sizes: Mapping[str, int] | Path | str | None) -> dict[str, int]:
+    """Samples in each pool, or disjoint part of one, that the laws are of: as given, or as the runs tell."""
+    if sizes is None:
+        return laws.sizes
+    known = dict(sizes) if isinstance(sizes, Mapping) else read_pool_sizes(sizes)
+    return known if set(laws.pool_names) <= set(known) else part_sizes(known, laws.within)
+
+
 def _pool_sizes(laws: Laws, sizes: Mapping[str, int] | Path | str | None) -> tuple[dict[str, int], list[str]]:
     """Size of each pool that has a law, and sentences about those that take no part."""
-    names = laws.pool_names
-    if sizes is None:
-        sizes = laws.sizes
-    elif not isinstance(sizes, Mapping):
-        sizes = read_pool_sizes(sizes)
-    if not set(names) <= set(sizes) and laws.within:
-        sizes = part_sizes(sizes, laws.within)
+    names, sizes = laws.pool_names, known_sizes(laws, sizes)
     for name in names:
         if name not in sizes:
             raise InputError(
